@@ -1,0 +1,1 @@
+"""facerig: speech in, a living face out."""
