@@ -1,0 +1,1 @@
+"""Making the weights: corpora, teacher, losses, loop, metrics. Nothing that runs for a user imports this package."""
