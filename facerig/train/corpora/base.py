@@ -1,0 +1,145 @@
+"""What all sources share: the row of a clip, parts on disk, the builder's protocol. Knows no set in particular."""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facerig.files import REPOSITORY, write_file
+from facerig.phones import Timed
+
+Int16 = NDArray[np.int16]
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One clip. `timed` is empty where label_kind is "none"; `targets` names a float32 .npy beside the part."""
+
+    id: str
+    source: str
+    language: str
+    speaker: str
+    split: str  # "train" | "val"
+    rate: int
+    seconds: float
+    label_kind: str  # "engine" | "hand" | "aligned" | "none"
+    trust: float
+    timed: list[tuple[float, float, str]] = field(default_factory=list)
+    transcript: str = ""
+    audio: str = ""
+    offset: int = 0
+    samples: int = 0
+    targets: str = ""
+    target_offset: int = 0
+    target_frames: int = 0
+
+
+@dataclass(frozen=True)
+class Made:
+    """A clip as a builder makes it, before it lies in a part."""
+
+    row: Row
+    audio: Int16
+    targets: NDArray[np.float32] | None = None  # [frames at 60 fps, columns]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of work with a name of its own: resumable, independent of every other."""
+
+    name: str
+    make: Callable[[], Iterable[Made]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A corpus: its parts (empty where the engine or folder is absent: `missing` says why) and target columns."""
+
+    name: str
+    parts: Sequence[Part]
+    missing: str = ""
+    columns: tuple[str, ...] = ()
+
+
+def cache_folder(cache: str | os.PathLike[str] | None = None) -> Path:
+    """The cache: the argument, else $FACERIG_CACHE, else ~/.cache/facerig/corpora."""
+    return Path(cache or os.environ.get("FACERIG_CACHE") or Path.home() / ".cache" / "facerig" / "corpora")
+
+
+def data_folder() -> Path:
+    """The shared real data: $FACERIG_DATA, else ../shared/data beside the repository."""
+    return Path(os.environ.get("FACERIG_DATA") or REPOSITORY.parent / "shared" / "data")
+
+
+def stable_hash(text: str) -> int:
+    """The same number for the same text on every run and machine."""
+    return zlib.crc32(text.encode("utf-8"))
+
+
+def rng_for(*names: object) -> np.random.Generator:
+    """A generator whose seed is the names."""
+    return np.random.default_rng(stable_hash("/".join(str(n) for n in names)))
+
+
+def to_int16(samples: NDArray[np.floating]) -> Int16:
+    """Float -1..1 to int16, clipped."""
+    return np.clip(np.round(np.asarray(samples) * 32767.0), -32768, 32767).astype(np.int16)
+
+
+def plain(timed: Iterable[Timed]) -> list[tuple[float, float, str]]:
+    """Timed units as json holds them, to a tenth of a millisecond; neighbours of one unit are kept apart."""
+    return [(round(t.start, 4), round(t.end, 4), t.unit) for t in timed]
+
+
+def write_part(folder: Path, part: Part) -> int:
+    """Make a part and write it, the rows last: a part with rows is whole. Returns its clips."""
+    made = list(part.make())
+    rows, at, frames = [], 0, 0
+    for clip in made:
+        targets = clip.targets
+        extra = {"audio": f"{part.name}.npy", "offset": at, "samples": len(clip.audio)}
+        if targets is not None:
+            extra |= {"targets": f"{part.name}.targets.npy", "target_offset": frames, "target_frames": len(targets)}
+            frames += len(targets)
+        rows.append(asdict(clip.row) | extra)
+        at += len(clip.audio)
+    folder.mkdir(parents=True, exist_ok=True)
+    _save(folder / f"{part.name}.npy", np.concatenate([c.audio for c in made]) if made else np.zeros(0, np.int16))
+    if frames:
+        measured = [c.targets for c in made if c.targets is not None]
+        _save(folder / f"{part.name}.targets.npy", np.concatenate(measured))
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    write_file(folder / f"{part.name}.jsonl", text.encode("utf-8"))
+    return len(rows)
+
+
+def _save(path: Path, array: NDArray[np.generic]) -> None:
+    temporary = path.with_name(path.name + f".{os.getpid()}.tmp")
+    with temporary.open("wb") as stream:
+        np.save(stream, array)
+    os.replace(temporary, path)
+
+
+def write_manifest(folder: Path, names: Sequence[str]) -> int:
+    """Join the rows of the parts that exist; returns the clips."""
+    texts = [(folder / f"{n}.jsonl").read_text("utf-8") for n in names if (folder / f"{n}.jsonl").is_file()]
+    text = "".join(texts)
+    write_file(folder / "manifest.jsonl", text.encode("utf-8"))
+    return text.count("\n")
+
+
+def read_manifest(folder: Path) -> Iterator[Row]:
+    """The rows of a source."""
+    with (folder / "manifest.jsonl").open(encoding="utf-8") as stream:
+        for line in stream:
+            raw = json.loads(line)
+            raw["timed"] = [(float(a), float(b), str(u)) for a, b, u in raw["timed"]]
+            yield Row(**raw)
