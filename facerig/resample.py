@@ -46,7 +46,7 @@ class Resample:
 
     def first_sample(self, frame: int) -> int:
         """The first input sample that native frame `frame` is made of."""
-        return max(0, frame * SAMPLES * self.rate // RATE - self.half + 1)
+        return max(0, frame * SAMPLES * self.rate // RATE - max(self.half - 1, 0))
 
     def frames_of(self, samples: int) -> int:
         """Native frames of a clip: the last one may be filled up with silence."""

@@ -1,0 +1,83 @@
+"""Live Link Face recordings: the iPhone app's CSV, which Unreal imports by itself. Knows the columns only through the rig table.
+
+A timecode counts sixtieths of a second whatever the frame rate; its decimals are thousandths of such a frame.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import numpy as np
+
+from exporters.base import ExportOptions, float_rows, joined
+from exporters.csv_text import cells_of, numbers
+from exporters.timing import on_grid
+from facerig import rig
+from facerig.curves import Curves, Values
+from facerig.errors import CurvesError, OptionError
+from facerig.mesh import Head
+
+RIG = "livelink-csv"
+SHAPES = 52  # the rest are head and eye angles, which are signed
+TICKS = 60_000  # thousandths of a sixtieth in a second
+DAY = 24 * 3600
+
+_NAME_PART = re.compile(r"[A-Za-z0-9-]+")
+
+
+def write(curves: Curves, head: Head | None, options: ExportOptions) -> bytes:
+    if curves.start < 0:
+        raise CurvesError(f"Live Link Face CSV: the take starts at frame {curves.start}; a timecode cannot be negative, "
+                          f"move it first (Curves.moved(0))")
+    table = rig.retarget(curves, RIG)
+    if options.calibrated:
+        table = table.with_values(_limited(table.values))
+    return joined(_lines(table))
+
+
+def _limited(values: Values) -> Values:
+    limited = np.array(values)
+    np.clip(limited[:, :SHAPES], 0, 1, out=limited[:, :SHAPES])
+    return limited
+
+
+def _lines(table: Curves) -> Iterator[str]:
+    count = len(table.channels)
+    yield "Timecode,BlendshapeCount," + ",".join(table.channels) + "\n"
+    midnight = table.start // table.fps // DAY * DAY  # a time of day; a take that passes midnight counts on
+    for frame, row in enumerate(float_rows(table, "%.10f"), table.start - midnight * table.fps):
+        yield f"{timecode(frame, table.fps)},{count},{row}\n"
+
+
+def timecode(frame: int, fps: int) -> str:
+    ticks = (frame * TICKS * 2 + fps) // (2 * fps)
+    seconds, ticks = divmod(ticks, TICKS)
+    minutes, seconds = divmod(seconds, 60)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d}:{ticks // 1000:02d}.{ticks % 1000:03d}"
+
+
+def file_name(slate: str, take: int, subject: str, calibrated: bool = True) -> str:
+    """The name from which Unreal's importer takes the slate, the take and the subject."""
+    for what, got in (("slate", slate), ("subject", subject)):
+        if not _NAME_PART.fullmatch(got):
+            raise OptionError(f"{what}: got {got!r}, accepted: letters, digits and hyphens (Unreal splits at _)")
+    if take < 0:
+        raise OptionError(f"take: got {take}, accepted: 0 or more")
+    return f"{slate}_{take}_{subject}_{'cal' if calibrated else 'raw'}.csv"
+
+
+def read(data: bytes, name: str, fps: int | None = None) -> Curves:
+    header, *rows = cells_of(data, name)
+    channels = tuple(header[2:])
+    seconds = [_seconds(row[0], name, line) for line, row in enumerate(rows, 2)]
+    return on_grid(name, channels, seconds, numbers((row[2:] for row in rows), name), fps)
+
+
+def _seconds(text: str, name: str, line: int) -> float:
+    parts = text.split(":")
+    try:
+        hours, minutes, whole, frames = (float(part) for part in parts)
+    except ValueError:
+        raise CurvesError(f"{name}: line {line}: timecode {text!r}, accepted: HH:MM:SS:FF.mmm") from None
+    return hours * 3600 + minutes * 60 + whole + frames / 60

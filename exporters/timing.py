@@ -1,0 +1,55 @@
+"""The clock of a file that stores instants and no frame rate: which integer grid do they lie on? Knows no format."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from facerig.curves import MAX_FPS, Curves
+from facerig.errors import CurvesError
+
+COMMON_RATES = (24, 25, 30, 48, 50, 60, 72, 90, 96, 100, 120)
+NEAR = 0.02  # a recording whose measured rate is within 2 % of a common one was meant to have that one
+
+
+def on_grid(name: str, channels: tuple[str, ...], seconds: ArrayLike, values: ArrayLike,
+            fps: int | None = None) -> Curves:
+    """Curves from rows at instants; dropped frames are filled linearly, times that go back are refused."""
+    times = np.asarray(seconds, np.float64)
+    rows = np.asarray(values, np.float64).reshape(len(times), len(channels))
+    if len(times) and not np.isfinite(times).all():
+        raise CurvesError(f"{name}: a time is not a finite number")
+    back = np.flatnonzero(np.diff(times) < 0)
+    if len(back):
+        raise CurvesError(f"{name}: time goes back after row {int(back[0]) + 1} "
+                          f"({times[back[0]]:g} s, then {times[back[0] + 1]:g} s)")
+    rate = fps or guess_rate(times)
+    return _gridded(channels, rate, times, rows)
+
+
+def guess_rate(seconds: NDArray[np.float64]) -> int:
+    """The whole rate that the instants follow: the common one nearby, else the nearest; 60 where there is no step."""
+    if len(seconds) < 2 or seconds[-1] <= seconds[0]:
+        return 60
+    steps = np.diff(seconds)
+    rate = 1 / float(np.median(steps)) if np.median(steps) > 0 else 0.0
+    mean = (len(seconds) - 1) / float(seconds[-1] - seconds[0])
+    for candidate in (rate, mean):
+        near = [common for common in COMMON_RATES if abs(common - candidate) <= NEAR * common]
+        if near:
+            return min(near, key=lambda common: abs(common - candidate))
+    return int(min(max(round(mean), 1), MAX_FPS))
+
+
+def _gridded(channels: tuple[str, ...], rate: int, times: NDArray[np.float64],
+             rows: NDArray[np.float64]) -> Curves:
+    if not len(times) or not channels:
+        start = round(float(times[0]) * rate) if len(times) else 0
+        return Curves(channels, rate, rows.astype(np.float32), start)
+    start = round(float(times[0]) * rate)
+    ideal = (start + np.arange(len(times))) / rate
+    if np.abs(ideal - times).max() < 0.6 / rate:  # every row is its own frame
+        return Curves(channels, rate, rows.astype(np.float32), start)
+    frames = np.arange(start, round(float(times[-1]) * rate) + 1)
+    filled = np.stack([np.interp(frames / rate, times, column) for column in rows.T], axis=1)
+    return Curves(channels, rate, filled.astype(np.float32), start)

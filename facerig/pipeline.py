@@ -1,0 +1,226 @@
+"""From audio to curves: `Animator`, loaded once and shared, and `Session`, one per stream. Knows no file and no wire.
+
+    audio -> Resample -> LogMel -> model -> post (lips, smooth, limits) -> Curves at 60 frames a second
+
+Offline is `session.push(everything)` and `session.flush()`; there is no second path, so a stream cut anywhere gives the
+same bits. A session's state is finite: `snapshot` holds all of it, and `Animator.restore` rebuilds it from the last
+seconds of audio.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from facerig.curves import Curves, concat, npz_bytes
+from facerig.errors import ModelError, check_option
+from facerig.fake import FakeModel
+from facerig.features import LogMel
+from facerig.post.limits import Limits
+from facerig.post.smooth import smooth
+from facerig.resample import Resample, mono
+from facerig.rig import rig
+from facerig.stage import FPS, RATE, SAMPLES, Blocks, Chain, Frames, Stage, State
+
+NATIVE_RIG = "facerig"
+MAX_BLOCK = 60
+
+
+@dataclass(frozen=True)
+class Options:
+    """What an Animator is loaded with."""
+
+    model: str = "auto"
+    """A name (`small`, `tiny`, `fake`), a path to weights, or `auto`: the best that is installed."""
+    block: int = 6
+    """Frames computed in one go: 6 (100 ms) is the cheapest, 1 answers soonest. Results differ in the last bits only."""
+    smooth: int = 0
+    """Frames of smoothing on each side; each adds a frame of delay."""
+
+    def __post_init__(self) -> None:
+        check_option("block", self.block, f"whole frames from 1 to {MAX_BLOCK}", 1 <= self.block <= MAX_BLOCK)
+
+
+@dataclass(frozen=True)
+class Animator:
+    """A model with what goes before and after it. Stateless: any number of sessions share one."""
+
+    chain: Chain
+    channels: tuple[str, ...]
+    block: int
+    model: str
+
+    @classmethod
+    def load(cls, model: str = "auto", block: int = Options.block, smooth: int = Options.smooth) -> Animator:
+        """Load by name or path; a missing or damaged model is a ModelError that says what to do."""
+        return build(Options(model, block, smooth))
+
+    # ---- what it costs in time ------------------------------------------------------------------------------
+
+    @property
+    def delay(self) -> int:
+        """Native frames between sound and the curves that show it, computing time apart."""
+        return self.chain.delay
+
+    def latency_ms(self, rate: int = RATE) -> float:
+        """Longest wait of a frame for the audio that it needs: delay, the rest of its block, the resampler."""
+        return (self.delay + self.block) * 1000 / FPS + Resample(rate).look_ahead_ms
+
+    @property
+    def context(self) -> int:
+        """Native frames of audio before a frame from which a stream can be continued bit for bit (R)."""
+        return self.chain.memory - self.delay + self.block
+
+    @property
+    def context_seconds(self) -> float:
+        return self.context / FPS
+
+    # ---- making curves ------------------------------------------------------------------------------------------
+
+    def session(self, rate: int = RATE, start: int = 0) -> Session:
+        """A new stream of audio at `rate`; its first frame has the number `start`."""
+        edge = Resample(rate)
+        return Session(self, edge, edge.start(), self.blocks.start((SAMPLES,)), self.chain.start(), 0, start)
+
+    def animate(self, audio: ArrayLike, rate: int = RATE, start: int = 0) -> Curves:
+        """The curves of a whole clip: samples [n] or [n, channels], any integer or float type."""
+        session = self.session(rate, start)
+        return concat([session.push(audio), session.flush()])
+
+    @cached_property
+    def blocks(self) -> Blocks:
+        return Blocks(self.block)
+
+    # ---- going on elsewhere ---------------------------------------------------------------------------------------
+
+    def resume(self, snapshot: bytes) -> Session:
+        """The session that `Session.snapshot` saved, exactly where it was."""
+        try:
+            with np.load(io.BytesIO(snapshot), allow_pickle=False) as arrays:
+                head = json.loads(arrays["head"].tobytes().decode())
+                states = [tuple(arrays[f"{part}{k}"] for k in range(head[part])) for part in ("edge", "blocks", "chain")]
+                own = (head["model"], head["block"], head["delay"])
+                position, start, rate = head["position"], head["start"], head["rate"]
+        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
+            raise ModelError(f"snapshot: not one of a facerig session ({error})") from error
+        if own != (self.model, self.block, self.delay):
+            raise ModelError(f"snapshot: made with model {own[0]!r}, block {own[1]}, delay {own[2]}; this animator has "
+                             f"{self.model!r}, {self.block}, {self.delay}")
+        return Session(self, Resample(rate), states[0], states[1], states[2], position, start)
+
+    def restore_point(self, frame: int) -> int:
+        """The native frame of audio from which a session must be fed so that it goes on with output `frame`."""
+        first = frame - self.context + self.block  # the oldest input that output `frame` depends on
+        return max(0, first // self.block * self.block)
+
+    def restore(self, audio: ArrayLike, first_sample: int, frame: int, rate: int = RATE, start: int = 0) -> Session:
+        """A session that goes on with frame `start + frame`, from the last seconds of audio alone.
+
+        `audio` begins with sample number `first_sample` of the stream and must reach back `context_seconds` before
+        the frame (or to the beginning of the stream). Audio that is newer than what the lost session had seen may be
+        included: its frames come with the next push.
+        """
+        edge, point = Resample(rate), self.restore_point(frame)
+        needed = edge.first_sample(point)
+        check_option("first_sample", first_sample, f"0 to {needed} to continue at frame {frame}",
+                     0 <= first_sample <= needed, f"keep the last {self.context_seconds + 0.1:.1f} s of audio")
+        samples = mono(audio)[needed - first_sample :]
+        session = Session(self, edge, edge.start(point, needed), self.blocks.start((SAMPLES,)), self.chain.start(),
+                          point, start)
+        session.skip_to(start + frame)
+        session.waiting = session.push(samples)
+        return session
+
+
+class Session:
+    """One stream. `push` audio as it comes, get the frames that are ready; `flush` when the audio ends."""
+
+    def __init__(self, animator: Animator, edge: Resample, edge_state: State, blocks_state: State, chain_state: State,
+                 position: int, start: int) -> None:
+        self.animator, self.edge, self.start = animator, edge, start
+        self._edge, self._blocks, self._chain = edge_state, blocks_state, chain_state
+        self._position = position  # native frames that went into the chain
+        self._from = start
+        self.waiting: Curves | None = None
+        self.closed = False
+
+    @property
+    def frame(self) -> int:
+        """Number of the next frame to come."""
+        return max(self._from, self.start + max(0, self._position - self.animator.delay))
+
+    def skip_to(self, frame: int) -> None:
+        """Leave out frames before this one (they were delivered before)."""
+        self._from = max(self._from, frame)
+
+    def push(self, samples: ArrayLike) -> Curves:
+        """Take audio (any length, none too) and return the frames it completes."""
+        check_option("push", "samples after flush", "samples before flush", not self.closed, "open a new session")
+        self._edge, frames = self.edge.push(self._edge, mono(samples))
+        return self._with_waiting(self._advance(frames))
+
+    def flush(self) -> Curves:
+        """The frames that are left; silence follows the clip, so a mouth closes by itself."""
+        check_option("flush", "a second flush", "one flush a session", not self.closed, "open a new session")
+        frames = self.edge.flush(self._edge)
+        end = self._position + len(self._blocks[0]) + len(frames)
+        tail = self.animator.delay + -(end + self.animator.delay) % self.animator.block
+        silence = np.zeros((tail, SAMPLES), np.float32)
+        out = self._with_waiting(self._advance(np.concatenate([frames, silence])))
+        self.closed = True
+        return out.slice(out.start, self.start + end)
+
+    def snapshot(self) -> bytes:
+        """All that the session knows, for `Animator.resume` in this or another process."""
+        parts = {"edge": self._edge, "blocks": self._blocks, "chain": self._chain}
+        head = {"model": self.animator.model, "block": self.animator.block, "delay": self.animator.delay,
+                "position": self._position, "start": self.start, "rate": self.edge.rate,
+                **{name: len(state) for name, state in parts.items()}}
+        arrays = {f"{name}{k}": array for name, state in parts.items() for k, array in enumerate(state)}
+        return npz_bytes({"head": np.frombuffer(json.dumps(head).encode(), np.uint8), **arrays})
+
+    # ---- inside -------------------------------------------------------------------------------------------------
+
+    def _advance(self, frames: Frames) -> Curves:
+        first = self._position - self.animator.delay
+        self._blocks, blocks = self.animator.blocks.push(self._blocks, frames)
+        outputs = [np.zeros((0, len(self.animator.channels)), np.float32)]
+        for block in blocks:
+            self._chain, out = self.animator.chain.push(self._chain, block)
+            outputs.append(out)
+            self._position += len(block)
+        return self._numbered(np.concatenate(outputs), self.start + first)
+
+    def _numbered(self, values: Frames, first: int) -> Curves:
+        """Curves from rows whose first one is frame `first`, without what lies before the stream's beginning."""
+        skipped = min(len(values), max(0, self._from - first))
+        return Curves(self.animator.channels, FPS, values[skipped:], max(first + skipped, self._from))
+
+    def _with_waiting(self, curves: Curves) -> Curves:
+        waiting, self.waiting = self.waiting, None
+        return concat([waiting, curves]) if waiting is not None and waiting.frames else curves
+
+
+# ---- putting the chain together --------------------------------------------------------------------------------
+
+
+def build(options: Options) -> Animator:
+    """The chain in the order of the picture: features, model, post."""
+    native = rig(NATIVE_RIG)
+    model = load_model(options.model)
+    stages: list[Stage] = [LogMel(), model]
+    if options.smooth:
+        stages.append(smooth(options.smooth, len(native.names)))
+    stages.append(Limits(native.low, native.high))
+    return Animator(Chain(tuple(stages)), native.names, options.block, model.name)
+
+
+def load_model(name: str) -> FakeModel:
+    """The model stage by name or path."""
+    return FakeModel(rig(NATIVE_RIG).names)

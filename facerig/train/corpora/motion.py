@@ -1,0 +1,167 @@
+"""Real motion with sound: GRID's measured mouth tracks, FACEGOOD's solved curves, the articulograph sentences.
+
+Targets are float32 at 60 fps (frame i at i / 60 s), linearly interpolated, NaN where the measurement is invalid.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from facerig.phones import Timed, timed_units
+from facerig.train.corpora.base import Made, Part, Row, Source, data_folder, plain, stable_hash
+from facerig.train.corpora.labels import Track, read_columns, read_emu, read_ssff, read_xlabel
+from facerig.train.corpora.speech import clip
+
+FPS = 60
+GRID_FPS, FACEGOOD_FPS = 25, 30
+GRID_VALIDATION = 100
+GRID_DROPPED = ("pbio7a",)  # corrupt in every copy of the corpus
+FACEGOOD_VALIDATION = ("1114_2_04", "1114_3_15")  # one clip of each kind; 3_15 is the only running one with curves
+FACEGOOD_PREFIXES = ("mouth_", "jaw_", "tooth_", "cheek_")
+EMA_POINTS = ("jaw", "lower_lip", "upper_lip", "t_tip", "t_mid", "t_back")
+
+
+def to_60fps(values: NDArray[np.floating], fps: float, frames: int, valid: NDArray[np.bool_] | None = None
+             ) -> NDArray[np.float32]:  # fmt: skip
+    """[T, C] at fps to [frames, C] at 60; frames that lean on an invalid one, or lie past the end, are NaN."""
+    at = np.arange(frames) / FPS * fps
+    low = np.clip(np.floor(at + 1e-9).astype(int), 0, len(values) - 1)
+    high = np.minimum(low + 1, len(values) - 1)
+    share = np.clip(at - low, 0.0, 1.0)[:, None]
+    out = (values[low] * (1 - share) + values[high] * share).astype(np.float32)
+    bad = at > len(values) - 1 + 0.5
+    if valid is not None:
+        bad |= ~valid[low] | (~valid[high] & (share[:, 0] > 0))
+    out[bad] = np.nan
+    return out
+
+
+def _with_targets(made: Made, targets: NDArray[np.float32]) -> Made:
+    return Made(made.row, made.audio, targets)
+
+
+def grid_columns() -> tuple[str, ...]:
+    with np.load(data_folder() / "grid" / "tracks.npz") as held:
+        return tuple(str(c) for c in held["columns"])
+
+
+def grid_validation(ids: list[str]) -> frozenset[str]:
+    """A hundred clips fixed by hash, whatever else is in the folder."""
+    return frozenset(sorted(ids, key=lambda i: (stable_hash(f"grid/{i}"), i))[:GRID_VALIDATION])
+
+
+def _grid_ids() -> list[str]:
+    with np.load(data_folder() / "grid" / "tracks.npz") as held:
+        return [str(i) for i in held["ids"] if str(i) not in GRID_DROPPED]
+
+
+def _grid() -> Iterator[Made]:
+    folder = data_folder() / "grid"
+    with np.load(folder / "tracks.npz") as held:
+        tracks, offsets = held["tracks"], held["offset"]
+        ids, columns = [str(i) for i in held["ids"]], [str(c) for c in held["columns"]]
+    validation = grid_validation([i for i in ids if i not in GRID_DROPPED])
+    bounds = list(offsets) + [len(tracks)] if len(offsets) == len(ids) else list(offsets)
+    for k, name in enumerate(ids):
+        if name in GRID_DROPPED:
+            continue
+        values = tracks[int(bounds[k]) : int(bounds[k + 1])]
+        split = "val" if name in validation else "train"
+        timed = timed_units(read_columns(folder / "phones" / f"{name}.txt"), "arpabet")
+        words = " ".join(w for _, _, w in read_columns(folder / "words" / f"{name}.txt") if w != "sil")
+        path = folder / "audio" / f"{name}.opus"
+        made = clip("grid", path, "en", "grid_s1", "aligned", timed, split=split, transcript=words)
+        valid = values[:, columns.index("valid")] > 0
+        frames = len(made.audio) * FPS // made.row.rate
+        yield _with_targets(made, to_60fps(values, GRID_FPS, frames, valid))
+
+
+def facegood_columns() -> tuple[str, ...]:
+    names = (data_folder() / "facegood" / "channel_names.txt").read_text("utf-8").split()
+    return tuple(n for n in names if n.startswith(FACEGOOD_PREFIXES))
+
+
+def _facegood() -> Iterator[Made]:
+    folder = data_folder() / "facegood"
+    names = (folder / "channel_names.txt").read_text("utf-8").split()
+    keep = [names.index(c) for c in facegood_columns()]
+    for path in sorted((folder / "audio").glob("*.flac")):
+        split = "val" if path.stem in FACEGOOD_VALIDATION else "train"
+        made = clip("facegood", path, "cmn", "facegood", "none", split=split)
+        curves = folder / "curves" / f"{path.stem}.npz"
+        if not curves.is_file():
+            yield made
+            continue
+        with np.load(curves) as held:
+            values = held["curves"][:, keep]
+        frames = len(made.audio) * FPS // made.row.rate
+        yield _with_targets(made, to_60fps(values, FACEGOOD_FPS, frames))
+
+
+def ema_columns() -> tuple[str, ...]:
+    return tuple(f"{p}_{axis}" for p in EMA_POINTS for axis in "xyz")
+
+
+def ema_targets(tracks: dict[str, Track], frames: int) -> NDArray[np.float32]:
+    """[frames, points * 3] positions in the file's own units (mm or cm: see the log); NaN where absent."""
+    times = np.arange(frames) / FPS
+    out = np.full((frames, 3 * len(EMA_POINTS)), np.nan, np.float32)
+    for p, point in enumerate(EMA_POINTS):
+        track = tracks.get(point)
+        for a, axis in enumerate("xyz"):
+            name = next((c for c in track.columns if c.endswith(f"pos{axis}")), "") if track else ""
+            if track and name:
+                out[:, 3 * p + a] = track.at(times, name)
+    return out
+
+
+def _dfg91() -> Iterator[Made]:
+    for path in sorted((data_folder() / "emu" / "dfg91").glob("*/*_bndl/*.wav")):
+        starts = read_xlabel(path.with_suffix(".MAU"))
+        ends = [t for t, _ in starts[1:]]
+        rows = [(a, b, s) for (a, s), b in zip(starts, ends, strict=False)]
+        made = clip("ema", path, "de", "dfg91", "aligned", timed_units(rows, "sampa_de"))
+        tracks = {p: read_ssff(path.with_suffix(f".{p}").read_bytes()) for p in EMA_POINTS}
+        yield _with_targets(made, ema_targets(tracks, len(made.audio) * FPS // made.row.rate))
+
+
+def _ema_bundle(path: Path) -> Made:
+    held = json.loads(path.read_text("utf-8"))
+    audio, rate = soundfile.read(io.BytesIO(base64.b64decode(held["mediaFile"]["data"])), dtype="int16")
+    tracks = {f["fileExtension"]: read_ssff(base64.b64decode(f["data"])) for f in held["ssffFiles"]}
+    timed: list[Timed] = timed_units(read_emu(held["annotation"], "Segment"), "sampa_de")
+    row = Row(
+        f"ema/{path.stem}", "ema", "de", "dfgspp_mo1", "val", int(rate), len(audio) / rate, "aligned", 1.0,
+        plain(timed),
+    )  # fmt: skip
+    return Made(row, audio, ema_targets(tracks, len(audio) * FPS // int(rate)))
+
+
+def _ema() -> Iterator[Made]:
+    yield from _dfg91()
+    for path in sorted((data_folder() / "emu" / "ema").glob("*_bndl.json")):
+        yield _ema_bundle(path)
+
+
+def sources() -> list[Source]:
+    """The sets with measured motion."""
+    data = data_folder()
+    found = []
+    for name, folder, make, columns in (
+        ("grid", data / "grid", _grid, grid_columns),
+        ("facegood", data / "facegood", _facegood, facegood_columns),
+        ("ema", data / "emu", _ema, ema_columns),
+    ):
+        if folder.is_dir():
+            found.append(Source(name, (Part("all", make),), "", columns()))
+        else:
+            found.append(Source(name, (), f"{folder} is absent"))
+    return found

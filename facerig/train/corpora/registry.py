@@ -1,0 +1,11 @@
+"""Every source, in the order of the build."""
+
+from __future__ import annotations
+
+from facerig.train.corpora import motion, speech
+from facerig.train.corpora.base import Source
+
+
+def all_sources(hours: float = 10.0, only: str = "") -> list[Source]:
+    """All sources; `only` spares the listing of the others' parts."""
+    return [*speech.sources(), *motion.sources()]
