@@ -1,0 +1,6 @@
+"""The speech model: a Stage from log-mel to curves, loaded by name. Importing this loads neither torch nor onnxruntime."""
+
+from facerig.model.config import CONDITION, CONTACTS, NetConfig, preset
+from facerig.model.runtime import DEFAULT, OnnxModel, installed, load
+
+__all__ = ["CONDITION", "CONTACTS", "DEFAULT", "NetConfig", "OnnxModel", "installed", "load", "preset"]

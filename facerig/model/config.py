@@ -1,0 +1,123 @@
+"""The model's shape as a value: sizes, layers, look-ahead, and what follows from them (states, memory). Knows no torch.
+
+The trunk looks at every `stride`-th frame, so a network that is trained on 30 frames a second of stacked pairs runs at
+60 with all distances doubled: the two phases are the same network, and training costs half. The receptive field is a
+sum over the layers, computed here and tested bit for bit.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import Any, NamedTuple
+
+from facerig.errors import ModelError
+from facerig.features import FEATURES
+
+CONDITION = 32  # numbers a frame for emotion and style; zeros mean neutral
+CONTACTS = ("bilabial", "labiodental", "speech", "rounding")
+POOLED = 32  # band means that the decoder gets beside the encoder's output: how loud, and how the energy lies
+FORMAT = 1
+
+
+class Layer(NamedTuple):
+    """`conv` with a dilation or `attn` with a window, both counted in steps of the part's stride."""
+
+    kind: str
+    span: int
+
+
+def layers(text: str) -> tuple[Layer, ...]:
+    """"c1 c2 a32" -> conv of dilation 1, conv of dilation 2, attention over 32 steps."""
+    kinds = {"c": "conv", "a": "attn"}
+    return tuple(Layer(kinds[word[0]], int(word[1:])) for word in text.split())
+
+
+@dataclass(frozen=True)
+class NetConfig:
+    """What a checkpoint must know to be built again."""
+
+    name: str = "small"
+    channels: tuple[str, ...] = ()
+    """Curve names in the order of the output."""
+    units: tuple[str, ...] = ()
+    """Names of the articulatory units in the order of the posteriors."""
+    lookahead: int = 6
+    """Frames of the future that an output waits for: the stage's delay."""
+    taught: tuple[int, ...] = (0, 2, 4, 6, 9, 15)
+    """Look-aheads that have a unit head of their own; all but `lookahead` serve the sweep and the labelling."""
+    width: int = 256
+    encoder: str = "c1 c1 c2 a32 c1 c2 c4 a32 c1 c1"
+    stride: int = 2
+    """Frames between two steps of the encoder."""
+    kernel: int = 7
+    spread: int = 2
+    """Feed-forward width over `width`."""
+    heads: int = 4
+    decoder_width: int = 192
+    decoder: str = "c1 c2 a32 c1"
+    condition: int = CONDITION
+    format: int = FORMAT
+
+    # ---- what follows -----------------------------------------------------------------------------------------
+
+    @property
+    def encoder_layers(self) -> tuple[Layer, ...]:
+        return layers(self.encoder)
+
+    @property
+    def decoder_layers(self) -> tuple[Layer, ...]:
+        return layers(self.decoder)
+
+    def pasts(self) -> tuple[tuple[int, int], ...]:
+        """(frames, width) of every state array: the input's, the encoder layers', the delay line's, the decoder's."""
+        own = [(self.stride - 1, FEATURES)]
+        own += [self._past(layer, self.width, self.stride) for layer in self.encoder_layers]
+        own += [(self.lookahead, POOLED)]
+        own += [self._past(layer, self.decoder_width, 1) for layer in self.decoder_layers]
+        return tuple(own)
+
+    def _past(self, layer: Layer, width: int, stride: int) -> tuple[int, int]:
+        if layer.kind == "conv":
+            return (self.kernel - 1) * layer.span * stride, width
+        return (layer.span - 1) * stride, 2 * width  # keys and values
+
+    @property
+    def memory(self) -> int:
+        """Input frames before the present one that can still change an output."""
+        past = self.pasts()
+        encoder = sum(frames for frames, _ in past[: 1 + len(self.encoder_layers)])
+        decoder = sum(frames for frames, _ in past[2 + len(self.encoder_layers) :])
+        return max(encoder, self.lookahead) + decoder
+
+    # ---- json ---------------------------------------------------------------------------------------------------
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=1)
+
+    @classmethod
+    def from_dict(cls, raw: dict[str, Any], name: str = "model") -> NetConfig:
+        if raw.get("format") != FORMAT:
+            raise ModelError(f"{name}: weights of format {raw.get('format')!r}, accepted: {FORMAT}; train or fetch anew")
+        try:
+            tuples = {key: tuple(raw[key]) for key in ("channels", "units", "taught")}
+            return cls(**{**raw, **tuples})
+        except (TypeError, KeyError) as error:
+            raise ModelError(f"{name}: its config does not fit this version ({error}); train or fetch anew") from error
+
+
+# name, width, encoder, feed-forward, decoder width, decoder
+_PRESETS: tuple[tuple[str, int, str, int, int, str], ...] = (
+    ("tiny", 128, "c1 c1 a32 c2 c2 a32 c4 c1", 2, 96, "c1 a32 c1"),
+    ("small", 256, "c1 c1 c2 a32 c1 c2 c4 a32 c1 c1", 2, 192, "c1 c2 a32 c1"),
+    ("base", 512, "c1 c1 c2 a32 c1 c2 c4 a32 c1 c1 a32 c1 c1", 4, 384, "c1 c2 a32 c1 a32"),
+)
+
+
+def preset(name: str, channels: tuple[str, ...], units: tuple[str, ...], **changes: Any) -> NetConfig:
+    """`tiny` (<= 1 M parameters), `small` (<= 5 M) or `base` (<= 30 M)."""
+    for row in _PRESETS:
+        if row[0] == name:
+            sizes = dict(zip(("name", "width", "encoder", "spread", "decoder_width", "decoder"), row, strict=True))
+            return replace(NetConfig(channels=channels, units=units), **sizes, **changes)
+    raise ModelError(f"model preset: got {name!r}, accepted: {', '.join(row[0] for row in _PRESETS)}")

@@ -1,0 +1,158 @@
+"""The shipped model as a Stage, through onnxruntime: what the light install runs. Knows no torch and no training.
+
+A stream's state is the network's pasts, one array a layer; `push` takes one stream, `push_batch` many that are stacked.
+Output columns are the curves, then the contact probabilities (`columns` names them); `posteriors` gives the units too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facerig.errors import MissingExtra, ModelError
+from facerig.features import FEATURES
+from facerig.files import assets_folder
+from facerig.model.config import CONTACTS, NetConfig
+from facerig.stage import Frames, State
+
+DEFAULT = "small"
+BLOCK = 60  # frames at a time where a whole clip is read
+HINT = "run `facerig train` or reinstall facerig"
+
+
+@dataclass(frozen=True)
+class ModelStage:
+    """What both runtimes share: shapes, delay, memory, and how one stream and many become a batch."""
+
+    config: NetConfig
+
+    @property
+    def name(self) -> str:
+        return self.config.name
+
+    @property
+    def delay(self) -> int:
+        return self.config.lookahead
+
+    @property
+    def memory(self) -> int:
+        return self.config.memory
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The curves among the output's columns; they come first."""
+        return self.config.channels
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns of `push`: curves, then contacts (`contact:bilabial`, ...)."""
+        return self.config.channels + tuple(f"contact:{name}" for name in CONTACTS)
+
+    def start(self) -> State:
+        return tuple(np.zeros(shape, np.float32) for shape in self.config.pasts())
+
+    def push(self, state: State, frames: Frames) -> tuple[State, Frames]:
+        """[n, 128] or, with a condition beside it, [n, 128 + 32] -> [n, columns]."""
+        state, out = self.push_batch(tuple(array[None] for array in state), frames[None])
+        return tuple(array[0] for array in state), out[0]
+
+    def push_batch(self, state: State, frames: Frames) -> tuple[State, Frames]:
+        """Streams stacked: states [B, ...], frames [B, n, ...] -> [B, n, columns]."""
+        curves, contacts, _, *kept = self.run(frames, state)
+        return tuple(kept), np.concatenate([curves, contacts], axis=-1)
+
+    def run(self, frames: Frames, state: State) -> list[Frames]:
+        """[curves, contacts, unit log-probabilities, *states] of a batch."""
+        raise NotImplementedError
+
+    def posteriors(self, feats: Frames, block: int = BLOCK) -> tuple[Frames, Frames, Frames]:
+        """(curves, contacts, unit probabilities) [T, ...] of a whole clip, aligned with its frames."""
+        tail = self.delay + -(len(feats) + self.delay) % block
+        padded = np.concatenate([feats, np.full((tail, feats.shape[1]), feats.min(initial=0.0), np.float32)])
+        state, rows = tuple(array[None] for array in self.start()), []
+        for at in range(0, len(padded), block):
+            curves, contacts, units, *kept = self.run(padded[None, at : at + block], state)
+            state = tuple(kept)
+            rows.append((curves[0], contacts[0], np.exp(units[0])))
+        joined = [np.concatenate(part)[self.delay : self.delay + len(feats)] for part in zip(*rows, strict=True)]
+        return joined[0], joined[1], joined[2]
+
+    def split(self, frames: Frames) -> tuple[Frames, Frames]:
+        """Features and condition; the condition is zeros where the frames bring none."""
+        feats, condition = frames[..., :FEATURES], frames[..., FEATURES:]
+        if not condition.shape[-1]:
+            condition = np.zeros((*frames.shape[:-1], self.config.condition), np.float32)
+        return np.ascontiguousarray(feats, np.float32), np.ascontiguousarray(condition, np.float32)
+
+
+@dataclass(frozen=True)
+class OnnxModel(ModelStage):
+    """The exported graph in onnxruntime, one thread: many streams share a machine better than one."""
+
+    graph: bytes = field(repr=False, default=b"")
+    _session: Any = field(repr=False, compare=False, default=None)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_session", _session(self.graph, self.name))
+
+    def run(self, frames: Frames, state: State) -> list[Frames]:
+        feats, condition = self.split(frames)
+        names = [entry.name for entry in self._session.get_inputs()]
+        return list(self._session.run(None, dict(zip(names, (feats, condition, *state), strict=True))))
+
+
+def _session(graph: bytes, name: str) -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingExtra("running a trained model", "onnx", str(error)) from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime has its own exception classes, one for each way a graph can be bad
+        raise ModelError(f"model {name!r}: the graph cannot be used ({str(error).splitlines()[0]}); {HINT}") from error
+
+
+# ---- finding weights ------------------------------------------------------------------------------------------------
+
+
+def installed() -> tuple[str, ...]:
+    """Names that `load` takes."""
+    return tuple(sorted(path.stem for path in (assets_folder() / "models").glob("*.onnx")))
+
+
+def load(name: str | None = None) -> OnnxModel:
+    """The model of that name (None: the default) or of that .onnx file; its json lies beside it."""
+    wanted = name or DEFAULT
+    path = Path(wanted) if wanted.endswith(".onnx") else assets_folder() / "models" / f"{wanted}.onnx"
+    card, graph = read_card(path), _read(path)
+    if hashlib.sha256(graph).hexdigest() != card.get("sha256", {}).get(path.name):
+        raise ModelError(f"{path.name}: damaged, its SHA-256 is not the one in {path.stem}.json; {HINT}")
+    return OnnxModel(NetConfig.from_dict(card["config"], path.name), graph)
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """The json beside the weights: config, checksums, figures."""
+    card_path = path.with_suffix(".json")
+    try:
+        card = json.loads(_read(card_path))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise ModelError(f"{card_path.name}: not json ({error}); {HINT}") from error
+    if not isinstance(card, dict) or not isinstance(card.get("config"), dict):
+        raise ModelError(f"{card_path.name}: holds no model config; {HINT}")
+    return card
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        names = ", ".join(installed()) or "none"
+        raise ModelError(f"model {path.stem!r}: {path.name} is missing (installed: {names}); {HINT}") from error

@@ -1,0 +1,28 @@
+"""The same Stage through torch, eager: the reference that the exported graph is compared with. Knows no training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from facerig.model.net import Net
+from facerig.model.runtime import ModelStage
+from facerig.stage import Frames, State
+
+
+@dataclass(frozen=True)
+class TorchModel(ModelStage):
+    """A Net in evaluation mode behind the Stage protocol."""
+
+    net: Net = field(repr=False, compare=False, kw_only=True)
+
+    @classmethod
+    def of(cls, net: Net) -> TorchModel:
+        return cls(net.config, net=net.eval())
+
+    def run(self, frames: Frames, state: State) -> list[Frames]:
+        tensors = [torch.from_numpy(np.ascontiguousarray(array, np.float32)) for array in (*self.split(frames), *state)]
+        with torch.inference_mode():
+            return [out.contiguous().numpy() for out in self.net(*tensors)]
