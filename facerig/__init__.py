@@ -1,1 +1,64 @@
-"""facerig: speech in, a living face out."""
+"""facerig: speech in, a living face out.
+
+    import facerig
+    curves = facerig.animate("voice.wav")          # 68 channels at 60 frames a second
+    facerig.save(curves.resample(30), "voice.csv")   # Live Link Face CSV; the suffix chooses the format
+
+Everything else has its own module: `facerig.pipeline` (Animator, Session), `facerig.curves`, `facerig.rig`.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from facerig.curves import Curves
+    from facerig.mesh import Head
+    from facerig.pipeline import Animator
+
+__version__ = "0.1.0"
+
+# name -> module that holds it; loaded when first asked for, so that importing facerig stays light
+_LAZY = {"Animator": "facerig.pipeline", "Curves": "facerig.curves", "FacerigError": "facerig.errors",
+         "Head": "facerig.mesh", "Session": "facerig.pipeline", "concat": "facerig.curves"}
+
+__all__ = ["Animator", "Curves", "FacerigError", "Head", "Session", "animate", "concat", "load", "save"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        module = import_module(_LAZY[name])
+        return getattr(module, name)
+    raise AttributeError(f"module 'facerig' has no attribute {name!r}")
+
+
+@lru_cache(maxsize=4)
+def _animator(model: str) -> Animator:
+    from facerig.pipeline import Animator
+
+    return Animator.load(model)
+
+
+def animate(audio: ArrayLike | str | os.PathLike[str], rate: int | None = None, model: str = "auto") -> Curves:
+    """The curves of a clip: a file's path, or samples with their rate. The model is loaded once."""
+    return _animator(model).animate(audio, rate)
+
+
+def save(curves: Curves, path: str | os.PathLike[str], head: Head | None = None) -> None:
+    """Write a curves file; the suffix chooses the format, and the file appears complete or not at all."""
+    import exporters
+    from facerig.files import write_file
+
+    write_file(path, exporters.export(curves, path, head))
+
+
+def load(path: str | os.PathLike[str], fps: int | None = None) -> Curves:
+    """Read a curves file; `fps` where the format does not hold one."""
+    import exporters
+
+    return exporters.read(path, fps)

@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from facerig.audio import AudioSource, open_audio
 from facerig.curves import Curves, concat, npz_bytes
 from facerig.errors import ModelError, check_option
 from facerig.fake import FakeModel
@@ -30,6 +33,7 @@ from facerig.stage import FPS, RATE, SAMPLES, Blocks, Chain, Frames, Stage, Stat
 
 NATIVE_RIG = "facerig"
 MAX_BLOCK = 60
+Progress = Callable[[int, "int | None"], None]
 
 
 @dataclass(frozen=True)
@@ -88,10 +92,24 @@ class Animator:
         edge = Resample(rate)
         return Session(self, edge, edge.start(), self.blocks.start((SAMPLES,)), self.chain.start(), 0, start)
 
-    def animate(self, audio: ArrayLike, rate: int = RATE, start: int = 0) -> Curves:
-        """The curves of a whole clip: samples [n] or [n, channels], any integer or float type."""
-        session = self.session(rate, start)
+    def animate(self, audio: ArrayLike | str | os.PathLike[str], rate: int | None = None, start: int = 0,
+                progress: Progress | None = None) -> Curves:
+        """The curves of a whole clip: a file's path, or samples [n] or [n, channels] of any type at `rate`."""
+        if isinstance(audio, str | os.PathLike):
+            with open_audio(audio) as source:
+                return self.animate_source(source, start, progress)
+        session = self.session(RATE if rate is None else rate, start)
         return concat([session.push(audio), session.flush()])
+
+    def animate_source(self, source: AudioSource, start: int = 0, progress: Progress | None = None) -> Curves:
+        """The curves of an open file, read block by block; `progress` is told the samples done and their total."""
+        session, parts, done = self.session(source.rate, start), [], 0
+        for samples in source.blocks:
+            parts.append(session.push(samples))
+            done += len(samples)
+            if progress:
+                progress(done, source.samples)
+        return concat([*parts, session.flush()])
 
     @cached_property
     def blocks(self) -> Blocks:

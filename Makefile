@@ -1,0 +1,67 @@
+# make demo   set-up and the main job on a fresh machine: assets/demo.wav -> out/demo/
+# make test   set-up and every check: lint, types, tests
+# Others: system bench eval train soak docs-pictures clean. Set-up is skipped while it is up to date.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+PIP := $(RUN) -m pip install --quiet --disable-pip-version-check
+JOBS ?= 2
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: demo test lint types check system bench train eval soak clean
+
+demo: $(VENV)/.light
+	$(RUN) -m facerig animate assets/demo.wav -o out/demo/demo.csv
+	$(RUN) -m facerig animate assets/demo.wav -o out/demo/demo.json --fps 30
+	@$(RUN) -m facerig.demo assets/demo.wav out/demo
+
+test: system $(VENV)/.dev .node/.installed lint types check
+
+lint: $(VENV)/.dev
+	$(VENV)/bin/ruff check .
+
+types: $(VENV)/.dev
+	$(VENV)/bin/mypy
+
+check: $(VENV)/.dev
+	PYOPENGL_PLATFORM=egl $(RUN) -m pytest -n $(JOBS) --dist loadfile
+
+# Light: what `pip install facerig` gives, pinned. Dev: what the tests need besides.
+$(VENV)/.light: setup.py pyproject.toml docs/requirements/light.txt $(wildcard proto/*/*/*.proto proto/*/*/*/*.proto)
+	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	@echo "setting up $(VENV) (light)"
+	$(PIP) -r docs/requirements/light.txt
+	$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: docs/requirements/dev.txt $(VENV)/.light
+	@echo "setting up $(VENV) (for tests)"
+	$(PIP) -r docs/requirements/torch.txt
+	$(PIP) -r docs/requirements/dev.txt
+	@touch $@
+
+# Other people's readers that run on node; without npm their tests skip and say so.
+.node/.installed: tests/readers/package.json
+	@mkdir -p .node && cp tests/readers/package.json .node/
+	@if command -v npm >/dev/null; then npm install --prefix .node --no-audit --no-fund --silent && touch $@; \
+	else echo "npm is missing: the glTF and three.js reader tests will skip"; fi
+
+SYSTEM := libegl1 libgl1-mesa-dri libgles2 libportaudio2 espeak-ng flite festival
+system:
+	@tests/system.sh $(SYSTEM)
+
+bench: $(VENV)/.dev
+	$(RUN) -m facerig bench import chain
+
+train: $(VENV)/.dev
+	$(RUN) -m facerig train
+
+eval: $(VENV)/.dev
+	$(RUN) -m facerig eval
+
+soak: $(VENV)/.dev
+	$(RUN) -m pytest -m soak
+
+clean:
+	rm -rf $(VENV) .node out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache facerig/v1

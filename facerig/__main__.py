@@ -1,0 +1,5 @@
+"""python -m facerig"""
+
+from facerig.cli import main
+
+main()

@@ -1,0 +1,239 @@
+"""Sound from files and microphones, read in blocks so that two hours need no more memory than two seconds.
+
+Knows containers and sample types; knows no frames, no features and no face. libsndfile (soundfile) reads wav, flac, ogg,
+opus, mp3, aiff, au; everything else (m4a, mp4, mov, webm, ...) goes through FFmpeg's libraries (PyAV, extra `media`).
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facerig.errors import AudioError, MissingExtra, OptionError, ServiceError, check_option
+from facerig.resample import HIGHEST_RATE, LOWEST_RATE, mono
+from facerig.stage import Frames
+
+BLOCK_SECONDS = 2.0
+SNDFILE_SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64", ".rf64"}
+MEDIA_SUFFIXES = {".m4a", ".mp4", ".mov", ".aac", ".webm", ".mkv", ".avi", ".wma", ".3gp", ".m4v", ".mka"}
+PCM_SUFFIXES = {".pcm", ".raw"}
+ACCEPTED = ", ".join(sorted(s[1:] for s in SNDFILE_SUFFIXES | MEDIA_SUFFIXES | PCM_SUFFIXES))
+PCM_TYPES = {"u8": "u1", "s8": "i1", "s16le": "<i2", "s16be": ">i2", "s32le": "<i4", "f32le": "<f4", "f64le": "<f8"}
+
+
+@dataclass(frozen=True)
+class Audio:
+    """A clip in memory: mono float32 samples in -1..1 and their rate."""
+
+    samples: Frames
+    rate: int
+
+    @property
+    def seconds(self) -> float:
+        return len(self.samples) / self.rate
+
+
+@dataclass(frozen=True)
+class Pcm:
+    """How to read bytes that have no header, written TYPE:RATE:CHANNELS, e.g. s16le:16000:1."""
+
+    type: str = "s16le"
+    rate: int = 16_000
+    channels: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> Pcm:
+        parts = text.split(":")
+        try:
+            pcm = cls(parts[0], int(parts[1]) if len(parts) > 1 else 16_000, int(parts[2]) if len(parts) > 2 else 1)
+        except ValueError:
+            pcm = None
+        if pcm is None or len(parts) > 3 or pcm.type not in PCM_TYPES or not 1 <= pcm.channels <= 64:
+            raise OptionError(f"pcm: got {text!r}, accepted: TYPE:RATE:CHANNELS such as s16le:16000:1, "
+                              f"TYPE one of {', '.join(PCM_TYPES)}")
+        _check_rate("pcm", pcm.rate)
+        return pcm
+
+    def decode(self, data: bytes) -> Frames:
+        """Whole samples -> mono float32."""
+        array = np.frombuffer(data, PCM_TYPES[self.type]).reshape(-1, self.channels)
+        return mono(array.astype(array.dtype.newbyteorder("=")), "pcm")
+
+    @property
+    def sample_bytes(self) -> int:
+        return np.dtype(PCM_TYPES[self.type]).itemsize * self.channels
+
+
+@dataclass(frozen=True)
+class AudioSource:
+    """An open file: its rate, its length where the container says it, and its blocks of mono samples."""
+
+    name: str
+    rate: int
+    samples: int | None
+    blocks: Iterator[Frames]
+
+
+def read(path: str | os.PathLike[str], pcm: Pcm | None = None) -> Audio:
+    """A whole file."""
+    with open_audio(path, pcm) as source:
+        blocks = list(source.blocks)
+        return Audio(np.concatenate(blocks), source.rate)
+
+
+@contextmanager
+def open_audio(path: str | os.PathLike[str], pcm: Pcm | None = None,
+               block_seconds: float = BLOCK_SECONDS) -> Iterator[AudioSource]:
+    """Open a file for reading in blocks; every fault is an AudioError that names the file and the reason."""
+    file = Path(path)
+    _check_file(file)
+    suffix = file.suffix.lower()
+    if pcm is not None or suffix in PCM_SUFFIXES:
+        opener: Any = _open_pcm(file, pcm, block_seconds)
+    elif suffix in MEDIA_SUFFIXES:
+        opener = _open_media(file)
+    else:
+        opener = _open_sndfile(file, block_seconds)
+    with opener as source:
+        _check_rate(str(file), source.rate)
+        yield AudioSource(source.name, source.rate, source.samples, _checked(source))
+
+
+def _check_file(file: Path) -> None:
+    if not file.exists():
+        raise AudioError(f"{file}: no such file")
+    if file.is_dir():
+        raise AudioError(f"{file}: is a folder; give an audio file ({ACCEPTED})")
+    if not os.access(file, os.R_OK):
+        raise AudioError(f"{file}: may not be read (permission denied)")
+    if file.is_file() and file.stat().st_size == 0:
+        raise AudioError(f"{file}: is empty (0 bytes)")
+
+
+def _check_rate(name: str, rate: int) -> None:
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise AudioError(f"{name}: sample rate {rate} Hz, accepted: {LOWEST_RATE} to {HIGHEST_RATE} Hz")
+
+
+def _checked(source: AudioSource) -> Iterator[Frames]:
+    """The blocks, with the position of a bad sample counted from the file's beginning; none at all is an error."""
+    position = 0
+    for block in source.blocks:
+        yield mono(block, f"{source.name}: block from sample {position}")
+        position += len(block)
+    if not position:
+        raise AudioError(f"{source.name}: holds no samples")
+
+
+# ---- the three ways in ------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _open_sndfile(file: Path, block_seconds: float) -> Iterator[AudioSource]:
+    import soundfile
+
+    try:
+        stream = soundfile.SoundFile(str(file))
+    except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
+        reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
+        raise AudioError(f"{file}: cannot be read as audio: {reason}; accepted: {ACCEPTED}") from error
+    with stream:
+        length = stream.frames if 0 < stream.frames < 2**50 else None
+        yield AudioSource(str(file), stream.samplerate, length, _sndfile_blocks(stream, file, block_seconds))
+
+
+def _sndfile_blocks(stream: Any, file: Path, block_seconds: float) -> Iterator[Frames]:
+    import soundfile
+
+    size = max(1, int(stream.samplerate * block_seconds))
+    while True:
+        try:
+            block = stream.read(size, dtype="float32", always_2d=True)
+        except (soundfile.LibsndfileError, RuntimeError) as error:
+            raise AudioError(f"{file}: is damaged: {error}") from error
+        if not len(block):
+            return
+        yield block
+
+
+@contextmanager
+def _open_pcm(file: Path, pcm: Pcm | None, block_seconds: float) -> Iterator[AudioSource]:
+    if pcm is None:
+        raise AudioError(f"{file}: raw samples have no header; say what they are, e.g. --pcm s16le:16000:1")
+    size = file.stat().st_size
+    if size % pcm.sample_bytes:
+        raise AudioError(f"{file}: {size} bytes are not a whole number of {pcm.channels}-channel {pcm.type} samples")
+    with file.open("rb") as stream:
+        chunk = max(1, int(pcm.rate * block_seconds)) * pcm.sample_bytes
+        blocks = (pcm.decode(data) for data in iter(lambda: stream.read(chunk), b""))
+        yield AudioSource(str(file), pcm.rate, size // pcm.sample_bytes, blocks)
+
+
+@contextmanager
+def _open_media(file: Path) -> Iterator[AudioSource]:
+    try:
+        import av
+    except ImportError as error:
+        raise MissingExtra(f"{file}: reading {file.suffix} files", "media") from error
+    try:
+        container = av.open(str(file))
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise AudioError(f"{file}: cannot be read as audio or video: {error}") from error
+    with container:
+        if not container.streams.audio:
+            raise AudioError(f"{file}: has no audio track")
+        track = container.streams.audio[0]
+        length = int(track.duration * track.time_base * track.rate) if track.duration else None
+        yield AudioSource(str(file), int(track.rate), length, _media_blocks(container, track, file))
+
+
+def _media_blocks(container: Any, track: Any, file: Path) -> Iterator[Frames]:
+    import av
+
+    # Planar float at the track's own rate and layout: FFmpeg converts the type, the mix-down and the rate stay ours.
+    convert = av.AudioResampler(format="fltp", layout=track.layout, rate=track.rate)
+    try:
+        for decoded in container.decode(track):
+            for frame in convert.resample(decoded):
+                yield frame.to_ndarray().T
+        with suppress(ValueError):  # nothing was decoded: there is nothing to flush
+            for frame in convert.resample(None):
+                yield frame.to_ndarray().T
+    except av.FFmpegError as error:
+        raise AudioError(f"{file}: is damaged: {error}") from error
+
+
+# ---- microphone ---------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def microphone(rate: int = 48_000, device: str | int | None = None, block_ms: float = 20.0) -> Iterator[AudioSource]:
+    """The default (or named) input device, in blocks of `block_ms`, until the caller stops reading."""
+    check_option("block_ms", block_ms, "1 to 1000 ms", 1 <= block_ms <= 1000)
+    _check_rate("microphone", rate)
+    try:
+        import sounddevice
+    except ImportError as error:
+        raise MissingExtra("the microphone", "live") from error
+    except OSError as error:
+        raise ServiceError("the microphone needs PortAudio: apt-get install libportaudio2") from error
+    waiting: queue.Queue[Frames] = queue.Queue(maxsize=500)
+
+    def heard(samples: Frames, _count: int, _time: object, _status: object) -> None:
+        with suppress(queue.Full):  # a reader that stopped reading loses sound, not memory
+            waiting.put_nowait(samples.copy())
+
+    try:
+        stream = sounddevice.InputStream(samplerate=rate, channels=1, device=device, callback=heard, dtype="float32",
+                                         blocksize=int(rate * block_ms / 1000))
+    except (sounddevice.PortAudioError, ValueError) as error:
+        raise ServiceError(f"microphone: cannot be opened: {error}; `facerig doctor` lists the devices") from error
+    with stream:
+        yield AudioSource("microphone", rate, None, (mono(block) for block in iter(waiting.get, None)))

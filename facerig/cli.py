@@ -1,0 +1,79 @@
+"""The command line: finds the commands under `facerig/commands`, and turns errors into one line and an exit code.
+
+A command is a module of that folder with `register(app)`; nothing else needs to know of it. Exit codes are those of
+facerig/errors.py: 0 done, 2 a bad option, 3 bad input, 4 a missing extra, 5 cannot write, 6 model, 7 service, 1 a fault of
+ours, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pkgutil
+import sys
+
+import click
+import typer
+
+import facerig.commands
+from facerig.errors import FacerigError
+
+HELP = """Speech in, a living face out.
+
+Try: facerig animate voice.wav -o voice.csv      (Live Link Face CSV; .npz, .json and more by suffix)
+
+Exit codes: 0 done, 2 bad option, 3 bad input, 4 missing extra, 5 cannot write, 6 model, 7 service, 130 interrupted."""
+
+
+def application() -> typer.Typer:
+    """The app with every command that is installed."""
+    app = typer.Typer(name="facerig", help=HELP, no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False,
+                      context_settings={"help_option_names": ["-h", "--help"]})
+    app.callback()(_version)
+    for module in sorted(pkgutil.iter_modules(facerig.commands.__path__), key=lambda found: found.name):
+        importlib.import_module(f"facerig.commands.{module.name}").register(app)
+    return app
+
+
+def _version(
+    version: bool = typer.Option(False, "--version", is_eager=True, help="Print the version and stop."),
+) -> None:
+    if version:
+        print(facerig.__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point: run, and leave with the documented exit code."""
+    raise SystemExit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """The exit code of a command line; whatever goes wrong is one line on stderr."""
+    try:
+        result = typer.main.get_command(application()).main(arguments, prog_name="facerig", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except FacerigError as error:
+        return _fail(str(error), error.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message())
+        return 2
+    except click.ClickException as error:
+        return _fail(f"{error.format_message()} (see facerig --help)", 2)
+    except (KeyboardInterrupt, click.Abort, EOFError):
+        return _fail("interrupted; nothing half-written is left", 130)
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - the reader went away; stay silent at exit
+        return 0
+    except MemoryError:
+        return _fail("out of memory: give smaller input, or fewer jobs at once", 1)
+    except Exception as error:
+        if os.environ.get("FACERIG_DEBUG"):
+            raise
+        return _fail(f"a fault of facerig's own: {type(error).__name__}: {error}; FACERIG_DEBUG=1 shows where. "
+                     "Please report it", 1)
+
+
+def _fail(message: str, code: int) -> int:
+    print("facerig: error: " + " ".join(message.split()), file=sys.stderr)
+    return code

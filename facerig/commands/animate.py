@@ -1,0 +1,138 @@
+"""facerig animate: audio files -> curves files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from facerig.errors import FacerigError, OptionError
+
+FPS_ACCEPTED = (24, 25, 30, 50, 60, 120)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One clip to animate and where its curves go."""
+
+    source: Path
+    target: Path
+    format: str
+
+
+def register(app: typer.Typer) -> None:
+    app.command(no_args_is_help=True)(animate)
+
+
+def animate(
+    audio: Annotated[list[Path], typer.Argument(help="Audio or video files.", show_default=False)],
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Output file, or a folder for several inputs "
+                                             "(default: beside each input).", show_default=False)] = None,
+    format: Annotated[str, typer.Option("--format", help="Output format by suffix, where --out is no file name.")] = "csv",
+    fps: Annotated[int, typer.Option(help="Frames a second: 24, 25, 30, 50, 60 or 120.")] = 60,
+    rig: Annotated[str | None, typer.Option(help="Rig to write (see facerig rigs); default: the format's own.",
+                                            show_default=False)] = None,
+    own_map: Annotated[Path | None, typer.Option("--map", help="Your own retarget map (.json or .yaml).",
+                                             show_default=False)] = None,
+    model: Annotated[str, typer.Option(help="Model by name or path: auto, small, tiny, fake.")] = "auto",
+    smooth: Annotated[int, typer.Option(help="Smoothing in frames on each side.")] = 0,
+    block: Annotated[int, typer.Option(help="Frames computed in one go.")] = 6,
+    pcm: Annotated[str | None, typer.Option(help="Raw samples: TYPE:RATE:CHANNELS, e.g. s16le:16000:1.",
+                                            show_default=False)] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
+) -> None:
+    """Animate speech: every input becomes a curves file.
+
+    One bad input does not stop the others; the exit code then is that of the first error.
+    """
+    from facerig.audio import Pcm
+    from facerig.pipeline import Animator
+
+    if fps not in FPS_ACCEPTED:
+        raise OptionError(f"--fps: got {fps}, accepted: {', '.join(map(str, FPS_ACCEPTED))}")
+    jobs = plan(audio, out, format)
+    raw = Pcm.parse(pcm) if pcm else None
+    convert = _converter(rig, own_map, fps)
+    animator = Animator.load(model=model, block=block, smooth=smooth)
+    _report(*_run(animator, jobs, raw, convert, json_output), json_output)
+
+
+def plan(sources: list[Path], out: Path | None, format: str) -> list[Job]:
+    """Where each input goes; formats and clashes are refused before any work is done."""
+    import exporters
+
+    one_file = out is not None and bool(out.suffix) and not out.is_dir()
+    if one_file and len(sources) > 1:
+        raise OptionError(f"--out: got the file {out} for {len(sources)} inputs, accepted: a folder")
+    if one_file and out is not None:
+        return [Job(sources[0], out, exporters.format_of(out))]
+    suffix = exporters.format_of(format)
+    targets = [(out or source.parent) / f"{source.stem}{suffix}" for source in sources]
+    for target in targets:
+        if targets.count(target) > 1:
+            raise OptionError(f"two inputs would be written to {target}; rename one or give each its own --out")
+    return [Job(s, t, suffix) for s, t in zip(sources, targets, strict=True)]
+
+
+def _converter(rig: str | None, map_file: Path | None, fps: int) -> Any:
+    from facerig import retarget as retargeting
+    from facerig.rig import rig as rig_by_name
+
+    own_map = retargeting.load_map(map_file) if map_file else None
+    target = rig_by_name(rig) if rig else None
+
+    def convert(curves: Any) -> Any:
+        if own_map is not None:
+            curves = retargeting.retarget(curves, target or own_map.target, own_map)
+        elif target is not None:
+            curves = retargeting.retarget(curves, target)
+        return curves.resample(fps)
+
+    return convert
+
+
+def _run(animator: Any, jobs: list[Job], raw: Any, convert: Any,
+         quiet: bool) -> tuple[list[dict[str, object]], list[FacerigError]]:
+    from facerig.console import progress_bars, say
+
+    done, errors = [], []
+    with progress_bars(quiet) as bars:
+        whole = bars.add_task("clips", total=len(jobs), visible=len(jobs) > 1)
+        for job in jobs:
+            bar = bars.add_task(job.source.name, total=None)
+            try:
+                done.append(_one(animator, job, raw, convert, lambda at, of, bar=bar: bars.update(bar, completed=at, total=of)))
+            except FacerigError as error:
+                errors.append(error)
+                if len(jobs) > 1:
+                    say(f"facerig: error: {error}")
+            bars.remove_task(bar)
+            bars.advance(whole)
+    return done, errors
+
+
+def _one(animator: Any, job: Job, raw: Any, convert: Any, progress: Any) -> dict[str, object]:
+    import exporters
+    from facerig.audio import open_audio
+    from facerig.files import write_file
+
+    with open_audio(job.source, raw) as source:
+        curves = animator.animate_source(source, progress=progress)
+    curves = convert(curves)
+    write_file(job.target, exporters.export(curves, job.format))
+    return {"input": str(job.source), "output": str(job.target), "frames": curves.frames, "fps": curves.fps,
+            "seconds": round(curves.seconds, 4), "channels": len(curves.channels), "model": animator.model}
+
+
+def _report(done: list[dict[str, object]], errors: list[FacerigError], as_json: bool) -> None:
+    from facerig.console import emit, emit_json
+
+    if as_json:
+        emit_json({"done": done, "errors": [{"error": str(e), "exit_code": e.exit_code} for e in errors]})
+    else:
+        for row in done:
+            emit(f"{row['output']}  {row['frames']} frames at {row['fps']} fps, {row['seconds']} s, model {row['model']}")
+    if errors:
+        raise errors[0]

@@ -1,0 +1,58 @@
+"""How commands talk: people read stderr (bars, tables, notes), programs read stdout (paths, JSON). Knows no command."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+
+def say(text: str) -> None:
+    """A note for people."""
+    print(text, file=sys.stderr)
+
+
+def emit(text: str) -> None:
+    """A line for programs (and people)."""
+    print(text)
+
+
+def emit_json(value: Any) -> None:
+    """One JSON object on one line, the last of the output."""
+    print(json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain), flush=True)
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return str(value)
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[str] = ()) -> None:
+    """A table on stdout; columns named in `right` are flushed right."""
+    from rich.console import Console
+    from rich.table import Table
+
+    drawn = Table(title=title, title_justify="left", header_style="bold")
+    for column in columns:
+        drawn.add_column(column, justify="right" if column in right else "left")
+    for row in rows:
+        drawn.add_row(*(str(cell) for cell in row))
+    Console(soft_wrap=False).print(drawn)
+
+
+@contextmanager
+def progress_bars(quiet: bool = False) -> Iterator[Progress]:
+    """Bars with time left, on stderr, shown only where somebody watches."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bars:
+        yield bars
