@@ -25,8 +25,8 @@ from facerig.transcript.tables import Articulation, Floats, Gesture, articulatio
 
 FINE = 4  # label edges are placed to a quarter of a frame
 REACH = 2.5  # sigmas after which a kernel is cut off
-EFFORT_SLOPE = 0.025  # amplitude per dB against the clip's own speaking level
-EFFORT_RANGE = (0.6, 1.35)
+EFFORT_SLOPE = 0.012  # amplitude per dB against the clip's own speaking level
+EFFORT_RANGE = (0.7, 1.3)
 EFFORT_SPAN = 9  # frames on each side over which loudness is averaged: a syllable
 PITCH_SLOPE = 0.15  # amplitude per octave above the clip's own median pitch: raised voices open wider
 CONTACT_JAW = 0.14  # the jaw hardly opens under closed lips ...

@@ -1,0 +1,97 @@
+"""Real faces beside their phones and loudness: GRID clips as the calibration and the comparison read them.
+
+Reads the shared data directly, so neither needs the built corpora. Knows no head and no channels.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from facerig.phones import Timed, rasterise, timed_units, units
+from facerig.train.corpora.base import data_folder
+from facerig.train.corpora.labels import read_columns
+from facerig.train.corpora.motion import GRID_DROPPED, GRID_FPS, grid_validation, to_60fps
+
+FPS = 60
+FINE = 4
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class GridClip:
+    """One sentence: all tracks [frames at 60, columns] less the talker's closed rest, NaN where not measured."""
+
+    name: str
+    timed: list[Timed]
+    belief: Floats
+    values: Floats
+    energy: Floats
+    columns: tuple[str, ...] = field(repr=False)
+    path: Path = Path()
+
+    def tracks(self, names: Sequence[str]) -> Floats:
+        return self.values[:, [self.columns.index(name) for name in names]]
+
+
+def soft_raster(timed: Sequence[Timed], frames: int) -> Floats:
+    """[frames, units] the share of each frame that each unit holds."""
+    fine = rasterise(timed, frames * FINE, FPS * FINE)
+    belief = np.zeros((frames, len(units())), np.float32)
+    np.add.at(belief, (np.repeat(np.arange(frames), FINE), fine), np.float32(1 / FINE))
+    return belief
+
+
+def loudness(samples: NDArray[np.floating], rate: int, frames: int) -> Floats:
+    """[frames] dB of full scale in the 33 ms around each frame's instant."""
+    power = np.concatenate([[0.0], np.cumsum(np.asarray(samples, np.float64) ** 2)])
+    centre = np.round(np.arange(frames) * rate / FPS).astype(int)
+    low = np.clip(centre - rate // 60, 0, len(samples))
+    high = np.clip(centre + rate // 60, 0, len(samples))
+    mean = (power[high] - power[low]) / np.maximum(high - low, 1)
+    return np.asarray(10 * np.log10(mean + 1e-10), np.float32)
+
+
+@functools.lru_cache(maxsize=1)
+def _tracks() -> tuple[NDArray[np.float32], dict[str, slice], tuple[str, ...]]:
+    with np.load(data_folder() / "grid" / "tracks.npz") as held:
+        values, offsets = held["tracks"], list(held["offset"])
+        ids, columns = [str(i) for i in held["ids"]], tuple(str(c) for c in held["columns"])
+    return values, {name: slice(offsets[k], offsets[k + 1]) for k, name in enumerate(ids)}, columns
+
+
+def grid_names(split: str) -> list[str]:
+    """Names of the clips of a split ("train" or "val"), sorted."""
+    names = [name for name in _tracks()[1] if name not in GRID_DROPPED]
+    held = grid_validation(names)
+    return sorted(name for name in names if (name in held) == (split == "val"))
+
+
+def grid_clips(split: str, limit: int = 10_000) -> list[GridClip]:
+    """The first `limit` clips of a split."""
+    return [grid_clip(name) for name in grid_names(split)[:limit]]
+
+
+def grid_clip(name: str) -> GridClip:
+    folder = data_folder() / "grid"
+    values, where, columns = _tracks()
+    samples, rate = soundfile.read(folder / "audio" / f"{name}.opus", dtype="float32")
+    frames = len(samples) * FPS // rate
+    timed = timed_units(read_columns(folder / "phones" / f"{name}.txt"), "arpabet")
+    raw = values[where[name]]
+    tracks = to_60fps(raw, GRID_FPS, frames, raw[:, columns.index("valid")] > 0) - _neutral(columns)
+    path = folder / "audio" / f"{name}.opus"
+    energy = loudness(samples, rate, frames)
+    return GridClip(name, timed, soft_raster(timed, frames), tracks, energy, columns, path)
+
+
+def _neutral(columns: tuple[str, ...]) -> Floats:
+    closed = json.loads((data_folder() / "grid" / "neutral.json").read_text("utf-8"))["s1"]["closed"]
+    return np.array([closed[c] for c in columns], np.float32)
