@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -13,13 +14,14 @@ import numpy as np
 from unreal_bridge import ifacialmocap, livelink, openseeface, osc, ue56, vmc, vts
 from unreal_bridge.face import Face, Turn
 
-NAMES = tuple("""eyeBlinkLeft eyeLookDownLeft eyeLookInLeft eyeLookOutLeft eyeLookUpLeft eyeSquintLeft eyeWideLeft
+_NAMES = """eyeBlinkLeft eyeLookDownLeft eyeLookInLeft eyeLookOutLeft eyeLookUpLeft eyeSquintLeft eyeWideLeft
 eyeBlinkRight eyeLookDownRight eyeLookInRight eyeLookOutRight eyeLookUpRight eyeSquintRight eyeWideRight jawForward
 jawLeft jawRight jawOpen mouthClose mouthFunnel mouthPucker mouthLeft mouthRight mouthSmileLeft mouthSmileRight
 mouthFrownLeft mouthFrownRight mouthDimpleLeft mouthDimpleRight mouthStretchLeft mouthStretchRight mouthRollLower
 mouthRollUpper mouthShrugLower mouthShrugUpper mouthPressLeft mouthPressRight mouthLowerDownLeft mouthLowerDownRight
 mouthUpperUpLeft mouthUpperUpRight browDownLeft browDownRight browInnerUp browOuterUpLeft browOuterUpRight cheekPuff
-cheekSquintLeft cheekSquintRight noseSneerLeft noseSneerRight tongueOut""".split())
+cheekSquintLeft cheekSquintRight noseSneerLeft noseSneerRight tongueOut"""
+NAMES = tuple(_NAMES.split())
 WEIGHTS = (np.arange(52) / 51).astype(np.float32)
 HEAD = Turn(0.3, -0.2, 0.1)
 
@@ -50,7 +52,8 @@ def livelink_packet(version: int = 6) -> bytes:
 
 
 def _control_feed(data: bytes) -> Any:
-    return ue56.Session(ue56.Device("d", "n"), [ue56.Subject("s", "s", "arkit", NAMES)], lambda: "id", lambda: 1).feed(data)
+    subject = ue56.Subject("s", "s", "arkit", NAMES)
+    return ue56.Session(ue56.Device("d", "n"), [subject], lambda: "id", lambda: 1).feed(data)
 
 
 def control(path: str, session: str = "id", number: int = 3, **body: object) -> bytes:
@@ -68,8 +71,6 @@ def decoders() -> dict[str, tuple[Callable[[bytes], Any], list[bytes]]]:
     token = vts.API | {"messageType": "AuthenticationTokenResponse", "data": {"authenticationToken": "abc"}}
     conversation = (control("/session/start", "handshake") + control("/stream/subjects")
                     + control("/stream/start", streamPort=5000, subjects=[{"id": "s", "name": "s"}]))
-    import json
-
     return {
         "livelink": (livelink.decode, [livelink_packet(version) for version in range(1, 7)]),
         "ue56 datagram": (ue56.decode, [ue56.encode("subject", 5, WEIGHTS, np.ones(6))]),

@@ -34,7 +34,8 @@ def test_real_recording_is_rewritten_byte_for_byte(shared_data: Path) -> None:
 def test_real_recording_says_what_is_known_of_it(shared_data: Path) -> None:
     packets = [livelink.decode(p) for p in tape(shared_data / "livelink_packets/examples/dao.gesichter")]
     assert {(p.device, p.subject) for p in packets} == {("DEADC0DE-1337-1337-1337-CAFEBABE", "LLV Default Device")}
-    assert packets[0].frame == 5375735 and {(p.numerator, p.denominator) for p in packets} == {(60, 1)}
+    assert packets[0].frame == 5375735
+    assert {(p.numerator, p.denominator) for p in packets} == {(60, 1)}
     assert all(0.12 <= p.subframe <= 0.24 for p in packets)
 
 
@@ -53,7 +54,8 @@ def test_pylivelinkface_finds_each_channel_under_its_own_name(slot: int) -> None
     values[slot] = 0.625
     data = livelink.encode(livelink.Packet("facerig", livelink.device_id("facerig"), 9, values=tuple(values)))
     seen, face = pylivelinkface.PyLiveLinkFace.decode(data)
-    assert seen and face.name == "facerig"
+    assert seen
+    assert face.name == "facerig"
     for shape in pylivelinkface.FaceBlendShape:
         assert face.get_blendshape(shape) == (0.625 if shape.name == SLOTS[slot] else 0.0)
 
@@ -65,7 +67,8 @@ def test_strict_reader_accepts_our_packet_without_a_warning(validators: Path, tm
     ran = subprocess.run([sys.executable, str(validators / "v_llf_packet.py"), str(tmp_path / "packet")],
                          capture_output=True, text=True, check=True)
     read = json.loads(ran.stdout)
-    assert read["warnings"] == [] and tuple(read["values"]) == values
+    assert read["warnings"] == []
+    assert tuple(read["values"]) == values
     assert (read["frame"], read["subframe"], read["num"], read["den"]) == (5375735, 0.25, 60, 1)
     assert (read["device"], read["subject"]) == (packet.device, "facerig")
     if "error" not in read["pylivelinkface"]:
@@ -78,7 +81,8 @@ def test_packet_with_the_stated_length() -> None:
 
 
 @settings(deadline=None)
-@given(values=st.lists(BITS32, min_size=61, max_size=61), subject=st.text(max_size=60), frame=st.integers(-2**31, 2**31 - 1))
+@given(values=st.lists(BITS32, min_size=61, max_size=61), subject=st.text(max_size=60),
+       frame=st.integers(-2**31, 2**31 - 1))
 def test_any_values_come_back_as_the_same_float32(values: list[float], subject: str, frame: int) -> None:
     packet = livelink.Packet(subject, livelink.device_id("x"), frame, 0.5, values=tuple(values))
     assert livelink.decode(livelink.encode(packet)) == packet
@@ -86,12 +90,13 @@ def test_any_values_come_back_as_the_same_float32(values: list[float], subject: 
 
 @pytest.mark.parametrize("version", range(1, 7))
 def test_every_version_survives(version: int) -> None:
-    packet = livelink.Packet("Jürgen", "d" * 36 if version >= 4 else "", values=(0.5,) * 51 if version == 1 else (0.5,) * 61,
-                             version=version)
+    values = (0.5,) * (51 if version == 1 else 61)
+    packet = livelink.Packet("Jürgen", "d" * 36 if version >= 4 else "", values=values, version=version)
     fields = {1: {"seconds": 12.5, "frame": 9, "numerator": 60}, 5: {"timecode": (1, 2, 3, 4), "numerator": 30}}
     packet = dataclasses.replace(packet, **fields.get(version, {"frame": 9}))
     data = livelink.encode(packet)
-    assert data[0] == version and livelink.decode(data) == packet
+    assert data[0] == version
+    assert livelink.decode(data) == packet
     absent = dataclasses.replace(packet, values=None)
     assert livelink.decode(livelink.encode(absent)) == absent
 
@@ -106,19 +111,21 @@ def test_names_up_to_the_longest_that_unreal_has_room_for() -> None:
     longest = "é" * 128
     packet = livelink.Packet(longest, livelink.device_id(longest), values=(0.0,) * 61)
     data = livelink.encode(packet)
-    assert len(data) <= 774 and livelink.decode(data).subject == longest
+    assert len(data) <= 774
+    assert livelink.decode(data).subject == longest
 
 
 def test_subjects_of_one_sender_have_their_own_device() -> None:
     ids = {livelink.device_id(name) for name in ("Ada", "Bob", "Ädä")}
-    assert len(ids) == 3 and {len(name) for name in ids} == {36}
+    assert len(ids) == 3
+    assert {len(name) for name in ids} == {36}
     assert livelink.device_id("Ada") == livelink.device_id("Ada")
 
 
 GOOD = livelink.Packet("s", "d" * 36, values=(0.0,) * 61)
 
 
-@pytest.mark.parametrize("bad, words", [
+@pytest.mark.parametrize(("bad", "words"), [
     (dataclasses.replace(GOOD, subject="x" * 257), "257 bytes"),
     (dataclasses.replace(GOOD, subject="\ud800"), "UTF-8"),
     (dataclasses.replace(GOOD, device="d" * 250, subject="x" * 256), "shorten"),
@@ -134,7 +141,7 @@ def test_what_cannot_be_sent_is_refused(bad: livelink.Packet, words: str) -> Non
         livelink.encode(bad)
 
 
-@pytest.mark.parametrize("bad, words", [
+@pytest.mark.parametrize(("bad", "words"), [
     (b"", "version"),
     (b"\x07" + livelink_packet()[1:], "version 7"),
     (livelink_packet()[:-1], "values needs"),
