@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from facerig.files import assets_folder
 from facerig.phones import units
+from facerig.rig import rig
 
 Floats = NDArray[np.float32]
 
@@ -73,23 +74,6 @@ def articulation() -> Articulation:
     return Articulation(gestures, targets, dominance)
 
 
-@functools.lru_cache(maxsize=1)
 def native_channels() -> tuple[str, ...]:
-    """The 68 channels of the native rig, in their order."""
-    try:
-        from facerig.rig import rig
-
-        return tuple(rig("facerig").channels)
-    except ImportError:
-        return tuple(_FALLBACK.split())
-
-
-_FALLBACK = """eyeBlinkLeft eyeLookDownLeft eyeLookInLeft eyeLookOutLeft eyeLookUpLeft eyeSquintLeft eyeWideLeft
-eyeBlinkRight eyeLookDownRight eyeLookInRight eyeLookOutRight eyeLookUpRight eyeSquintRight eyeWideRight jawForward
-jawLeft jawRight jawOpen mouthClose mouthFunnel mouthPucker mouthLeft mouthRight mouthSmileLeft mouthSmileRight
-mouthFrownLeft mouthFrownRight mouthDimpleLeft mouthDimpleRight mouthStretchLeft mouthStretchRight mouthRollLower
-mouthRollUpper mouthShrugLower mouthShrugUpper mouthPressLeft mouthPressRight mouthLowerDownLeft mouthLowerDownRight
-mouthUpperUpLeft mouthUpperUpRight browDownLeft browDownRight browInnerUp browOuterUpLeft browOuterUpRight cheekPuff
-cheekSquintLeft cheekSquintRight noseSneerLeft noseSneerRight tongueOut tongueTipUp tongueTipDown tongueTipLeft
-tongueTipRight tongueRollUp tongueRollDown tongueRollLeft tongueRollRight tongueUp tongueDown tongueLeft tongueRight
-tongueIn tongueStretch tongueWide tongueNarrow"""
+    """The channels of the native rig, in their order."""
+    return rig("facerig").names
