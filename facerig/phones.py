@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import functools
 import logging
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,7 +124,7 @@ def flag_of_units(flag: str) -> NDArray[np.bool_]:
 
 @functools.lru_cache(maxsize=32)
 def _table(notation: str) -> dict[str, tuple[str, ...]]:
-    return {row["symbol"]: tuple(row["units"].split()) for row in _rows(notation)}
+    return {unicodedata.normalize("NFD", row["symbol"]): tuple(row["units"].split()) for row in _rows(notation)}
 
 
 @functools.lru_cache(maxsize=1)
@@ -153,6 +154,7 @@ def to_units(symbol: str, notation: str) -> tuple[str, ...]:
     known symbols; that is logged for every notation but IPA, where it is the rule.
     """
     table = _table(notation)
+    symbol = unicodedata.normalize("NFD", symbol)
     if symbol in table:
         return table[symbol]
     bare = "".join(c for c in symbol if c not in _marks())

@@ -6,63 +6,12 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
 from pathlib import Path
 
-from rich.progress import Progress
-
-from facerig.errors import FacerigError, OptionError
-from facerig.train.corpora.base import Source, cache_folder, write_manifest, write_part
-from facerig.train.corpora.pack import load_packed, pack
-from facerig.train.corpora.registry import all_sources
-
-
-def _make(cache: str, source: str, part: str, hours: float) -> int:
-    held = next(s for s in all_sources(hours, source) if s.name == source)
-    return write_part(Path(cache) / source, next(p for p in held.parts if p.name == part))
-
-
-def build(cache: Path, only: Sequence[str], jobs: int, hours: float) -> None:
-    """Make the missing parts of the sources, then join and pack each source."""
-    for source in _chosen(only, hours):
-        if source.missing:
-            print(f"{source.name}: left out: {source.missing}")
-            continue
-        _build_source(cache, source, jobs, hours)
-        names = [p.name for p in source.parts]
-        print(f"{source.name}: {write_manifest(cache / source.name, names)} clips, packed {_pack(cache, source)}")
-
-
-def _chosen(only: Sequence[str], hours: float) -> list[Source]:
-    held = all_sources(hours)
-    names = [s.name for s in held]
-    for name in only:
-        if name not in names:
-            raise OptionError(f"--only: got {name!r}, accepted: {', '.join(names)}")
-    return [s for s in held if not only or s.name in only]
-
-
-def _build_source(cache: Path, source: Source, jobs: int, hours: float) -> None:
-    todo = [p for p in source.parts if not (cache / source.name / f"{p.name}.jsonl").is_file()]
-    if not todo:
-        return
-    with Progress(disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task(source.name, total=len(todo))
-        if jobs < 2 or len(todo) < 2:
-            for part in todo:
-                write_part(cache / source.name, part)
-                bar.advance(task)
-            return
-        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-            waiting = [pool.submit(_make, str(cache), source.name, p.name, hours) for p in todo]
-            for done in as_completed(waiting):
-                done.result()
-                bar.advance(task)
-
-
-def _pack(cache: Path, source: Source) -> str:
-    return pack(cache, source.name, source.columns).name
+from facerig.errors import FacerigError
+from facerig.train.corpora.base import cache_folder
+from facerig.train.corpora.builder import build, chosen, pack_source
+from facerig.train.corpora.pack import load_packed
 
 
 def status(cache: Path) -> None:
@@ -90,9 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if got.command == "build":
             build(cache, only, got.jobs, got.hours)
         elif got.command == "pack":
-            for source in _chosen(only, got.hours):
+            for source in chosen(only, got.hours):
                 if (cache / source.name / "manifest.jsonl").is_file():
-                    print(_pack(cache, source))
+                    print(pack_source(cache, source))
         else:
             status(cache)
     except FacerigError as error:

@@ -41,9 +41,9 @@ def read_xlabel(path: Path) -> list[tuple[float, str]]:
     """(time, label) rows after the '#' header of an xlabel file; a label of diacritics alone comes out empty."""
     found = []
     for line in path.read_text("latin-1").splitlines():
-        match = re.match(r"\s*([\d.]+)\s+-?\d+(?: ([^\t]*))?(?:\t.*)?$", line)
+        match = re.match(r"\s*([\d.]+)\s+-?\d+(?: ([^\t]*)(?:\t.*)?|\t(\S+))\s*$", line)
         if match:
-            found.append((float(match.group(1)), (match.group(2) or "").strip()))
+            found.append((float(match.group(1)), (match.group(2) or match.group(3) or "").strip()))
     return found
 
 
