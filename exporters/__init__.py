@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from exporters.base import Exporter, ExportOptions, Reader
-from facerig import rig
+from exporters.rigs import to_rig
 from facerig.curves import Curves
 from facerig.errors import CurvesError, InputError, OptionError
 from facerig.mesh import Head
@@ -55,7 +55,7 @@ def export(curves: Curves, suffix: str | os.PathLike[str], head: Head | None = N
     chosen = options or ExportOptions()
     exporter = EXPORTERS[format_of(suffix)]
     if chosen.rig:
-        curves = rig.retarget(curves, chosen.rig)
+        curves = to_rig(curves, chosen.rig)
     return exporter(curves, head, chosen)
 
 

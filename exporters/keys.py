@@ -8,6 +8,7 @@ system for all channels at once, which is what makes it fast.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ Mask = NDArray[np.bool_]
 
 BOUND = 0.02  # of a shape's full way: below what the eye sees on a face
 SHARE = 3  # at most every third frame becomes a key
+PATIENCE = 40  # rounds of adding the worst frame only; noise would take hundreds
 GROUP = 400_000  # samples solved together: bounds the memory of takes of hours
 STIFF = 1e-3  # pull of a slope towards the curve's own: decides only where no frame lies between two keys
 FLAT = 1e-6
@@ -71,11 +73,16 @@ def tracks(curves: Curves, bound: float | None) -> dict[str, Track]:
     return dense(curves) if bound is None else reduce(curves, bound)
 
 
-def reduce(curves: Curves, bound: float = BOUND) -> dict[str, Track]:
-    """Cubic keys whose rebuilt curve differs by at most `bound` on every frame."""
+def reduce(curves: Curves, bound: float = BOUND, together: bool = False) -> dict[str, Track]:
+    """Cubic keys whose rebuilt curve differs by at most `bound` on every frame.
+
+    `together` puts the keys of all channels on the same frames, for formats whose channels share one clock.
+    """
     check_option("keys", bound, "a number above 0 and up to 1", 0 < bound <= 1)
-    if curves.frames < 3:
+    if curves.frames < 3 or not curves.channels:
         return dense(curves)
+    if together:
+        return _together(curves, bound)
     size = max(1, GROUP // curves.frames)
     out: dict[str, Track] = {}
     for first in range(0, len(curves.channels), size):
@@ -95,6 +102,36 @@ def _reduced(curves: Curves, names: Sequence[str], bound: float) -> dict[str, Tr
     at = [np.flatnonzero(row) for row in mask]
     return {name: Track(keys + curves.start, row[keys], bend[keys])
             for name, keys, row, bend in zip(names, at, values, slopes, strict=True)}
+
+
+def _together(curves: Curves, bound: float) -> dict[str, Track]:
+    """In pieces that share one frame. Its neighbours are keys too, so that its slope bends nothing on either side."""
+    size = max(64, GROUP // len(curves.channels))
+    mask = np.zeros(curves.frames, bool)
+    slopes = np.zeros((curves.frames, len(curves.channels)))
+    for first in range(0, max(curves.frames - 1, 1), size):
+        last = min(first + size, curves.frames - 1)
+        if last - first < 2:
+            mask[first : last + 1] = True
+            continue
+        piece = curves.slice(curves.start + first, curves.start + last + 1)
+        rows = np.ascontiguousarray(piece.values.T.astype(np.float64))
+        closed, edges = _forced(piece, piece.channels, rows, bound)
+        borders = np.zeros(rows.shape, bool)
+        borders[:, 1] |= first > 0
+        borders[:, -2] |= last < curves.frames - 1
+        keys, bends = _fit(rows, _shared(closed | edges | borders), bound, True)
+        if keys[0].sum() > piece.frames // SHARE:
+            keys, bends = _fit(rows, _shared(closed | borders), bound, True)
+        mask[first : last + 1] |= keys[0]
+        slopes[first : last + 1] = bends.T
+    at = np.flatnonzero(mask)
+    return {name: Track(at + curves.start, curves[name][at].astype(np.float64), slopes[at, column])
+            for column, name in enumerate(curves.channels)}
+
+
+def _shared(mask: Mask) -> Mask:
+    return np.broadcast_to(mask.any(axis=0), mask.shape).copy()
 
 
 # ---- what must be a key -----------------------------------------------------------------------------------
@@ -135,13 +172,14 @@ def _tightest(curves: Curves, first: int, last: int) -> int:
 # ---- the fit ------------------------------------------------------------------------------------------------
 
 
-def _fit(values: Doubles, forced: Mask, bound: float) -> tuple[Mask, Doubles]:
+def _fit(values: Doubles, forced: Mask, bound: float, together: bool = False) -> tuple[Mask, Doubles]:
     """Keys and slopes for rows of samples, solved as one line: the ends of every row are keys, so rows never mix."""
     bound = bound * 0.998  # room for the rounding of files
     ends = forced.copy()
     ends[:, [0, -1]] = True
-    line = _Line(values, ends)
-    mask, slopes = _settled(line, line.fixed | _turning(values, bound).ravel(), bound)
+    line = _Line(values, ends, together)
+    turning = np.zeros_like(ends) if together else _turning(values, bound)
+    mask, slopes = _settled(line, line.fixed | turning.ravel(), bound)
     for turn in (1, 0, 1, 0):
         mask, slopes = _thinned(line, mask, slopes, bound, turn)
     return mask.reshape(values.shape), slopes.reshape(values.shape)
@@ -149,23 +187,24 @@ def _fit(values: Doubles, forced: Mask, bound: float) -> tuple[Mask, Doubles]:
 
 def _settled(line: _Line, mask: Mask, bound: float) -> tuple[Mask, Doubles]:
     """Keys added at the worst frame of every segment until none misses the bound; at the latest all frames are keys."""
-    while True:
+    for turn in itertools.count():
         slopes = line.slopes(mask)
-        worst = line.worst(mask, slopes, bound)
+        worst = line.worst(mask, slopes, bound, everything=turn >= PATIENCE)
         if not len(worst):
-            return mask, slopes
+            break
         mask[worst] = True
+    return mask, slopes
 
 
 def _thinned(line: _Line, mask: Mask, slopes: Doubles, bound: float, turn: int) -> tuple[Mask, Doubles]:
     """Every second key taken away where its neighbours alone keep the bound."""
-    candidates = np.flatnonzero(mask)[turn::2]
-    candidates = candidates[~line.fixed[candidates]]
+    candidates = line.every_second(mask, turn)
     trial = mask.copy()
     trial[candidates] = False
     missed = line.error(trial, slopes) > bound
     spoiled = np.add.reduceat(missed, np.flatnonzero(trial)) > 0  # by segment of the trial
-    trial[candidates[spoiled[(np.cumsum(trial) - 1)[candidates]]]] = True
+    back = candidates[spoiled[(np.cumsum(trial) - 1)[candidates]]]
+    trial[line.spread(back)] = True
     trial, trial_slopes = _settled(line, trial, bound)
     return (trial, trial_slopes) if trial.sum() < mask.sum() else (mask, slopes)
 
@@ -186,7 +225,8 @@ def _turning(values: Doubles, bound: float) -> Mask:
 class _Line:
     """All rows behind each other as one series of samples, with the sums that the slopes are solved from."""
 
-    def __init__(self, values: Doubles, fixed: Mask) -> None:
+    def __init__(self, values: Doubles, fixed: Mask, together: bool) -> None:
+        self._shape, self._together = values.shape, together
         self.y = values.ravel()
         self.fixed = fixed.ravel()
         self._own = np.gradient(values, axis=1).ravel() if values.shape[1] > 1 else np.zeros(values.size)
@@ -236,11 +276,38 @@ class _Line:
         rebuilt = hermite(u, width[segment], self.y[left], self.y[right], slopes[left], slopes[right])
         return np.abs(rebuilt - self.y)
 
-    def worst(self, mask: Mask, slopes: Doubles, bound: float) -> Whole:
-        """The worst frame of every segment that misses the bound."""
+    def worst(self, mask: Mask, slopes: Doubles, bound: float, everything: bool) -> Whole:
+        """The worst frame of every segment that misses the bound (or every frame that does)."""
         error = self.error(mask, slopes)
         missed = np.flatnonzero(error > bound)
+        if everything:
+            return self.spread(missed)
         segment = (np.cumsum(mask) - 1)[missed]
+        if self._together:
+            return self._worst_together(error.reshape(self._shape), mask, bound)
         order = np.lexsort((-error[missed], segment))
         first = np.unique(segment[order], return_index=True)[1]
         return missed[order[first]]
+
+    def every_second(self, mask: Mask, turn: int) -> Whole:
+        """Keys that may go, every second one; in shared keys the same frames of every row."""
+        if self._together:
+            row = np.flatnonzero(mask.reshape(self._shape)[0])[turn::2]
+            return self.spread(row[~self.fixed[row]])
+        keys = np.flatnonzero(mask)[turn::2]
+        return keys[~self.fixed[keys]]
+
+    def spread(self, samples: Whole) -> Whole:
+        """The samples, and in shared keys the same frames of every row."""
+        if not self._together:
+            return samples
+        frames = np.unique(samples % self._shape[1])
+        return (np.arange(self._shape[0])[:, None] * self._shape[1] + frames).ravel()
+
+    def _worst_together(self, error: Doubles, mask: Mask, bound: float) -> Whole:
+        worst = error.max(axis=0)
+        segment = np.cumsum(mask.reshape(self._shape)[0]) - 1
+        missed = np.flatnonzero(worst > bound)
+        order = np.lexsort((-worst[missed], segment[missed]))
+        first = np.unique(segment[missed][order], return_index=True)[1]
+        return self.spread(missed[order[first]])

@@ -12,8 +12,8 @@ import numpy as np
 
 from exporters.base import ExportOptions, float_rows, joined
 from exporters.csv_text import cells_of, numbers
+from exporters.rigs import to_rig
 from exporters.timing import on_grid
-from facerig import rig
 from facerig.curves import Curves, Values
 from facerig.errors import CurvesError, OptionError
 from facerig.mesh import Head
@@ -30,7 +30,7 @@ def write(curves: Curves, head: Head | None, options: ExportOptions) -> bytes:
     if curves.start < 0:
         raise CurvesError(f"Live Link Face CSV: the take starts at frame {curves.start}; a timecode cannot be negative, "
                           f"move it first (Curves.moved(0))")
-    table = rig.retarget(curves, RIG)
+    table = to_rig(curves, RIG)
     if options.calibrated:
         table = table.with_values(_limited(table.values))
     return joined(_lines(table))

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from exporters.base import ExportOptions
 from exporters.keys import Track, tracks
-from facerig import rig
+from exporters.rigs import like
 from facerig.curves import Curves
-from facerig.errors import HeadError, RigError
+from facerig.errors import HeadError
 from facerig.mesh import Head
 
 log = logging.getLogger(__name__)
@@ -41,11 +41,22 @@ class Scene:
 
     head: Head
     curves: Curves
-    shape_tracks: dict[str, Track]
-    """by the head's own shape name"""
+    channels: dict[str, str]
+    """the channel that moves a shape, by the head's own shape name"""
     joint_turns: dict[int, Curves]
     """by joint number: channels x, y, z, Euler angles in radians, x applied first"""
     bound: float | None
+
+    @cached_property
+    def shape_tracks(self) -> dict[str, Track]:
+        """By the head's own shape name."""
+        reduced = tracks(self.curves.select(tuple(dict.fromkeys(self.channels.values()))), self.bound)
+        return {shape: reduced[channel] for shape, channel in self.channels.items()}
+
+    def shape_values(self, shape: str) -> Doubles:
+        """A value a frame; rest where nothing moves the shape."""
+        channel = self.channels.get(shape)
+        return self.curves[channel].astype(np.float64) if channel else np.zeros(self.curves.frames)
 
     @cached_property
     def joint_tracks(self) -> dict[int, dict[str, Track]]:
@@ -67,19 +78,14 @@ def scene(curves: Curves, head: Head, options: ExportOptions) -> Scene:
         raise HeadError(f"head {head.name!r} has none of the curves' channels: its shapes are "
                         f"{_some(head.shape_names)}, the channels {_some(curves.channels)}")
     _tell_lost(curves, matched, turns)
-    reduced = tracks(curves.select(tuple(dict.fromkeys(matched.values()))), options.keys)
-    return Scene(head, curves, {shape: reduced[channel] for shape, channel in matched.items()}, turns, options.keys)
+    return Scene(head, curves, matched, turns, options.keys)
 
 
 def _in_the_heads_names(curves: Curves, head: Head) -> Curves:
     """Retargeted where the head speaks another rig's names altogether (say, visemes) and a map exists."""
     if {name.lower() for name in head.shape_names} & {name.lower() for name in curves.channels}:
         return curves
-    try:
-        wanted = rig.identify(head.shape_names)
-        return rig.retarget(curves, wanted) if wanted else curves
-    except RigError:
-        return curves
+    return like(curves, head.shape_names)
 
 
 def _tell_lost(curves: Curves, matched: dict[str, str], turns: dict[int, Curves]) -> None:

@@ -10,15 +10,14 @@ import numpy as np
 from exporters.base import ExportOptions, float_rows, joined
 from exporters.csv_text import cells_of, line, numbers
 from exporters.livelink_csv import read as read_livelink
+from exporters.rigs import to_rig
 from exporters.timing import on_grid
-from facerig import rig
 from facerig.curves import Curves
 from facerig.errors import CurvesError, RigError
 from facerig.mesh import Head
 
 A2F_PREFIX = "blendShapes."
-A2F_RIG = "livelink"
-A2F_NAMES = 68
+A2F_RIGS = {68: "a2f68", 52: "a2f"}
 
 
 def write_wide(curves: Curves, head: Head | None, options: ExportOptions) -> bytes:
@@ -33,7 +32,16 @@ def _wide(curves: Curves) -> Iterator[str]:
 
 def write_a2f(curves: Curves, head: Head | None, options: ExportOptions) -> bytes:
     """NVIDIA's animation_frames.csv: an unnamed index column, seconds, blendShapes.<Name>."""
-    return joined(_a2f(curves))
+    return joined(_a2f(as_a2f(curves)))
+
+
+def as_a2f(curves: Curves) -> Curves:
+    """In NVIDIA's names: 68 where the curves carry a tongue, else the 52; curves of other rigs keep their own."""
+    tongue = any(name.lower().startswith("tongue") and name.lower() != "tongueout" for name in curves.channels)
+    try:
+        return to_rig(curves, A2F_RIGS[68 if tongue else 52])
+    except RigError:
+        return curves
 
 
 def _a2f(curves: Curves) -> Iterator[str]:
@@ -123,11 +131,3 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def named_rig(curves: Curves, wanted: str, otherwise: Curves) -> Curves:
-    """The curves with the names of a rig where they can be mapped to it, else as they are."""
-    try:
-        return rig.retarget(curves, wanted)
-    except RigError:
-        return otherwise
