@@ -1,7 +1,7 @@
 """Sound from files and microphones, read in blocks so that two hours need no more memory than two seconds.
 
-Knows containers and sample types; knows no frames, no features and no face. libsndfile (soundfile) reads wav, flac, ogg,
-opus, mp3, aiff, au; everything else (m4a, mp4, mov, webm, ...) goes through FFmpeg's libraries (PyAV, extra `media`).
+Knows containers and sample types; knows no frames and no face. libsndfile (soundfile) reads wav, flac,
+ogg, opus, mp3, aiff, au; everything else (m4a, mp4, mov, webm, ...) goes through FFmpeg's libraries (PyAV, extra `media`).
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ def _open_media(file: Path) -> Iterator[AudioSource]:
         if not container.streams.audio:
             raise AudioError(f"{file}: has no audio track")
         track = container.streams.audio[0]
-        length = int(track.duration * track.time_base * track.rate) if track.duration else None
+        length = int(track.duration * track.time_base * track.rate) if track.duration and track.time_base else None
         yield AudioSource(str(file), int(track.rate), length, _media_blocks(container, track, file))
 
 

@@ -1,8 +1,8 @@
 """The command line: finds the commands under `facerig/commands`, and turns errors into one line and an exit code.
 
 A command is a module of that folder with `register(app)`; nothing else needs to know of it. Exit codes are those of
-facerig/errors.py: 0 done, 2 a bad option, 3 bad input, 4 a missing extra, 5 cannot write, 6 model, 7 service, 1 a fault of
-ours, 130 interrupted.
+facerig/errors.py: 0 done, 2 a bad option, 3 bad input, 4 a missing extra, 5 cannot write, 6 model, 7 service, 1 a
+fault of ours, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import os
 import pkgutil
 import sys
 
-import click
 import typer
+from typer.exceptions import TyperException
 
 import facerig.commands
 from facerig.errors import FacerigError
@@ -27,7 +27,7 @@ Exit codes: 0 done, 2 bad option, 3 bad input, 4 missing extra, 5 cannot write, 
 
 def application() -> typer.Typer:
     """The app with every command that is installed."""
-    app = typer.Typer(name="facerig", help=HELP, no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False,
+    app = typer.Typer(name="facerig", help=HELP, no_args_is_help=True, pretty_exceptions_enable=False,
                       context_settings={"help_option_names": ["-h", "--help"]})
     app.callback()(_version)
     for module in sorted(pkgutil.iter_modules(facerig.commands.__path__), key=lambda found: found.name):
@@ -55,12 +55,14 @@ def run(arguments: list[str]) -> int:
         return result if isinstance(result, int) else 0
     except FacerigError as error:
         return _fail(str(error), error.exit_code)
-    except click.exceptions.NoArgsIsHelpError as error:
-        print(error.format_message())
-        return 2
-    except click.ClickException as error:
+    except TyperException as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # the message is the help text itself
+            print(error.format_message())
+            return 2
         return _fail(f"{error.format_message()} (see facerig --help)", 2)
-    except (KeyboardInterrupt, click.Abort, EOFError):
+    except typer.Exit as error:
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort, EOFError):
         return _fail("interrupted; nothing half-written is left", 130)
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - the reader went away; stay silent at exit

@@ -1,7 +1,7 @@
 """`Curves`, the value that stands in the middle: named channels over frames of an integer rate.
 
-What makes curves (models, readers, behaviour) and what uses them (exporters, bridges, previews) meet only here. A Curves
-value knows no rig, no file format and no clock: time is the integer frame `start + row` on the grid `fps`.
+What makes curves (models, readers, behaviour) and what uses them (exporters, bridges, previews) meet only here. A value
+knows no rig, no file format and no clock: time is the integer frame `start + row` on the grid `fps`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -185,7 +186,7 @@ def concat(parts: Sequence[Curves]) -> Curves:
     """One take from parts that follow each other frame by frame; a gap, an overlap or another clock is refused."""
     if not parts:
         raise CurvesError("nothing to join: got no curves, accepted: one or more")
-    for left, right in zip(parts, parts[1:], strict=False):
+    for left, right in pairwise(parts):
         _check_joint(left, right)
     marks = tuple(mark for part in parts for mark in part.marks)
     return replace(parts[0], values=np.concatenate([part.values for part in parts]), marks=marks)

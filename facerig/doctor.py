@@ -15,7 +15,7 @@ class Need:
 
     feature: str
     kind: str
-    """"module", "program" or "library" """
+    """one of: module, program, library"""
     name: str
     install: str
     package: str = ""
@@ -32,7 +32,8 @@ class Finding:
 
 
 def _extra(feature: str, module: str, extra: str, package: str = "") -> Need:
-    return Need(feature, "module", module, f'pip install "facerig[{extra}]"' if extra else "pip install facerig", package)
+    command = f'pip install "facerig[{extra}]"' if extra else "pip install facerig"
+    return Need(feature, "module", module, command, package)
 
 
 def _apt(feature: str, kind: str, name: str, package: str) -> Need:

@@ -61,4 +61,4 @@ def _centred(signal: Frames, count: int) -> Frames:
     total = np.zeros(count, np.float32)
     for lag in range(2 * SPAN + 1):
         total += signal[lag : lag + count]
-    return total / np.float32(2 * SPAN + 1)
+    return np.asarray(total / np.float32(2 * SPAN + 1), np.float32)

@@ -33,6 +33,7 @@ from facerig.stage import FPS, RATE, SAMPLES, Blocks, Chain, Frames, Stage, Stat
 
 NATIVE_RIG = "facerig"
 MAX_BLOCK = 60
+STATE_PARTS = ("edge", "blocks", "chain")
 Progress = Callable[[int, "int | None"], None]
 
 
@@ -43,7 +44,7 @@ class Options:
     model: str = "auto"
     """A name (`small`, `tiny`, `fake`), a path to weights, or `auto`: the best that is installed."""
     block: int = 6
-    """Frames computed in one go: 6 (100 ms) is the cheapest, 1 answers soonest. Results differ in the last bits only."""
+    """Frames computed in one go: 6 (100 ms) costs least, 1 answers soonest. Results differ in the last bits only."""
     smooth: int = 0
     """Frames of smoothing on each side; each adds a frame of delay."""
 
@@ -122,7 +123,7 @@ class Animator:
         try:
             with np.load(io.BytesIO(snapshot), allow_pickle=False) as arrays:
                 head = json.loads(arrays["head"].tobytes().decode())
-                states = [tuple(arrays[f"{part}{k}"] for k in range(head[part])) for part in ("edge", "blocks", "chain")]
+                states = [tuple(arrays[f"{part}{k}"] for k in range(head[part])) for part in STATE_PARTS]
                 own = (head["model"], head["block"], head["delay"])
                 position, start, rate = head["position"], head["start"], head["rate"]
         except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
@@ -196,7 +197,7 @@ class Session:
 
     def snapshot(self) -> bytes:
         """All that the session knows, for `Animator.resume` in this or another process."""
-        parts = {"edge": self._edge, "blocks": self._blocks, "chain": self._chain}
+        parts = dict(zip(STATE_PARTS, (self._edge, self._blocks, self._chain), strict=True))
         head = {"model": self.animator.model, "block": self.animator.block, "delay": self.animator.delay,
                 "position": self._position, "start": self.start, "rate": self.edge.rate,
                 **{name: len(state) for name, state in parts.items()}}
@@ -241,4 +242,6 @@ def build(options: Options) -> Animator:
 
 def load_model(name: str) -> FakeModel:
     """The model stage by name or path."""
-    return FakeModel(rig(NATIVE_RIG).names)
+    if name in ("fake", "auto"):
+        return FakeModel(rig(NATIVE_RIG).names)
+    raise ModelError(f"model: got {name!r}, accepted: auto, small, tiny, fake, or a path to weights")

@@ -142,7 +142,7 @@ def _scaled(array: NDArray[np.generic], where: str) -> Frames:
             return array.astype(np.float32)
     scales = {"int16": 2.0**15, "int32": 2.0**31, "int8": 2.0**7}
     if array.dtype.name in scales:
-        return (array / np.float64(scales[array.dtype.name])).astype(np.float32)  # type: ignore[operator]
+        return np.asarray(array.astype(np.float64) / scales[array.dtype.name], np.float32)
     if array.dtype == np.uint8:
         return ((array.astype(np.float32) - 128) / 128).astype(np.float32)
     if array.size == 0:

@@ -153,6 +153,8 @@ def run(stage: Stage, frames: Frames, block: int) -> Frames:
 
 def same_state(left: Sequence[NDArray[Any]], right: Sequence[NDArray[Any]]) -> bool:
     """Whether two states are equal bit for bit."""
-    return len(left) == len(right) and all(
-        a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes() for a, b in zip(left, right, strict=True)
-    )
+    return [_fingerprint(array) for array in left] == [_fingerprint(array) for array in right]
+
+
+def _fingerprint(array: NDArray[Any]) -> tuple[tuple[int, ...], str, bytes]:
+    return array.shape, array.dtype.str, array.tobytes()

@@ -1,4 +1,4 @@
-"""Stages: every one keeps the length, has the delay it declares, forgets what it says it forgets, and streams exactly."""
+"""Stages: each keeps the length, has the delay it declares, forgets what it says it forgets, and streams exactly."""
 
 from __future__ import annotations
 

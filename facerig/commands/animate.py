@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,7 +31,7 @@ def animate(
     audio: Annotated[list[Path], typer.Argument(help="Audio or video files.", show_default=False)],
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Output file, or a folder for several inputs "
                                              "(default: beside each input).", show_default=False)] = None,
-    format: Annotated[str, typer.Option("--format", help="Output format by suffix, where --out is no file name.")] = "csv",
+    format: Annotated[str, typer.Option(help="Output format by suffix, where --out is no file name.")] = "csv",
     fps: Annotated[int, typer.Option(help="Frames a second: 24, 25, 30, 50, 60 or 120.")] = 60,
     rig: Annotated[str | None, typer.Option(help="Rig to write (see facerig rigs); default: the format's own.",
                                             show_default=False)] = None,
@@ -103,7 +104,7 @@ def _run(animator: Any, jobs: list[Job], raw: Any, convert: Any,
         for job in jobs:
             bar = bars.add_task(job.source.name, total=None)
             try:
-                done.append(_one(animator, job, raw, convert, lambda at, of, bar=bar: bars.update(bar, completed=at, total=of)))
+                done.append(_one(animator, job, raw, convert, partial(_moved, bars, bar)))
             except FacerigError as error:
                 errors.append(error)
                 if len(jobs) > 1:
@@ -111,6 +112,10 @@ def _run(animator: Any, jobs: list[Job], raw: Any, convert: Any,
             bars.remove_task(bar)
             bars.advance(whole)
     return done, errors
+
+
+def _moved(bars: Any, bar: Any, done: int, total: int | None) -> None:
+    bars.update(bar, completed=done, total=total)
 
 
 def _one(animator: Any, job: Job, raw: Any, convert: Any, progress: Any) -> dict[str, object]:
@@ -133,6 +138,6 @@ def _report(done: list[dict[str, object]], errors: list[FacerigError], as_json: 
         emit_json({"done": done, "errors": [{"error": str(e), "exit_code": e.exit_code} for e in errors]})
     else:
         for row in done:
-            emit(f"{row['output']}  {row['frames']} frames at {row['fps']} fps, {row['seconds']} s, model {row['model']}")
+            emit(f"{row['output']}  {row['frames']} frames at {row['fps']} fps, model {row['model']}")
     if errors:
         raise errors[0]

@@ -12,7 +12,7 @@ def register(app: typer.Typer) -> None:
 
 
 def bench(
-    names: Annotated[list[str] | None, typer.Argument(help="Which; without one they are listed.", show_default=False)] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Which; none: list them.", show_default=False)] = None,
 ) -> None:
     """Measure speed on this machine; the last line is one JSON object."""
     from facerig.bench import BENCHES, available, run_bench

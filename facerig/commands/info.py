@@ -34,8 +34,8 @@ def info(
         table("Stages (frames of 1/60 s)", ("stage", "delay", "memory"), [tuple(s.values()) for s in stages],
               ("delay", "memory"))
     if extremes:
-        table("Channels", ("channel", "min", "max"), [(n, f"{lo:.4f}", f"{hi:.4f}") for n, (lo, hi) in extremes.items()],
-              ("min", "max"))
+        rows = [(name, f"{low:.4f}", f"{high:.4f}") for name, (low, high) in extremes.items()]
+        table("Channels", ("channel", "min", "max"), rows, ("min", "max"))
 
 
 def _chain(model: str, block: int, smooth: int) -> dict[str, Any]:

@@ -24,11 +24,12 @@ def rigs(
         if json_output:
             emit_json({each.name: {"title": each.title, "channels": len(each.channels)} for each in known})
         else:
-            table("Rigs", ("name", "channels", "what"), [(r.name, len(r.channels), r.title) for r in known], ("channels",))
+            rows = [(each.name, len(each.channels), each.title) for each in known]
+            table("Rigs", ("name", "channels", "what"), rows, ("channels",))
         return
     chosen = rig(name)
     if json_output:
         emit_json({"name": chosen.name, "title": chosen.title, "channels": [vars(c) for c in chosen.channels]})
         return
-    rows = [(i, c.name, c.kind, f"{c.low:g}..{c.high:g}", c.region, c.mirror) for i, c in enumerate(chosen.channels)]
-    table(f"{chosen.name}: {chosen.title}", ("#", "channel", "kind", "range", "region", "mirror"), rows, ("#",))
+    cells = [(i, c.name, c.kind, f"{c.low:g}..{c.high:g}", c.region, c.mirror) for i, c in enumerate(chosen.channels)]
+    table(f"{chosen.name}: {chosen.title}", ("#", "channel", "kind", "range", "region", "mirror"), cells, ("#",))
