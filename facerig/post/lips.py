@@ -1,0 +1,175 @@
+"""Lip contacts decided by evidence: a regression smears a "p" into a half-open mouth, and this closes it. Rest in silence.
+
+Takes the model's columns, curves then contact probabilities, and gives the curves alone. A contact switches on at `enter`
+and off under `leave`; the lips close and open over a few frames around it, and while it is held nothing opens them: not
+the jaw, not a funnel, not a raised lip. Where nobody has spoken for `hold` frames the mouth goes to rest. Memory is
+finite: a contact that is not confirmed within `longest` frames is let go. Knows no audio, no emotion (smile, frown and
+dimple pass through silence), and no head: "closed" is mouthClose equal to jawOpen, as ARKit means it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facerig.errors import check_option
+from facerig.stage import Frames, State
+
+BILABIAL, LABIODENTAL, SPEECH = "contact:bilabial", "contact:labiodental", "contact:speech"
+
+
+@dataclass(frozen=True)
+class Switch:
+    """Hysteresis on a probability, and the shape of what it switches, in frames."""
+
+    enter: float
+    leave: float
+    rise: int  # frames of ramp before it is fully on
+    fall: int  # frames of ramp after
+    hold: int = 0  # frames it stays fully on after its evidence
+    longest: int = 30  # frames without fresh evidence at `enter` after which it lets go (0.5 s)
+
+
+LIPS = Switch(enter=0.5, leave=0.35, rise=2, fall=3)
+TEETH = Switch(enter=0.5, leave=0.35, rise=2, fall=3)
+VOICE = Switch(enter=0.5, leave=0.3, rise=2, fall=6, hold=3)
+
+
+@dataclass(frozen=True)
+class Hold:
+    """What a full contact does to a channel: stay at least at `least`, at most at `most`."""
+
+    channel: str
+    least: float = 0.0
+    most: float = 1.0
+
+
+def _both(channel: str, least: float = 0.0, most: float = 1.0) -> tuple[Hold, Hold]:
+    return Hold(f"{channel}Left", least, most), Hold(f"{channel}Right", least, most)
+
+
+# The values of "m" and "f" in assets/articulation/targets.csv.
+CLOSED = (
+    Hold("jawOpen", most=0.14),
+    Hold("mouthFunnel", most=0.0),
+    *_both("mouthLowerDown", most=0.0),
+    *_both("mouthUpperUp", most=0.0),
+    *_both("mouthPress", least=0.14),
+    Hold("mouthRollLower", least=0.10),
+    Hold("mouthRollUpper", least=0.08),
+    Hold("mouthShrugUpper", most=0.02),
+)
+AT_TEETH = (
+    Hold("jawOpen", most=0.12),
+    Hold("mouthClose", most=0.02),
+    Hold("mouthFunnel", most=0.06),
+    *_both("mouthLowerDown", most=0.0),
+    *_both("mouthUpperUp", least=0.12),
+    Hold("mouthRollLower", least=0.36),
+    Hold("mouthShrugLower", least=0.08),
+)
+# Channels that speech alone moves; the others may show a mood in silence.
+ARTICULATORS = ("jaw", "mouth", "tongue", "cheekPuff")
+MOODS = ("mouthSmile", "mouthFrown", "mouthDimple", "mouthLeft", "mouthRight")
+
+
+@dataclass(frozen=True, eq=False)
+class Lips:
+    """The stage: [n, curves + contacts] -> [n, curves], `rise` frames late."""
+
+    columns: tuple[str, ...]
+    lips: Switch = LIPS
+    teeth: Switch = TEETH
+    voice: Switch = VOICE
+
+    def __post_init__(self) -> None:
+        for name in (BILABIAL, LABIODENTAL, SPEECH, "jawOpen", "mouthClose"):
+            check_option("columns", name, "the columns of a model with contact evidence", name in self.columns)
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """What is left: the curves."""
+        return tuple(name for name in self.columns if not name.startswith("contact:"))
+
+    @property
+    def delay(self) -> int:
+        return max(switch.rise for switch in self._switches)
+
+    @property
+    def memory(self) -> int:
+        return self.delay + max(s.longest + s.hold + s.fall for s in self._switches)
+
+    @property
+    def _switches(self) -> tuple[Switch, ...]:
+        return (self.lips, self.teeth, self.voice)
+
+    def start(self) -> State:
+        return (np.zeros((self.memory, len(self.columns)), np.float32),)
+
+    def push(self, state: State, frames: Frames) -> tuple[State, Frames]:
+        seen = np.concatenate([state[0], frames])
+        count = len(frames)
+        now = slice(self.memory - self.delay, self.memory - self.delay + count)
+        out = np.array(seen[now][:, self._curves])
+        spoken = self._envelope(seen, SPEECH, self.voice, count)
+        out[:, self._articulators] *= spoken[:, None]
+        self._hold(out, self._envelope(seen, LABIODENTAL, self.teeth, count) * spoken, AT_TEETH)
+        closed = self._envelope(seen, BILABIAL, self.lips, count) * spoken
+        self._hold(out, closed, CLOSED)
+        self._close(out, closed)
+        return (seen[count:],), out
+
+    # ---- evidence -------------------------------------------------------------------------------------------
+
+    def _envelope(self, seen: Frames, column: str, switch: Switch, count: int) -> Frames:
+        """[count] 0..1 for the delayed frames: the ramps reach out from every frame that is on, the largest counts."""
+        on = switched(seen[:, self.columns.index(column)], switch)
+        first = self.memory - self.delay
+        out = np.zeros(count, np.float32)
+        for shift in range(-switch.fall - switch.hold, switch.rise + 1):
+            weight = _ramp(shift, switch)
+            rows = on[first + shift : first + shift + count]
+            out = np.maximum(out, np.where(rows, np.float32(weight), np.float32(0)))
+        return out
+
+    # ---- what it does to the curves -------------------------------------------------------------------------
+
+    def _hold(self, out: Frames, held: Frames, rules: Sequence[Hold]) -> None:
+        for rule in rules:
+            if rule.channel in self.channels:
+                column = out[:, self.channels.index(rule.channel)]
+                goal = np.clip(column, np.float32(rule.least), np.float32(rule.most))
+                column += held * (goal - column)
+
+    def _close(self, out: Frames, held: Frames) -> None:
+        """mouthClose makes up for the whole of the open jaw."""
+        jaw, close = self.channels.index("jawOpen"), self.channels.index("mouthClose")
+        out[:, close] += held * (out[:, jaw] - out[:, close])
+
+    @cached_property
+    def _curves(self) -> list[int]:
+        return [i for i, name in enumerate(self.columns) if not name.startswith("contact:")]
+
+    @cached_property
+    def _articulators(self) -> list[int]:
+        return [i for i, name in enumerate(self.channels)
+                if name.startswith(ARTICULATORS) and not name.startswith(MOODS)]  # fmt: skip
+
+
+def switched(evidence: Frames, switch: Switch) -> NDArray[np.bool_]:
+    """Which frames are on: `enter` was reached within the last `longest` frames, and nothing under `leave` since."""
+    at = np.arange(len(evidence))
+    strong = np.maximum.accumulate(np.where(evidence >= switch.enter, at, -1))
+    weak = np.maximum.accumulate(np.where(evidence < switch.leave, at, -1))
+    return np.asarray((strong > weak) & (at - strong < switch.longest), np.bool_)
+
+
+def _ramp(shift: int, switch: Switch) -> float:
+    """Weight of a frame that is on, `shift` frames from the one that is shown (positive: to come)."""
+    if shift > 0:
+        return 1 - shift / (switch.rise + 1)
+    return min(1.0, 1 - (-shift - switch.hold) / (switch.fall + 1))

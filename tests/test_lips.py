@@ -1,0 +1,125 @@
+"""The contact stage: closes on evidence, in a few frames, whatever else the curves say; rests in silence; streams."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from facerig.errors import OptionError
+from facerig.post.lips import LIPS, Lips, switched
+from facerig.rig import rig
+from facerig.stage import Frames, run
+
+CHANNELS = rig("facerig").names
+COLUMNS = (*CHANNELS, "contact:bilabial", "contact:labiodental", "contact:speech", "contact:rounding")
+STAGE = Lips(COLUMNS)
+
+
+def speaking(frames: int, **evidence: tuple[int, int]) -> Frames:
+    """A wide open, shouting mouth; evidence names stretches of certain contact."""
+    out = np.zeros((frames, len(COLUMNS)), np.float32)
+    out[:, COLUMNS.index("contact:speech")] = 1
+    for name in ("jawOpen", "mouthFunnel", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthUpperUpLeft"):
+        out[:, COLUMNS.index(name)] = 0.6
+    for name, (first, last) in evidence.items():
+        out[:, COLUMNS.index(f"contact:{name}")] = 0
+        out[first:last, COLUMNS.index(f"contact:{name}")] = 0.9
+    return out
+
+
+def column(curves: Frames, name: str) -> Frames:
+    return curves[:, CHANNELS.index(name)]
+
+
+def test_closes_fully_on_evidence_and_nowhere_else() -> None:
+    out = run(STAGE, speaking(60, bilabial=(30, 34)), 6)
+    jaw, close = column(out, "jawOpen"), column(out, "mouthClose")
+    assert np.all(jaw[30:34] <= 0.1401)
+    np.testing.assert_array_equal(close[30:34], jaw[30:34])
+    assert np.all(column(out, "mouthFunnel")[30:34] == 0)
+    assert np.all(column(out, "mouthLowerDownLeft")[30:34] == 0)
+    np.testing.assert_allclose(out[:27], speaking(27)[:, : len(CHANNELS)])
+    np.testing.assert_allclose(jaw[40:], 0.6)
+
+
+def test_ramps_take_two_to_four_frames() -> None:
+    jaw = column(run(STAGE, speaking(60, bilabial=(30, 34)), 6), "jawOpen")
+    assert np.all(np.diff(jaw[27:31]) < 0)
+    assert np.all(np.diff(jaw[33:38]) > 0)
+    assert np.abs(np.diff(jaw)).max() < 0.6 / 2
+
+
+def test_hysteresis_does_not_flicker() -> None:
+    evidence = np.array([0, 0.6, 0.45, 0.49, 0.4, 0.52, 0.36, 0.2, 0.45], np.float32)
+    np.testing.assert_array_equal(switched(evidence, LIPS), [False] + [True] * 6 + [False] * 2)
+
+
+def test_unconfirmed_contact_is_let_go() -> None:
+    evidence = np.full(100, 0.4, np.float32)
+    evidence[3] = 0.9
+    assert switched(evidence, LIPS).sum() == LIPS.longest
+
+
+def test_teeth_raise_the_lower_lip_and_leave_the_mouth_open() -> None:
+    out = run(STAGE, speaking(60, labiodental=(30, 36)), 6)
+    assert np.all(column(out, "mouthRollLower")[30:36] >= 0.359)
+    assert np.all(column(out, "jawOpen")[30:36] <= 0.1201)
+    assert np.all(column(out, "mouthClose")[30:36] <= 0.0201)
+
+
+def test_lips_win_over_teeth() -> None:
+    out = run(STAGE, speaking(60, labiodental=(28, 36), bilabial=(30, 34)), 6)
+    np.testing.assert_array_equal(column(out, "mouthClose")[30:34], column(out, "jawOpen")[30:34])
+    assert np.all(column(out, "mouthUpperUpLeft")[30:34] == 0)
+
+
+def test_mouth_rests_within_200_ms_of_the_last_sound_and_a_smile_stays() -> None:
+    frames = speaking(60, speech=(0, 20))
+    frames[:, COLUMNS.index("mouthSmileLeft")] = 0.3
+    out = run(STAGE, frames, 6)
+    assert column(out, "jawOpen")[20 + 12 :].max() == 0
+    assert np.all(np.diff(column(out, "jawOpen")[19:32]) <= 0)
+    np.testing.assert_allclose(column(out, "mouthSmileLeft"), 0.3)
+
+
+def test_a_cough_between_words_moves_nothing() -> None:
+    frames = speaking(80, speech=(0, 1))
+    assert run(STAGE, frames, 6)[15:, CHANNELS.index("jawOpen")].max() == 0
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 2**32 - 1), st.lists(st.integers(1, 17), min_size=1, max_size=12))
+def test_any_cut_gives_the_same_bits(seed: int, cuts: list[int]) -> None:
+    frames = np.random.default_rng(seed).random((sum(cuts), len(COLUMNS)), np.float32)
+    whole = STAGE.push(STAGE.start(), frames)[1]
+    state, parts, at = STAGE.start(), [], 0
+    for size in cuts:
+        state, part = STAGE.push(state, frames[at : at + size])
+        parts.append(part)
+        at += size
+    assert np.concatenate(parts).tobytes() == whole.tobytes()
+
+
+def test_memory_is_what_it_says() -> None:
+    generator = np.random.default_rng(1)
+    frames = generator.random((STAGE.memory + 40, len(COLUMNS)), np.float32)
+    other = frames.copy()
+    other[:40] = generator.random((40, len(COLUMNS)), np.float32)
+    first, second = (STAGE.push(STAGE.start(), f)[1] for f in (frames, other))
+    assert first[40 + STAGE.memory :].tobytes() == second[40 + STAGE.memory :].tobytes()
+    assert first[40 + STAGE.delay].tobytes() != second[40 + STAGE.delay].tobytes()
+
+
+def test_delay_is_what_it_says() -> None:
+    frames = np.zeros((40, len(COLUMNS)), np.float32)
+    frames[:, COLUMNS.index("contact:speech")] = 1
+    frames[20, COLUMNS.index("browInnerUp")] = 1
+    out = STAGE.push(STAGE.start(), frames)[1]
+    assert int(np.argmax(column(out, "browInnerUp"))) == 20 + STAGE.delay
+
+
+def test_columns_without_evidence_are_refused() -> None:
+    with pytest.raises(OptionError, match="contact:bilabial"):
+        Lips(CHANNELS)
