@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -52,11 +52,20 @@ def _build_source(cache: Path, source: Source, jobs: int, hours: float) -> None:
                 write_part(cache / source.name, part)
                 bar.advance(task)
             return
-        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-            waiting = [pool.submit(_make, str(cache), source.name, p.name, hours) for p in todo]
+        with ThreadPoolExecutor(jobs) as pool:
+            waiting = [pool.submit(_alone, str(cache), source.name, p.name, hours) for p in todo]
             for done in as_completed(waiting):
-                done.result()
+                if done.result():
+                    print(f"{source.name}: part {done.result()} failed and is left out; build again to retry")
                 bar.advance(task)
+
+
+def _alone(cache: str, source: str, part: str, hours: float) -> str:
+    """Make a part in a process of its own, for an engine may crash on a text; returns the part's name if it did."""
+    process = get_context("spawn").Process(target=_make, args=(cache, source, part, hours))
+    process.start()
+    process.join()
+    return part if process.exitcode else ""
 
 
 def pack_source(cache: Path, source: Source) -> str:

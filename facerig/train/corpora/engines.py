@@ -2,8 +2,7 @@
 
 espeak-ng by ctypes on its library (phoneme events are sample exact), flite and festival by their programs.
 Knows the engines' known label faults: espeak-ng starts a stop at its burst (the closure before it is counted to the
-sound before); flite and festival labels run ahead of the signal by SHIFT. Not safe for threads: one process, one
-espeak.
+sound before), which is mended here. Not safe for threads: one process, one espeak.
 """
 
 from __future__ import annotations
@@ -29,9 +28,6 @@ from facerig.train.corpora.base import Int16
 CLOSURE_MAX = 0.09  # seconds of near silence before a burst that are counted to its stop
 CLOSURE_AFTER_PAUSE = 0.03  # of a pause before a burst: the lips close about this long before it
 QUIET = 10.0  # int16 rms under which espeak-ng is in a closure (it writes zeros there)
-
-# seconds added to the labels of an engine's voices, measured against the signal (docs/log/corpora.md)
-SHIFT = {"flite": 0.010, "festival": 0.010}
 
 
 @dataclass(frozen=True)
@@ -177,7 +173,7 @@ def flite(text: str, voice: str, stretch: float = 1.0, pitch: float | None = Non
             raise EngineError(f"flite: {text!r} was split into several utterances")
         rows.append((start, float(end), name))
         start = float(end)
-    return Spoken(samples, int(rate), tuple(shifted(timed_units(rows, "festival_en"), SHIFT["flite"])))
+    return Spoken(samples, int(rate), tuple(timed_units(rows, "festival_en")))
 
 
 def shifted(timed: Sequence[Timed], by: float) -> list[Timed]:
@@ -223,7 +219,7 @@ def _festival_clip(stem: Path, notation: str) -> Spoken | None:
             start = float(words[0])
     if not rows or len(samples) == 0:
         return None
-    return Spoken(samples, int(rate), tuple(shifted(timed_units(rows, notation), SHIFT["festival"])))
+    return Spoken(samples, int(rate), tuple(timed_units(rows, notation)))
 
 
 def missing_engine(name: str) -> str:
