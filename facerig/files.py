@@ -25,8 +25,9 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> Path:
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, target)
     except OSError as error:
-        _remove(temporary)
         raise OutputError(f"{target}: cannot be written: {error.strerror or error}") from error
+    finally:  # after a success the name is gone already; after an interrupt too it must not stay
+        _remove(temporary)
     return target
 
 

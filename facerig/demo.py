@@ -1,0 +1,34 @@
+"""The second half of `make demo`: pictures of the animation where a graphics library is there, and where all of it lies."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+WHAT = {".csv": "Live Link Face CSV: Unreal, Blender (Faceit), Maya", ".json": "facerig JSON at 30 fps",
+        ".png": "the curves under the waveform", ".mp4": "the face, with sound", ".glb": "the animated head: any 3D viewer"}
+
+
+def main(audio: str, folder: str) -> None:
+    """Add the pictures that can be made here, then list what lies in the folder."""
+    out = Path(folder)
+    notes = [note for note in (_add(audio, out, kind) for kind in ("plot", "preview")) if note]
+    print("\nYour animation:")
+    for path in sorted(out.iterdir()):
+        print(f"  {path}  {WHAT.get(path.suffix, '')}")
+    for note in notes:
+        print(f"  ({note})")
+    print("\nNext: .venv/bin/facerig animate YOUR.wav -o YOUR.csv   or   .venv/bin/facerig --help")
+
+
+def _add(audio: str, out: Path, kind: str) -> str:
+    """A picture through the command of that name; a missing library is a note and no failure."""
+    from facerig import cli
+
+    target = out / ("demo.png" if kind == "plot" else "demo.mp4")
+    line = [kind, str(out / "demo.json"), "--audio", audio, "-o", str(target)]
+    return "" if cli.run(line) == 0 else f"no {target.name}: see the line above"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])

@@ -1,0 +1,210 @@
+"""The command line as users meet it: the main job, and forty ways to get it wrong, each one line and an exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from facerig import cli
+from facerig.curves import Curves
+from facerig.rig import rig
+
+RATE = 16_000
+
+
+def facerig(*arguments: object) -> int:
+    return cli.run([str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def voice(tmp_path: Path) -> Path:
+    time = np.arange(RATE) / RATE
+    samples = np.random.default_rng(0).standard_normal(RATE) * np.clip(np.sin(2 * np.pi * 3 * time), 0, 1) * 0.2
+    soundfile.write(tmp_path / "voice.wav", samples, RATE)
+    return tmp_path / "voice.wav"
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".json", ".npz"])
+@pytest.mark.parametrize("fps", [24, 25, 30, 50, 60, 120])
+def test_animate_writes_each_format_at_each_rate(voice: Path, suffix: str, fps: int, capsys: pytest.CaptureFixture[str],
+                                                 ) -> None:
+    out = voice.with_name(f"out{suffix}")
+    assert facerig("animate", voice, "-o", out, "--fps", fps, "--model", "fake", "--json") == 0
+    done = json.loads(capsys.readouterr().out.splitlines()[-1])["done"]
+    assert (done[0]["frames"], done[0]["fps"], done[0]["output"]) == (fps, fps, str(out))
+    assert facerig("info", out, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["frames"] == fps
+
+
+@pytest.mark.parametrize("fps", [30, 60])
+def test_live_link_csv_passes_the_independent_reader(voice: Path, fps: int, validators: Path) -> None:
+    out = voice.with_name("take.csv")
+    assert facerig("animate", voice, "-o", out, "--fps", fps, "--model", "fake") == 0
+    judged = subprocess.run([sys.executable, validators / "v_llf_csv.py", out], capture_output=True, text=True)
+    lines = judged.stdout.splitlines()
+    assert judged.returncode == 0, judged.stdout
+    assert not [line for line in lines if line.lstrip().startswith(("E ", "W ", "E:", "W:"))], judged.stdout
+
+
+def test_several_inputs_go_to_a_folder_and_one_bad_does_not_stop_the_rest(voice: Path, capsys: pytest.CaptureFixture[str],
+                                                                          ) -> None:
+    bad = voice.with_name("bad.wav")
+    bad.write_bytes(b"no sound")
+    out = voice.with_name("out")
+    assert facerig("animate", bad, voice, "-o", out, "--format", "npz", "--model", "fake") == 3
+    assert [path.name for path in out.iterdir()] == ["voice.npz"]
+    assert "bad.wav: cannot be read as audio" in capsys.readouterr().err
+
+
+def test_a_rig_and_an_own_map(voice: Path) -> None:
+    out = voice.with_name("mh.npz")
+    assert facerig("animate", voice, "-o", out, "--rig", "metahuman", "--model", "fake") == 0
+    assert Curves.from_npz(out.read_bytes()).channels == rig("metahuman").names
+
+
+def test_rigs_info_doctor_and_bench_list_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (["rigs"], ["rigs", "arkit"], ["rigs", "arkit", "--json"], ["rigs", "--json"], ["info", "--model", "fake"],
+                    ["doctor"], ["doctor", "--json"], ["bench"], ["--version"], ["--help"], ["animate", "--help"]):
+        assert facerig(*command) == 0
+        assert capsys.readouterr().out.strip()
+
+
+def test_python_dash_m(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-m", "facerig", "animate", "absent.wav"], capture_output=True, text=True,
+                          cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)})
+    assert done.returncode == 3
+    assert done.stderr == "facerig: error: absent.wav: no such file\n"
+
+
+# ---- forty mistakes ---------------------------------------------------------------------------------------------
+
+
+def made(name: str, data: bytes) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        (folder / name).write_bytes(data)
+        return folder / name
+    return make
+
+
+def take(**changes: object) -> bytes:
+    return Curves(("jawOpen",), 60, np.zeros((3, 1))).to_npz()
+
+
+V = "VOICE"  # stands for a good file
+MISTAKES: dict[str, tuple[list[object], int, str]] = {
+    "no command": ([], 2, ""),
+    "unknown command": (["animte", V], 2, "animte"),
+    "unknown option": (["animate", V, "--speed", "2"], 2, "--speed"),
+    "no input": (["animate"], 2, ""),
+    "absent": (["animate", "absent.wav"], 3, "no such file"),
+    "folder": (["animate", "."], 3, "is a folder"),
+    "empty file": (["animate", made("e.wav", b"")], 3, "is empty"),
+    "text as wav": (["animate", made("t.wav", b"hello " * 99)], 3, "cannot be read as audio"),
+    "zeros as flac": (["animate", made("z.flac", bytes(999))], 3, "cannot be read as audio"),
+    "text as mp4": (["animate", made("t.mp4", b"hello " * 99)], 3, "cannot be read as audio"),
+    "cut wav": (["animate", made("c.wav", b"RIFF\x24\0\0\0WAVEfmt ")], 3, "cannot be read as audio"),
+    "raw without a word": (["animate", made("r.raw", bytes(100))], 3, "s16le:16000:1"),
+    "raw of odd length": (["animate", made("r.raw", bytes(99)), "--pcm", "s16le"], 3, "99 bytes"),
+    "bad pcm": (["animate", V, "--pcm", "s17"], 2, "TYPE:RATE:CHANNELS"),
+    "pcm rate": (["animate", V, "--pcm", "s16le:100"], 3, "100 Hz"),
+    "fps word": (["animate", V, "--fps", "fast"], 2, "fast"),
+    "fps 29": (["animate", V, "--fps", "29"], 2, "24, 25, 30, 50, 60, 120"),
+    "fps 0": (["animate", V, "--fps", "0"], 2, "got 0"),
+    "fps negative": (["animate", V, "--fps", "-30"], 2, "got -30"),
+    "unknown rig": (["animate", V, "--rig", "arkt"], 3, "arkit"),
+    "unknown model": (["animate", V, "--model", "huge"], 6, "huge"),
+    "model of text": (["animate", V, "--model", made("m.onnx", b"text")], 6, "m"),
+    "block 0": (["animate", V, "--block", "0"], 2, "1 to 60"),
+    "block 999": (["animate", V, "--block", "999"], 2, "1 to 60"),
+    "smooth -1": (["animate", V, "--smooth", "-1"], 2, "0 to 12"),
+    "smooth 99": (["animate", V, "--smooth", "99"], 2, "0 to 12"),
+    "unknown suffix": (["animate", V, "-o", "face.xyz"], 2, "xyz"),
+    "unknown format": (["animate", V, "-o", "folder", "--format", "xyz"], 2, "xyz"),
+    "two into one file": (["animate", V, V, "-o", "one.csv"], 2, "a folder"),
+    "same target twice": (["animate", V, V, "-o", "folder"], 2, "two inputs would be written"),
+    "out below a file": (["animate", V, "-o", "VOICE/x.csv", "--model", "fake"], 5, "cannot be written"),
+    "absent map": (["animate", V, "--map", "absent.json", "--model", "fake"], 3, "absent.json"),
+    "map of text": (["animate", V, "--map", made("m.json", b"not json"), "--model", "fake"], 3, "m.json"),
+    "map of a list": (["animate", V, "--map", made("m.json", b"[1]"), "--model", "fake"], 3, "m.json"),
+    "info absent": (["info", "absent.csv"], 3, "absent.csv"),
+    "info unknown suffix": (["info", made("a.xyz", b"1")], 2, "xyz"),
+    "info broken npz": (["info", made("a.npz", b"PK\x03\x04 broken")], 3, "a.npz"),
+    "info cut npz": (["info", made("a.npz", take()[:-9])], 3, "a.npz"),
+    "info json text": (["info", made("a.json", b"{")], 3, "a.json"),
+    "info json list": (["info", made("a.json", b"[]")], 3, "a.json"),
+    "info json NaN": (["info", made("a.json", b'{"format": "facerig", "values": [[NaN]]}')], 3, "a.json"),
+    "info csv of text": (["info", made("a.csv", b"just, some, words\n1, 2\n")], 3, "a.csv"),
+    "info csv binary": (["info", made("a.csv", bytes(range(256)))], 3, "a.csv"),
+    "info empty": (["info", made("a.csv", b"")], 3, "empty"),
+    "rig unknown": (["rigs", "nosuch"], 3, "nosuch"),
+    "rig empty": (["rigs", ""], 3, ""),
+    "rig as a path": (["rigs", "../../etc/passwd"], 3, "passwd"),
+    "bench unknown": (["bench", "nosuch"], 2, "accepted"),
+    "info model unknown": (["info", "--model", "nosuch"], 6, "nosuch"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_one_line_and_an_exit_code(name: str, voice: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                capfd: pytest.CaptureFixture[str]) -> None:
+    arguments, code, reason = MISTAKES[name]
+    monkeypatch.chdir(tmp_path)
+    line = [str(a(tmp_path)) if callable(a) else str(a).replace("VOICE", str(voice)) for a in arguments]
+    before = sorted(path.name for path in tmp_path.rglob("*"))
+    assert facerig(*line) == code
+    captured = capfd.readouterr()
+    assert "Traceback" not in captured.err + captured.out
+    assert sorted(path.name for path in tmp_path.rglob("*")) == before, "something was left behind"
+    if reason:
+        assert captured.err.startswith("facerig: error: ")
+        assert captured.err.count("\n") == 1
+        assert reason in captured.err
+
+
+def test_forty_mistakes() -> None:
+    assert len(MISTAKES) >= 40
+
+
+def test_a_fault_of_ours_is_one_line_too(voice: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+                                         ) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr("facerig.pipeline.Animator.load", broken)
+    assert facerig("animate", voice) == 1
+    assert "a fault of facerig's own: ZeroDivisionError: oops" in capsys.readouterr().err
+    monkeypatch.setenv("FACERIG_DEBUG", "1")
+    with pytest.raises(ZeroDivisionError):
+        facerig("animate", voice)
+
+
+def test_interrupted_leaves_nothing(voice: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.replace", interrupted)
+    assert facerig("animate", voice, "-o", voice.with_name("out.csv"), "--model", "fake") == 130
+    assert not voice.with_name("out.csv").exists()
+
+
+def test_a_full_disk_leaves_the_old_file(voice: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+                                         ) -> None:
+    out = voice.with_name("out.csv")
+    out.write_text("the last good take")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    assert facerig("animate", voice, "-o", out, "--model", "fake") == 5
+    assert out.read_text() == "the last good take"
+    assert [path.name for path in voice.parent.iterdir() if path.name.startswith(".")] == []
+    assert "No space left" in capsys.readouterr().err
