@@ -1,0 +1,114 @@
+"""Sending to many targets at once: one lane (thread and mailbox) a target, so that none can delay another.
+
+A lane's mailbox holds the newest poses only: a target that stalls loses frames and gets the present again when it comes
+back. Knows neither protocols nor faces.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from facerig.errors import FacerigError
+from unreal_bridge.pose import Pose
+
+DEPTH = 3  # poses that may wait: 50 ms, more would only show the past
+
+
+class Target(Protocol):
+    """Somewhere to send to. `send` may raise OSError or a FacerigError; the next pose is tried all the same."""
+
+    name: str
+    fps: int
+
+    def send(self, pose: Pose) -> int:
+        """Hand one pose over; returns how many receivers it went to."""
+        ...
+
+    def status(self) -> str:
+        """A few words for people."""
+        ...
+
+    def close(self) -> None: ...
+
+
+@dataclass
+class Counts:
+    """What became of a target's poses."""
+
+    sent: int = 0
+    dropped: int = 0  # waited for too long in the mailbox
+    failed: int = 0
+    error: str = ""
+
+
+class Lane:
+    """One target, its thread and its mailbox."""
+
+    def __init__(self, target: Target) -> None:
+        self.target, self.counts = target, Counts()
+        self._box: deque[Pose] = deque()
+        self._ready = threading.Condition()
+        self._open = True
+        self._thread = threading.Thread(target=self._run, name=f"lane {target.name}", daemon=True)
+        self._thread.start()
+
+    def put(self, pose: Pose) -> None:
+        """Never waits."""
+        with self._ready:
+            if len(self._box) >= DEPTH:
+                self._box.popleft()
+                self.counts.dropped += 1
+            self._box.append(pose)
+            self._ready.notify()
+
+    def close(self, seconds: float = 1.0) -> None:
+        """Send what waits, then stop; a target that hangs is left behind."""
+        with self._ready:
+            self._open = False
+            self._ready.notify()
+        self._thread.join(seconds)
+        if not self._thread.is_alive():
+            self.target.close()
+
+    def describe(self) -> str:
+        return self.counts.error or self.target.status()
+
+    def _run(self) -> None:
+        while (pose := self._next()) is not None:
+            self._send(pose)
+
+    def _next(self) -> Pose | None:
+        with self._ready:
+            while not self._box and self._open:
+                self._ready.wait()
+            return self._box.popleft() if self._box else None
+
+    def _send(self, pose: Pose) -> None:
+        thinned = pose.every(self.target.fps)
+        if thinned is None:
+            return
+        try:
+            self.counts.sent += bool(self.target.send(thinned))
+            self.counts.error = ""
+        except (OSError, FacerigError) as error:
+            self.counts.failed += 1
+            self.counts.error = str(error) or type(error).__name__
+
+
+class Fan:
+    """All lanes together."""
+
+    def __init__(self, targets: Iterable[Target]) -> None:
+        self.lanes = [Lane(target) for target in targets]
+
+    def put(self, pose: Pose) -> None:
+        for lane in self.lanes:
+            lane.put(pose)
+
+    def close(self) -> None:
+        for lane in self.lanes:
+            lane.close()

@@ -1,0 +1,102 @@
+"""iFacialMocap and FaceMotion3D as the phone: waits for a PC's request and answers it, by UDP or TCP."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+
+from facerig.errors import ServiceError
+from unreal_bridge import ifacialmocap as ifm
+from unreal_bridge.pose import Pose
+from unreal_bridge.udp import ifacialmocap_line
+
+MAX_CLIENTS = 16
+CONNECT_SECONDS = 1.0
+
+
+@dataclass
+class Client:
+    """A PC that asked."""
+
+    address: tuple[str, int]
+    dialect: ifm.Dialect
+    link: socket.socket | None = None  # TCP only
+
+
+class PhoneTarget:
+    """Answers whoever asks at our port. UDP frames go to the port that a PC listens at, the same number as ours."""
+
+    def __init__(self, name: str, host: str, port: int, fps: int = 60, reply_port: int | None = None,
+                 tcp_port: int = ifm.TCP_PORT) -> None:
+        self.name, self.fps = name, fps
+        self._reply_port, self._tcp_port = reply_port or port, tcp_port
+        self._clients: dict[str, Client] = {}
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            self._socket.bind((host, port))
+        except OSError as error:
+            self._socket.close()
+            raise ServiceError(f"{name}: cannot listen at {host}:{port}: {error.strerror}") from None
+        self._socket.setblocking(False)
+
+    @property
+    def port(self) -> int:
+        return int(self._socket.getsockname()[1])
+
+    def send(self, pose: Pose) -> int:
+        self._hear()
+        if pose.curves is None:
+            return 0
+        return sum([self._tell(client, pose) for client in list(self._clients.values())])
+
+    def status(self) -> str:
+        return f"{len(self._clients)} PC(s)" if self._clients else "waiting for a PC to ask"
+
+    def close(self) -> None:
+        for host in list(self._clients):
+            self._forget(host)
+        self._socket.close()
+
+    def _hear(self) -> None:
+        for _ in range(MAX_CLIENTS):
+            try:
+                data, (host, _port) = self._socket.recvfrom(2048)
+            except (BlockingIOError, ConnectionResetError):
+                return
+            if data.decode("utf-8", "replace").strip() == ifm.STOP:
+                self._forget(host)
+            elif (dialect := ifm.asked(data)) and (host in self._clients or len(self._clients) < MAX_CLIENTS):
+                self._welcome(host, dialect)
+
+    def _welcome(self, host: str, dialect: ifm.Dialect) -> None:
+        known = self._clients.get(host)
+        if known and known.dialect == dialect:  # PCs repeat their request, since datagrams may be lost
+            return
+        self._forget(host)
+        link = None
+        if dialect.tcp:
+            try:
+                link = socket.create_connection((host, self._tcp_port), CONNECT_SECONDS)
+            except OSError:
+                return  # it asks again
+            link.setblocking(False)
+        self._clients[host] = Client((host, self._reply_port), dialect, link)
+
+    def _tell(self, client: Client, pose: Pose) -> int:
+        line = ifacialmocap_line(pose, client.dialect)
+        try:
+            if client.link is None:
+                self._socket.sendto(line, client.address)
+            elif client.link.send(line) < len(line):  # half a frame is in the pipe: only a new connection mends that
+                self._forget(client.address[0])
+        except BlockingIOError:
+            return 0
+        except OSError:
+            self._forget(client.address[0])
+            return 0
+        return 1
+
+    def _forget(self, host: str) -> None:
+        client = self._clients.pop(host, None)
+        if client and client.link:
+            client.link.close()
