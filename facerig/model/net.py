@@ -7,7 +7,7 @@ keys of zeros are what it sees there, in training too.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +25,30 @@ def _remembered(past: Tensor, now: Tensor) -> tuple[Tensor, Tensor]:
     """(past and now, the past of the next step): as many frames as before."""
     seen = torch.cat([past, now], dim=1)
     return seen, seen[:, now.shape[1] :]
+
+
+class ShiftedSum(torch.autograd.Function):
+    """Depthwise convolution as shifted products, with its gradient: on a CPU several times faster than conv1d's."""
+
+    @staticmethod
+    def forward(ctx: Any, seen: Tensor, taps: Tensor, count: int, hop: int) -> Tensor:
+        ctx.save_for_backward(seen, taps)
+        ctx.hop = hop
+        mixed = seen[:, :count] * taps[0]
+        for k in range(1, len(taps)):
+            mixed.addcmul_(seen[:, k * hop : k * hop + count], taps[k])
+        return mixed
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        (seen, taps), hop, count = ctx.saved_tensors, ctx.hop, grad.shape[1]
+        to_seen = torch.zeros_like(seen)
+        to_taps = torch.empty_like(taps)
+        for k in range(len(taps)):
+            span = slice(k * hop, k * hop + count)
+            to_seen[:, span].addcmul_(grad, taps[k])
+            to_taps[k] = (grad * seen[:, span]).sum((0, 1))
+        return to_seen, to_taps, None, None
 
 
 class ConvLayer(nn.Module):
@@ -45,11 +69,7 @@ class ConvLayer(nn.Module):
         return x + self.down(self.dropout(F.relu(self.up(self.norm(mixed))))), past
 
     def _shifted(self, seen: Tensor, count: int, stride: int) -> Tensor:
-        """The same sum as shifted products: three times faster than conv1d where gradients are wanted on a CPU."""
-        hop, taps = self.dilation * stride, self.taps.to(seen.dtype)
-        mixed = seen[:, :count] * taps[0]
-        for k in range(1, len(taps)):
-            mixed = mixed + seen[:, k * hop : k * hop + count] * taps[k]
+        mixed: Tensor = ShiftedSum.apply(seen, self.taps.to(seen.dtype), count, self.dilation * stride)
         return mixed
 
     def _convolved(self, seen: Tensor, stride: int) -> Tensor:

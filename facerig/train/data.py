@@ -1,0 +1,156 @@
+"""What the trainer draws from: log-mel features of the packed corpora in memory, and crops of them. Knows no network.
+
+Features are computed once per packed source and kept as float16 beside it. A crop is filled with as many clips as it
+needs, each played at a rate of its own; the feature row belongs to the same instant as the label row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facerig.features import BANDS, FEATURES, HOPS, LogMel
+from facerig.stage import SAMPLES
+from facerig.train.corpora import PackedSet
+
+UNLABELLED = 255
+PIECE = 3600  # frames of audio turned into features at a time
+
+Half = NDArray[np.float16]
+Float = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Store:
+    """Clips head to tail: features [N, 128], unit labels [N], and where each clip lies."""
+
+    feats: Half
+    labels: NDArray[np.uint8]
+    starts: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    trust: Float
+    source: NDArray[np.object_]
+    ids: tuple[str, ...]
+
+    @property
+    def hours(self) -> float:
+        return float(self.counts.sum()) / 60 / 3600
+
+    def clip(self, k: int) -> tuple[Float, NDArray[np.uint8]]:
+        """Features and labels of one clip."""
+        span = slice(int(self.starts[k]), int(self.starts[k] + self.counts[k]))
+        return self.feats[span].astype(np.float32), self.labels[span]
+
+
+def audio_features(samples: NDArray[np.int16]) -> Float:
+    """Features of one clip from rest: int16 at 24 kHz -> [n, 128]."""
+    frames = (samples[: len(samples) // SAMPLES * SAMPLES].astype(np.float32) / 32768.0).reshape(-1, SAMPLES)
+    stage, rows = LogMel(), []
+    state = stage.start()
+    for at in range(0, len(frames), PIECE):
+        state, out = stage.push(state, frames[at : at + PIECE])
+        rows.append(out)
+    return np.concatenate(rows) if rows else np.zeros((0, FEATURES), np.float32)
+
+
+def store(packed: PackedSet, cache: Path, relabelled: Mapping[str, NDArray[np.uint8]] | None = None) -> Store:
+    """The clips of a packed set with their features; `relabelled` replaces the labels of clips by id."""
+    clips = [clip for clip in packed.clips if clip.frames > 0]
+    feats, labels = [], []
+    for source in dict.fromkeys(clip.source for clip in clips):
+        own = packed.only(sources=[source])
+        table = _source_features(own, source, cache)
+        for clip in own.clips:
+            feats.append(table[clip.id])
+            new = (relabelled or {}).get(clip.id)
+            labels.append(np.asarray(packed.labels(clip)) if new is None else new)
+    order = [clip for source in dict.fromkeys(c.source for c in clips) for clip in packed.only(sources=[source]).clips]
+    counts = np.array([len(rows) for rows in labels], np.int64)
+    return Store(
+        np.concatenate(feats), np.concatenate(labels), np.concatenate([[0], np.cumsum(counts)[:-1]]), counts,
+        np.array([clip.trust for clip in order], np.float32), np.array([clip.source for clip in order], object),
+        tuple(clip.id for clip in order),
+    )  # fmt: skip
+
+
+def _source_features(own: PackedSet, source: str, cache: Path) -> dict[str, Half]:
+    """Features by clip id, from the cache where this very set of clips was turned into features before."""
+    what = "".join(f"{clip.id}/{clip.start}/{clip.frames};" for clip in own.clips)
+    path = cache / f"{source}-{hashlib.sha256(what.encode()).hexdigest()[:12]}.feats.npy"
+    if not path.is_file():
+        cache.mkdir(parents=True, exist_ok=True)
+        rows = [audio_features(np.asarray(own.audio(clip))).astype(np.float16) for clip in own.clips]
+        temporary = path.with_suffix(".tmp.npy")
+        np.save(temporary, np.concatenate(rows))
+        temporary.replace(path)
+    table, at, found = np.load(path), 0, {}
+    for clip in own.clips:
+        found[clip.id] = table[at : at + clip.frames]
+        at += clip.frames
+    return found
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Draws batches from a store. Seeded by the caller's generator, so a resumed run draws other crops, never the same."""
+
+    store: Store
+    shares: Mapping[str, float]
+    """Weight of a source's hours against the others'; 1 where it is not named."""
+    frames: int = 192
+
+    def __post_init__(self) -> None:
+        weights = self.store.counts * np.array([self.shares.get(name, 1.0) for name in self.store.source])
+        object.__setattr__(self, "_edges", np.cumsum(weights / weights.sum()))
+
+    def draw(self, rng: np.random.Generator, batch: int, tempo: float) -> tuple[Float, NDArray[np.int64], Float]:
+        """(features [B, T, 128], labels [B, T], trust [B, T]); clips at rates within 1 / (1 + tempo) .. 1 + tempo."""
+        feats = np.zeros((batch, self.frames, FEATURES), np.float32)
+        labels = np.full((batch, self.frames), UNLABELLED, np.int64)
+        trust = np.ones((batch, self.frames), np.float32)
+        for row in range(batch):
+            at = 0
+            while at < self.frames:
+                at += self._fill(rng, feats[row, at:], labels[row, at:], trust[row, at:], tempo)
+        return feats, labels, trust
+
+    def _fill(self, rng: np.random.Generator, feats: Float, labels: NDArray[np.int64], trust: Float,
+              tempo: float) -> int:
+        """Put a piece of a random clip at the beginning of these rows; returns its length."""
+        edges: Float = self._edges  # type: ignore[attr-defined]
+        clip = min(int(np.searchsorted(edges, rng.random())), len(edges) - 1)
+        rate = float(np.exp(rng.uniform(-1, 1) * np.log1p(tempo)))
+        count = int(self.store.counts[clip])
+        length = min(len(labels), max(1, int((count - 1) / rate)))
+        spare = count - int(length * rate) - 1
+        first = int(self.store.starts[clip]) + (int(rng.integers(0, spare + 1)) if spare > 0 else 0)
+        last = int(self.store.starts[clip]) + count - 1
+        feats[:length] = stretched(self.store.feats, first, last, length, rate)
+        rows = np.minimum(first + np.round(np.arange(length) * rate).astype(np.int64), last)
+        labels[:length] = self.store.labels[rows]
+        trust[:length] = self.store.trust[clip]
+        return length
+
+
+def stretched(feats: Half, first: int, last: int, length: int, rate: float) -> Float:
+    """Rows first, first + rate, ... read between the hops."""
+    if rate == 1.0:
+        return feats[first : first + length].astype(np.float32)
+    hops = feats[first : last + 1].reshape(-1, BANDS)
+    instants = np.minimum(np.arange(length * HOPS) * rate, len(hops) - 1)
+    low = instants.astype(np.int64)
+    high = np.minimum(low + 1, len(hops) - 1)
+    part = (instants - low).astype(np.float32)[:, None]
+    mixed = hops[low].astype(np.float32) * (1 - part) + hops[high].astype(np.float32) * part
+    return mixed.reshape(length, FEATURES)
+
+
+def chosen(packed: PackedSet, sources: Sequence[str], split: str) -> PackedSet:
+    """Clips of these sources (those that exist) in a split."""
+    held = [name for name in sources if name in packed.columns]
+    return packed.only(split, held)

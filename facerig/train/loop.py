@@ -1,0 +1,208 @@
+"""Training the content encoder: crops, augmentation, losses at every taught look-ahead, a log line a minute.
+
+Resumable (a checkpoint every two minutes), seeded, and ended by the clock: the learning rate reaches its floor when
+the time is up, however fast the machine was. Knows no curves; `decoder` trains those on the frozen encoder.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from facerig.features import FEATURES
+from facerig.model.config import NetConfig
+from facerig.model.net import Encoder
+from facerig.train.data import UNLABELLED, Crops, Float, Store
+from facerig.train.losses import UnitTables, contact_loss, unit_loss
+from facerig.train.measures import Tally
+from facerig.train.melaug import MelAugment
+from facerig.train.resume import Ema, load_run, save_run
+from facerig.train.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class Run:
+    """How an encoder is trained."""
+
+    folder: Path
+    seconds: float
+    """Wall-clock time from the first step to the last."""
+    batch: int = 40
+    frames: int = 192
+    peak: float = 2e-3
+    weight_decay: float = 0.02
+    dropout: float = 0.0
+    """Costs a third of the time on a CPU; augmentation does its work."""
+    tempo: float = 0.2
+    seed: int = 1
+    ema: float = 0.998
+    aside: float = 0.25
+    """Weight of the look-aheads that are not the shipped one, together against it at 1."""
+    save_every: float = 120.0
+    judge_every: float = 300.0
+    half: bool = True
+    """bfloat16 products: five times faster where the CPU has them, weights stay float32."""
+    shares: Mapping[str, float] = field(default_factory=dict)
+
+
+class EncoderTrainer:
+    """One run; `train` goes on until the time is up."""
+
+    def __init__(self, config: NetConfig, run: Run, data: Store, judges: Mapping[str, Store],
+                 reload: Callable[[], Store | None] | None = None) -> None:
+        torch.manual_seed(run.seed)
+        self.config, self.run, self.judges, self.reload = config, run, judges, reload
+        self.net = Encoder(config, run.dropout).train()
+        self.optimizer = torch.optim.AdamW(self.net.parameters(), lr=run.peak, betas=(0.9, 0.98),
+                                           weight_decay=run.weight_decay, fused=True)
+        self.ema = Ema(self.net, run.ema)
+        self.crops = Crops(data, run.shares, run.frames)
+        self.tables, self.augment = UnitTables.make(), MelAugment()
+        self.step, self.begin = 0, time.time()
+        if self.path.with_suffix(".json").is_file():
+            facts = load_run(self.path, self.net, self.ema, self.optimizer)
+            self.step, self.begin = facts["step"], time.time() - facts["spent"]
+        self.rng = np.random.default_rng((run.seed, self.step))
+
+    @property
+    def path(self) -> Path:
+        return self.run.folder / "encoder"
+
+    @property
+    def schedule(self) -> Schedule:
+        return Schedule(self.begin, self.begin + self.run.seconds, self.run.peak)
+
+    def train(self) -> list[float]:
+        """Until the time is up; returns the mean loss of each stretch between two log lines."""
+        losses, means, saved, judged, logged = [], [], time.time(), time.time(), time.time()
+        while self.schedule.progress() < 1.0:
+            losses.append(self._step())
+            if time.time() - logged > min(30.0, self.run.seconds / 10):
+                means.append(float(np.mean(losses)))
+                self._log({"loss": round(means[-1], 4), "pace": len(losses) / (time.time() - logged)})
+                losses, logged = [], time.time()
+            if time.time() - judged > self.run.judge_every:
+                self.judge()
+                judged = time.time()
+            if time.time() - saved > self.run.save_every:
+                self.save()
+                saved = time.time()
+        self.save()
+        self.judge()
+        return means
+
+    def save(self) -> None:
+        save_run(self.path, self.net, self.ema, self.optimizer,
+                 {"step": self.step, "spent": time.time() - self.begin, "config": json.loads(self.config.to_json())})
+        fresh = self.reload() if self.reload else None
+        if fresh is not None:
+            self.crops = Crops(fresh, self.run.shares, self.run.frames)
+            print(f"data: {fresh.hours:.2f} h from now on", flush=True)
+
+    # ---- a step -------------------------------------------------------------------------------------------------
+
+    def _step(self) -> float:
+        schedule = self.schedule
+        for group in self.optimizer.param_groups:
+            group["lr"] = schedule.rate(self.step)
+        loss = self._loss(*self._batch(schedule.strength()))
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.ema.update(self.net)
+        self.step += 1
+        return float(loss.detach())
+
+    def _batch(self, strength: float) -> tuple[Tensor, Tensor, Tensor]:
+        feats, labels, trust = self.crops.draw(self.rng, self.run.batch, self.run.tempo * strength)
+        with torch.no_grad():
+            augmented, marks = self.augment(torch.from_numpy(feats), torch.from_numpy(labels), self.rng, strength)
+        return augmented, marks, torch.from_numpy(trust)
+
+    def _loss(self, feats: Tensor, labels: Tensor, trust: Tensor) -> Tensor:
+        """The mean over look-aheads; both phases occur, since crops begin at any frame."""
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.run.half):
+            content = self.net.phase(feats)
+        total = content.new_zeros((), dtype=torch.float32)
+        aside = self.run.aside / max(1, len(self.config.taught) - 1)
+        for ahead in self.config.taught:
+            picked, rows = _shifted(labels, ahead, self.config.stride)
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.run.half):
+                units, contacts = self.net.read(content[:, -rows:].flatten(0, 1), ahead)
+            weight = _shifted(trust, ahead, self.config.stride)[0][:, 1]
+            own = unit_loss(units.float(), picked, weight, self.tables) \
+                + 0.5 * contact_loss(contacts.float(), picked, weight, self.tables)
+            total = total + own * (1.0 if ahead == self.config.lookahead else aside)
+        return total
+
+    # ---- the log --------------------------------------------------------------------------------------------------
+
+    def judge(self) -> dict[str, dict[str, float]]:
+        """Figures of the running mean on the clips kept apart."""
+        held = {key: value.clone() for key, value in self.net.state_dict().items()}
+        self.net.load_state_dict(self.ema.weights)
+        out = {name: judged(self.net, store, self.config.lookahead) for name, store in self.judges.items()}
+        self.net.load_state_dict(held)
+        for name, figures in out.items():
+            self._log({"set": name, **figures})
+        return out
+
+    def _log(self, figures: dict[str, object]) -> None:
+        spent = time.time() - self.begin
+        seen = self.step * self.run.batch * self.run.frames / 60 / 3600
+        row = {"time": time.strftime("%H:%M:%S"), "step": self.step, "minutes": round(spent / 60, 2),
+               "hours_heard": round(seen, 2), "rate": round(self.schedule.rate(self.step), 6), **figures}
+        print(json.dumps(row), flush=True)
+        self.run.folder.mkdir(parents=True, exist_ok=True)
+        with (self.run.folder / "log.csv").open("a", newline="") as stream:
+            csv.writer(stream).writerow([f"{key}={value}" for key, value in row.items()])
+
+
+def _shifted(rows: Tensor, ahead: int, stride: int) -> tuple[Tensor, int]:
+    """([M, 3] values at the frame `ahead` before each step and beside it, steps): the last steps of each sequence."""
+    batch, frames = rows.shape
+    steps = np.arange(stride - 1, frames, stride) - ahead
+    steps = steps[steps >= 1]
+    index = torch.from_numpy(steps)[:, None] + torch.tensor([-1, 0, 1])
+    index = index.clamp(max=frames - 1)
+    return rows[:, index].flatten(0, 1), len(steps)
+
+
+@torch.no_grad()
+def posteriors(net: Encoder, feats: Float, ahead: int) -> tuple[Float, Float]:
+    """(unit, contact) probabilities [T, ...] of a clip at every frame, aligned with it, read in bfloat16."""
+    training = net.training
+    net.eval()
+    stride, count = net.config.stride, len(feats)
+    need = ahead + stride + 1
+    tail = need + (count + need) % stride
+    padded = np.concatenate([feats, np.repeat(np.full((1, FEATURES), feats.min()), tail, 0).astype(np.float32)])
+    units = np.zeros((len(padded), len(net.config.units)), np.float32)
+    touch = np.zeros((len(padded), 4), np.float32)
+    for phase in range(stride):
+        cut = padded[phase : len(padded) - (stride - phase) % stride] if phase else padded
+        content = net.phase(torch.from_numpy(np.ascontiguousarray(cut))[None])
+        own, contacts = net.read(content, ahead)
+        rows = np.arange(own.shape[1]) * stride + stride - 1 + phase
+        units[rows], touch[rows] = own[0].softmax(-1).numpy(), contacts[0].sigmoid().numpy()
+    net.train(training)
+    return units[ahead : ahead + count], touch[ahead : ahead + count]
+
+
+def judged(net: Encoder, data: Store, ahead: int) -> dict[str, float]:
+    """Figures of an encoder on whole clips."""
+    tally = Tally()
+    for k in range(len(data.ids)):
+        feats, labels = data.clip(k)
+        if (labels != UNLABELLED).any():
+            tally.add(posteriors(net, feats, ahead)[0], labels)
+    return tally.figures()

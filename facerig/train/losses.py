@@ -1,0 +1,71 @@
+"""What the encoder and the decoder are asked for. Knows tensors and unit tables, no corpora and no clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from facerig.phones import VISEMES15, flag_of_units, units, viseme15_of_units
+from facerig.train.data import UNLABELLED
+
+LABIAL = 1.6  # weight of frames whose lips must touch: they are few and seen by everybody
+SILENT = 0.7
+BLUR = 0.15  # share of a frame's label that its neighbour on either side holds: labels are sure to a frame, no better
+
+
+@dataclass(frozen=True)
+class UnitTables:
+    """Per unit: its viseme, its contacts (bilabial, labiodental, speech, rounding), its weight in the loss."""
+
+    viseme: Tensor
+    contacts: Tensor
+    weight: Tensor
+
+    @classmethod
+    def make(cls) -> UnitTables:
+        flags = np.stack([flag_of_units("bilabial"), flag_of_units("labiodental"), ~flag_of_units("is_silence"),
+                          np.array([unit.rounding for unit in units()])], axis=1).astype(np.float32)
+        weight = np.where(flags[:, 0] + flags[:, 1] > 0, LABIAL, 1.0)
+        weight[flag_of_units("is_silence")] = SILENT
+        grouped = np.eye(len(VISEMES15), dtype=np.float32)[viseme15_of_units()]
+        return cls(torch.from_numpy(grouped), torch.from_numpy(flags), torch.from_numpy(weight.astype(np.float32)))
+
+
+def unit_loss(logits: Tensor, labels: Tensor, trust: Tensor, tables: UnitTables) -> Tensor:
+    """Cross-entropy on units and on their visemes. logits [M, U]; labels [M, 3]: the frame before, the frame, after."""
+    known = labels != UNLABELLED
+    now = labels[:, 1]
+    safe = torch.where(known, labels, torch.where(known[:, 1:2], now[:, None], torch.zeros_like(labels)))
+    logp = logits.log_softmax(-1)
+    share = logits.new_tensor([BLUR, 1 - 2 * BLUR, BLUR])
+    fine = -(logp.gather(1, safe) * share).sum(1)
+    coarse = (logp.exp() @ tables.viseme).clamp_min(1e-6).log()
+    groups = tables.viseme.argmax(1)[safe]
+    rough = -(coarse.gather(1, groups) * share).sum(1)
+    weight = tables.weight[safe[:, 1]] * trust * known[:, 1]
+    return ((fine + 0.5 * rough) * weight).sum() / weight.sum().clamp_min(1.0)
+
+
+def contact_loss(logits: Tensor, labels: Tensor, trust: Tensor, tables: UnitTables) -> Tensor:
+    """Whether lips touch, whether there is speech, how round: [M, 4] logits against the units' tables."""
+    known = labels[:, 1] != UNLABELLED
+    safe = torch.where(labels != UNLABELLED, labels, torch.where(known, labels[:, 1], 0)[:, None])
+    target = BLUR * (tables.contacts[safe[:, 0]] + tables.contacts[safe[:, 2]]) \
+        + (1 - 2 * BLUR) * tables.contacts[safe[:, 1]]
+    weight = (tables.weight[safe[:, 1]] * trust * known)[:, None]
+    each = F.binary_cross_entropy_with_logits(logits, target, reduction="none") * weight
+    return each.sum(0).div(weight.sum().clamp_min(1.0)).sum()
+
+
+def curve_loss(curves: Tensor, target: Tensor, known: Tensor, weight: Tensor, silent: Tensor) -> Tensor:
+    """Position, velocity and rest. curves, target, known [B, T, C]; weight [C]; silent [B, T] 1 where nobody speaks."""
+    mask = known * weight
+    total = mask.sum().clamp_min(1.0)
+    place = F.smooth_l1_loss(curves, target, reduction="none", beta=0.05) * mask
+    moved = F.smooth_l1_loss(curves.diff(dim=1), target.diff(dim=1), reduction="none", beta=0.02) * mask[:, 1:]
+    rest = (curves - target).abs() * mask * silent[..., None]
+    return (place.sum() + 4.0 * moved.sum() + 0.5 * rest.sum()) / total

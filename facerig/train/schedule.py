@@ -1,0 +1,35 @@
+"""Learning rate by the clock: warm up, then a cosine that ends when the time is up, on a fast machine or a busy one."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """From `begin` to `end`, in seconds of the wall clock."""
+
+    begin: float
+    end: float
+    peak: float = 2e-3
+    floor: float = 0.02
+    """Share of the peak that is left at the end."""
+    warm_steps: int = 200
+    ramp: float = 0.15
+    """Share of the time after which augmentation has its full strength."""
+
+    def progress(self, now: float | None = None) -> float:
+        """0 at the beginning, 1 when the time is up."""
+        moment = time.time() if now is None else now
+        return min(1.0, max(0.0, (moment - self.begin) / max(self.end - self.begin, 1e-9)))
+
+    def rate(self, step: int, now: float | None = None) -> float:
+        """The learning rate of a step."""
+        cosine = 0.5 * (1 + math.cos(math.pi * self.progress(now)))
+        return self.peak * min(1.0, (step + 1) / self.warm_steps) * (self.floor + (1 - self.floor) * cosine)
+
+    def strength(self, now: float | None = None) -> float:
+        """How strong augmentation is: a tenth at first, full after the ramp."""
+        return min(1.0, 0.1 + 0.9 * self.progress(now) / self.ramp)
