@@ -1,4 +1,4 @@
-"""The build step: assets into the package, proto/ into Python modules. All metadata stands in pyproject.toml."""
+"""The build step: assets into the package, proto/ into modules and descriptors. All metadata stands in pyproject.toml."""
 
 from __future__ import annotations
 
@@ -9,19 +9,29 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
+PROTO = ROOT / "proto"
 
 
 def compile_protos(target: Path) -> None:
-    """proto/facerig/v1/*.proto -> target/facerig/v1/*_pb2.py, and so on for each package under proto/."""
-    protos = sorted(str(path.relative_to(ROOT / "proto")) for path in (ROOT / "proto").rglob("*.proto"))
-    if not protos:
+    """proto/facerig -> Python modules under target/facerig/v1, and everything under proto/ -> one descriptor set there.
+
+    Foreign packages (nvidia_ace.*, grpc.health.v1) become no modules of ours: a top-level `nvidia_ace` in our wheel
+    would collide with NVIDIA's own, and two copies of a message in one descriptor pool are an error. The server reads
+    them from the set into a pool of its own.
+    """
+    names = sorted(str(path.relative_to(PROTO)) for path in PROTO.rglob("*.proto"))
+    if not names:
         return
     from grpc_tools import protoc
 
-    include = Path(protoc.__file__).parent / "_proto"
-    outputs = [f"--{kind}_out={target}" for kind in ("python", "pyi", "grpc_python")]
-    if protoc.main(["protoc", f"-I{ROOT / 'proto'}", f"-I{include}", *outputs, *protos]):
-        raise SystemExit("setup.py: the proto files do not compile")
+    ours = [name for name in names if name.startswith("facerig/")]
+    include = [f"-I{PROTO}", f"-I{Path(protoc.__file__).parent / '_proto'}"]
+    generated = target / "facerig" / "v1"
+    generated.mkdir(parents=True, exist_ok=True)
+    descriptors = ["--include_imports", f"--descriptor_set_out={generated / 'descriptors.binpb'}", *names]
+    for arguments in ([f"--python_out={target}", f"--pyi_out={target}", *ours], descriptors):
+        if protoc.main(["protoc", *include, *arguments]):
+            raise SystemExit("setup.py: the proto files do not compile")
 
 
 class BuildWithAssets(build_py):
@@ -36,4 +46,5 @@ class BuildWithAssets(build_py):
                             ignore=shutil.ignore_patterns("*.wav", "README.md"))
 
 
-setup(cmdclass={"build_py": BuildWithAssets})
+if __name__ == "__main__":  # so that compile_protos can be imported and run alone
+    setup(cmdclass={"build_py": BuildWithAssets})
