@@ -29,18 +29,22 @@ def application() -> typer.Typer:
     """The app with every command that is installed."""
     app = typer.Typer(name="facerig", help=HELP, no_args_is_help=True, pretty_exceptions_enable=False,
                       context_settings={"help_option_names": ["-h", "--help"]})
-    app.callback()(_version)
+    app.callback(help=HELP)(_global_options)
     for module in sorted(pkgutil.iter_modules(facerig.commands.__path__), key=lambda found: found.name):
         importlib.import_module(f"facerig.commands.{module.name}").register(app)
     return app
 
 
-def _version(
-    version: bool = typer.Option(False, "--version", is_eager=True, help="Print the version and stop."),
-) -> None:
-    if version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         print(facerig.__version__)
         raise typer.Exit
+
+
+def _global_options(
+    version: bool = typer.Option(False, "--version", is_eager=True, callback=_print_version, help="Print the version."),
+) -> None:
+    """Options before the command."""
 
 
 def main() -> None:

@@ -38,12 +38,14 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], 
     from rich.console import Console
     from rich.table import Table
 
-    drawn = Table(title=title, title_justify="left", header_style="bold")
+    drawn = Table(header_style="bold")
     for column in columns:
         drawn.add_column(column, justify="right" if column in right else "left")
     for row in rows:
         drawn.add_row(*(str(cell) for cell in row))
-    Console(soft_wrap=False).print(drawn)
+    console = Console()
+    console.print(title, style="bold", markup=False, soft_wrap=True)
+    console.print(drawn)
 
 
 @contextmanager

@@ -115,7 +115,7 @@ MISTAKES: dict[str, tuple[list[object], int, str]] = {
     "raw of odd length": (["animate", made("r.raw", bytes(99)), "--pcm", "s16le"], 3, "99 bytes"),
     "bad pcm": (["animate", V, "--pcm", "s17"], 2, "TYPE:RATE:CHANNELS"),
     "pcm rate": (["animate", V, "--pcm", "s16le:100"], 3, "100 Hz"),
-    "fps word": (["animate", V, "--fps", "fast"], 2, "fast"),
+    "fps word": (["animate", V, "--fps", "fast"], 2, "--fps"),
     "fps 29": (["animate", V, "--fps", "29"], 2, "24, 25, 30, 50, 60, 120"),
     "fps 0": (["animate", V, "--fps", "0"], 2, "got 0"),
     "fps negative": (["animate", V, "--fps", "-30"], 2, "got -30"),

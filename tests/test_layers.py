@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 # layer -> what it may import, besides itself and its own kind. docs/ARCHITECTURE.md draws it.
-GROUND = {"errors", "files", "curves", "stage", "mesh", "rig", "retarget", "phones"}
+GROUND = {"errors", "files", "curves", "stage", "mesh", "rig", "mapfile", "retarget", "phones"}
 SOUND = {"resample", "features", "audio", "fake", "model", "post", "behaviour", "transcript", "emotion"}
 MAIN = GROUND | SOUND | {"pipeline"}
 FACES = {"heads"}
