@@ -13,7 +13,7 @@ from exporters.fbx_animation import Animation
 from exporters.fbx_container import Node, double, doubles, integer, integers, leaf, long, text
 from exporters.fbx_document import SHADING, Document, prop, properties, vector
 from exporters.keys import Track, tracks
-from exporters.normals import NormalDeltas
+from exporters.normals import NormalDeltas, visible_shapes
 from exporters.scene import Scene, scene
 from facerig.curves import Curves
 from facerig.errors import CurvesError
@@ -140,7 +140,8 @@ def _part(document: Document, part: Part, moving: Scene, scale: float, joints: l
     document.link(material, model)
     if joints:
         _skin(document, part, moving.head, joints, geometry, scale)
-    return _blend_shapes(document, part, moving, geometry, scale) if part.shapes else []
+    shapes = visible_shapes(part, moving.head.metres_per_unit)
+    return _blend_shapes(document, part, shapes, moving, geometry, scale) if shapes else []
 
 
 def _mesh(part: Part, scale: float) -> tuple[Node, ...]:
@@ -164,12 +165,12 @@ def _layer(kind: str, name: str, mapping: str, reference: str, *data: Node) -> N
         leaf("ReferenceInformationType", text(reference)), *data))
 
 
-def _blend_shapes(document: Document, part: Part, moving: Scene, geometry: int,
+def _blend_shapes(document: Document, part: Part, shapes: dict[str, Shape], moving: Scene, geometry: int,
                   scale: float) -> list[tuple[int, Track]]:
     deformer = document.add("Deformer", f"{part.name}_shapes", "BlendShape", (leaf("Version", integer(100)),))
     document.link(deformer, geometry)
     normals, animated = NormalDeltas(part), []
-    for name, shape in part.shapes.items():
+    for name, shape in shapes.items():
         track = moving.shape_tracks.get(name)
         rest = float(track.values[0]) * 100 if track else 0.0
         channel = document.add("SubDeformer", name, "BlendShapeChannel", (

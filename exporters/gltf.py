@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from exporters.base import ExportOptions
 from exporters.gltf_container import INDICES, VERTICES, Builder, Json
 from exporters.keys import reduce
-from exporters.normals import NormalDeltas, trimmed
+from exporters.normals import SMALL_TURN, NormalDeltas, trimmed, visible_shapes
 from exporters.scene import Scene, quaternions, scene
 from facerig.curves import Curves
 from facerig.errors import HeadError
@@ -22,7 +22,6 @@ from facerig.mesh import Head, Part, Shape
 
 Floats = NDArray[np.float32]
 
-SMALL = 2e-6  # metres: a shape's smaller offsets are far below what can be seen and would double the file
 QUANTISATION = "KHR_mesh_quantization"
 COLOURS = (("eye", (0.9, 0.9, 0.92)), ("teeth", (0.9, 0.88, 0.82)), ("tongue", (0.72, 0.36, 0.36)),
            ("gum", (0.72, 0.4, 0.4)), ("lash", (0.08, 0.06, 0.05)), ("brow", (0.2, 0.15, 0.1)))
@@ -80,8 +79,9 @@ def _built(curves: Curves, head: Head, options: ExportOptions) -> tuple[Builder,
     roots = [number for number, joint in enumerate(head.joints[:joints]) if joint.parent < 0]
     meshes, shapes = [], []
     for number, part in enumerate(head.parts):
-        names = [name for name in part.shapes if len(part.shapes[name].index)]
-        meshes.append(_mesh(builder, part, names, moving, frame, number, bool(joints)))
+        kept = visible_shapes(part, head.metres_per_unit)
+        names = list(kept)
+        meshes.append(_mesh(builder, part, kept, moving, frame, number, bool(joints)))
         skinned = bool(joints) and part.joint_index is not None
         roots.append(len(nodes))
         shapes.append((len(nodes), names))
@@ -103,7 +103,7 @@ def _built(curves: Curves, head: Head, options: ExportOptions) -> tuple[Builder,
 # ---- geometry -------------------------------------------------------------------------------------------------
 
 
-def _mesh(builder: Builder, part: Part, names: list[str], moving: Scene, frame: Frame, material: int,
+def _mesh(builder: Builder, part: Part, shapes: dict[str, Shape], moving: Scene, frame: Frame, material: int,
           joints: bool) -> Json:
     attributes = {"POSITION": builder.accessor(frame.places(part.vertices), VERTICES, frame.quantised, True),
                   "NORMAL": builder.accessor(frame.directions(_unit(part.normals)), VERTICES, frame.quantised)}
@@ -117,19 +117,19 @@ def _mesh(builder: Builder, part: Part, names: list[str], moving: Scene, frame: 
     triangles = builder.accessor(part.triangles.ravel().astype("<u4" if wide else "<u2"), INDICES)
     primitive: Json = {"attributes": attributes, "indices": triangles, "material": material}
     mesh: Json = {"name": part.name, "primitives": [primitive]}
-    if names:
+    if shapes:
         normals = NormalDeltas(part)
-        primitive["targets"] = [_target(builder, part, part.shapes[name], normals, frame) for name in names]
-        mesh["weights"] = [float(moving.shape_values(name)[0]) for name in names]
-        mesh["extras"] = {"targetNames": names}
+        primitive["targets"] = [_target(builder, part, shape, normals, frame) for shape in shapes.values()]
+        mesh["weights"] = [float(moving.shape_values(name)[0]) for name in shapes]
+        mesh["extras"] = {"targetNames": list(shapes)}
     return mesh
 
 
 def _target(builder: Builder, part: Part, shape: Shape, normals: NormalDeltas, frame: Frame) -> Json:
-    kept = trimmed(shape, SMALL / frame.units)
+    turns = trimmed(Shape(shape.index, normals.of(shape)), SMALL_TURN)
     count = len(part.vertices)
-    return {"POSITION": builder.sparse(count, kept.index, frame.offsets(kept.offsets), frame.quantised),
-            "NORMAL": builder.sparse(count, kept.index, frame.directions(normals.of(kept)), frame.quantised, False)}
+    return {"POSITION": builder.sparse(count, shape.index, frame.offsets(shape.offsets), frame.quantised),
+            "NORMAL": builder.sparse(count, turns.index, frame.directions(turns.offsets), frame.quantised, False)}
 
 
 def _unit(normals: Floats) -> Floats:
@@ -213,9 +213,7 @@ class _Clip:
         else:
             frames, rows = self._reduced(names, values)
             kind = "CUBICSPLINE"
-        if path == "weights":
-            rows = rows.reshape(-1, 1)
-        output = self._builder.accessor(rows.astype("<f4"))
+        output = self._builder.accessor(rows.reshape(-1, 1 if path == "weights" else 4).astype("<f4"))
         self.channels.append({"sampler": len(self.samplers), "target": {"node": node, "path": path}})
         self.samplers.append({"input": self._input(frames), "output": output, "interpolation": kind})
 

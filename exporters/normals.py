@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 
 from facerig.mesh import Floats, Ints, Part, Shape
 
-SMALL = 1e-12
+# What a shape moves by less cannot be seen, and would make up half of a file.
+SMALL = 1e-5  # metres
+SMALL_TURN = 0.004  # of a unit normal: a quarter of a degree
+LEAST = 1e-12
 
 
 class NormalDeltas:
@@ -61,7 +64,7 @@ def _welded(vertices: Floats) -> NDArray[np.int64]:
 
 def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.maximum(length, SMALL)
+    return vectors / np.maximum(length, LEAST)
 
 
 def trimmed(shape: Shape, smallest: float) -> Shape:
@@ -69,3 +72,9 @@ def trimmed(shape: Shape, smallest: float) -> Shape:
     keep = np.abs(shape.offsets).max(axis=1, initial=0) > smallest
     index: Ints = shape.index[keep]
     return Shape(index, shape.offsets[keep])
+
+
+def visible_shapes(part: Part, metres_per_unit: float) -> dict[str, Shape]:
+    """The part's shapes without what cannot be seen: offsets below SMALL, shapes of nothing else."""
+    kept = {name: trimmed(shape, SMALL / metres_per_unit) for name, shape in part.shapes.items()}
+    return {name: shape for name, shape in kept.items() if len(shape.index)}

@@ -1,7 +1,7 @@
 """What a scene file animates: which shapes of a head follow which channel, and how its joints turn. Knows no file format.
 
-Channels and shapes meet by name (letter case aside); head and eye channels turn the joints. Angles are radians: yaw about +Y,
-pitch about +X, roll about +Z, applied roll first and yaw last.
+Channels and shapes meet by name (letter case aside); head, eye and jaw channels turn the joints. Angles are radians: yaw
+about +Y, pitch about +X, roll about +Z, roll applied first and yaw last.
 """
 
 from __future__ import annotations
@@ -25,13 +25,27 @@ log = logging.getLogger(__name__)
 
 Doubles = NDArray[np.float64]
 
-# joint's role | names that heads give it (letters only, lower case) | its yaw, pitch and roll channels (lower case)
-JOINTS: tuple[tuple[str, frozenset[str], tuple[str, str, str]], ...] = (
-    ("head", frozenset(("head", "skull")), ("headyaw", "headpitch", "headroll")),
-    ("left eye", frozenset(("eyel", "lefteye", "eyeleft", "leye")), ("lefteyeyaw", "lefteyepitch", "lefteyeroll")),
-    ("right eye", frozenset(("eyer", "righteye", "eyeright", "reye")),
-     ("righteyeyaw", "righteyepitch", "righteyeroll")),
-    ("jaw", frozenset(("jaw", "jawroot")), ("jawyaw", "jawpitch", "jawroll")),
+@dataclass(frozen=True)
+class Turned:
+    """A kind of joint: the names that heads give it (letters only, lower case), its yaw, pitch and roll channels (lower
+    case) with the signs that make them turns about +Y, +X and +Z, and the prefix of its axis-angle channels (FLAME)."""
+
+    names: frozenset[str]
+    channels: tuple[str, str, str]
+    signs: tuple[float, float, float]
+    vector: str
+
+
+# The iPhone's yaw of an eye grows to the face's own right, that of the head to its left.
+JOINTS = (
+    Turned(frozenset(("head", "skull")), ("headyaw", "headpitch", "headroll"), (1, 1, 1), ""),
+    Turned(frozenset(("lefteye", "eyeleft", "eyel", "leye")), ("lefteyeyaw", "lefteyepitch", "lefteyeroll"),
+           (-1, 1, 1), "leye"),
+    Turned(frozenset(("righteye", "eyeright", "eyer", "reye")), ("righteyeyaw", "righteyepitch", "righteyeroll"),
+           (-1, 1, 1), "reye"),
+    Turned(frozenset(("jaw", "jawroot")), ("jawyaw", "jawpitch", "jawroll"), (1, 1, 1), "jaw"),
+    Turned(frozenset(("neck",)), ("neckyaw", "neckpitch", "neckroll"), (1, 1, 1), "neck"),
+    Turned(frozenset(("global", "root")), ("", "", ""), (1, 1, 1), "global"),
 )
 
 
@@ -90,29 +104,49 @@ def _in_the_heads_names(curves: Curves, head: Head) -> Curves:
 
 def _tell_lost(curves: Curves, matched: dict[str, str], turns: dict[int, Curves]) -> None:
     used = set(matched.values())
-    angles = {channel for _, _, channels in JOINTS for channel in channels} if turns else set()
+    angles = {name for kind in JOINTS for name in (*kind.channels, *_vector(kind))} if turns else set()
     lost = [name for name in curves.channels if name not in used and name.lower() not in angles]
     moving = [name for name in lost if np.ptp(curves[name], axis=0) > 0]
     if moving:
         log.warning("the head has no shape for %s; left out", _some(moving))
 
 
+def _vector(kind: Turned) -> tuple[str, ...]:
+    return tuple(f"{kind.vector}_{axis}" for axis in "xyz") if kind.vector else ()
+
+
+def kind_of(joint: str) -> Turned | None:
+    plain = re.sub(r"[^a-z]", "", joint.lower())
+    return next((kind for kind in JOINTS if plain in kind.names), None)
+
+
 def _joint_turns(curves: Curves, head: Head, by_name: dict[str, str]) -> dict[int, Curves]:
     turns: dict[int, Curves] = {}
     for number, joint in enumerate(head.joints):
-        plain = re.sub(r"[^a-z]", "", joint.name.lower())
-        for _, names, channels in JOINTS:
-            present = [channel for channel in channels if channel in by_name]
-            if plain in names and present and not _moved_by_shapes(head, number, plain):
-                columns = [curves[by_name[c]] if c in by_name else np.zeros(curves.frames) for c in channels]
-                turns[number] = _euler(curves, *(np.asarray(column, np.float64) for column in columns))
+        kind = kind_of(joint.name)
+        matrices = _matrices(curves, kind, by_name) if kind else None
+        if matrices is not None and not _moved_by_shapes(head, number):
+            angles = np.stack(euler_xyz(matrices), axis=1).astype(np.float32)
+            turns[number] = replace(curves, channels=("x", "y", "z"), values=angles, marks=())
     return turns
 
 
-def _moved_by_shapes(head: Head, number: int, plain: str) -> bool:
-    """Whether gaze shapes already turn what hangs on this eye joint; both together would turn it twice."""
-    if "eye" not in plain:
-        return False
+def _matrices(curves: Curves, kind: Turned, by_name: dict[str, str]) -> Doubles | None:
+    """Rotations of a joint over the take; None where no channel speaks of it."""
+
+    def columns(channels: tuple[str, ...]) -> list[Doubles]:
+        return [curves[by_name[c]].astype(np.float64) if c in by_name else np.zeros(curves.frames) for c in channels]
+
+    if any(channel in by_name for channel in _vector(kind)):
+        return about_vector(np.stack(columns(_vector(kind)), axis=1))
+    if any(channel in by_name for channel in kind.channels):
+        yaw, pitch, roll = (sign * column for sign, column in zip(kind.signs, columns(kind.channels), strict=True))
+        return turned(yaw, pitch, roll)
+    return None
+
+
+def _moved_by_shapes(head: Head, number: int) -> bool:
+    """Whether gaze shapes already turn what hangs on this joint; both together would turn it twice."""
     for part in head.parts:
         gaze = any(name.lower().startswith("eyelook") for name in part.shapes)
         if gaze and part.joint_index is not None and part.joint_weight is not None:
@@ -124,14 +158,34 @@ def _moved_by_shapes(head: Head, number: int, plain: str) -> bool:
     return False
 
 
-def _euler(curves: Curves, yaw: Doubles, pitch: Doubles, roll: Doubles) -> Curves:
-    x, y, z = euler_xyz(turned(yaw, pitch, roll))
-    return replace(curves, channels=("x", "y", "z"), values=np.stack([x, y, z], axis=1).astype(np.float32), marks=())
-
-
 def turned(yaw: Doubles, pitch: Doubles, roll: Doubles) -> Doubles:
     """Rotation matrices [T, 3, 3] = Ry(yaw) Rx(pitch) Rz(roll)."""
     return _about(1, yaw) @ _about(0, pitch) @ _about(2, roll)
+
+
+def about_vector(vectors: Doubles) -> Doubles:
+    """Rotation matrices of axis-angle vectors [T, 3]."""
+    angle = np.linalg.norm(vectors, axis=1)
+    x, y, z = (vectors / np.maximum(angle, 1e-12)[:, None]).T
+    zero = np.zeros_like(x)
+    cross = np.stack([np.stack([zero, -z, y], 1), np.stack([z, zero, -x], 1), np.stack([-y, x, zero], 1)], 1)
+    sine, cosine = np.sin(angle)[:, None, None], np.cos(angle)[:, None, None]
+    return np.eye(3) + sine * cross + (1 - cosine) * (cross @ cross)
+
+
+def yaw_pitch_roll(matrices: Doubles) -> tuple[Doubles, Doubles, Doubles]:
+    """The inverse of `turned`."""
+    return (np.arctan2(matrices[:, 0, 2], matrices[:, 2, 2]), np.arcsin(np.clip(-matrices[:, 1, 2], -1, 1)),
+            np.arctan2(matrices[:, 1, 0], matrices[:, 1, 1]))
+
+
+def matrices_of(q: Doubles) -> Doubles:
+    """Rotation matrices of quaternions [T, 4] (x, y, z, w)."""
+    x, y, z, w = (q / np.maximum(np.linalg.norm(q, axis=1, keepdims=True), 1e-12)).T
+    return np.stack([
+        np.stack([1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)], 1),
+        np.stack([2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)], 1),
+        np.stack([2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)], 1)], 1)
 
 
 def _about(axis: int, angle: Doubles) -> Doubles:
