@@ -48,11 +48,11 @@ class FakeModel:
         bands = seen.reshape(len(seen), HOPS, BANDS).mean(axis=1)
         loud = np.clip((bands.mean(axis=1) - SILENCE) / (LOUD - SILENCE), 0, 1)
         tilt = np.clip(bands[:, BANDS // 2 :].mean(axis=1) - bands[:, : BANDS // 2].mean(axis=1) + 0.5, -1, 1) * loud
+        loud, tilt = _centred(loud, len(frames)), _centred(tilt, len(frames))
         out = np.zeros((len(frames), len(self.channels)), np.float32)
         for channel, on_loudness, on_tilt in RULES:
             if channel in self.channels:
-                driven = _centred(loud, len(frames)) * on_loudness + _centred(tilt, len(frames)) * on_tilt
-                out[:, self.channels.index(channel)] = np.clip(driven, 0, 1)
+                out[:, self.channels.index(channel)] = np.clip(loud * on_loudness + tilt * on_tilt, 0, 1)
         return (seen[len(frames) :],), out
 
 
