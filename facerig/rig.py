@@ -11,7 +11,7 @@ import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -121,13 +121,13 @@ def rig(name: str) -> Rig:
     return _shipped(name)
 
 
-@lru_cache(maxsize=1)
+@cache
 def rig_names() -> tuple[str, ...]:
     """Names of all rigs that are shipped."""
     return tuple(sorted(path.stem for path in (assets_folder() / "rigs").glob("*.csv")))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _shipped(name: str) -> Rig:
     return read_rig(assets_folder() / "rigs" / f"{name}.csv")
 
