@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from facerig.errors import OptionError, check_option
@@ -46,6 +46,8 @@ class Scheme:
     options: tuple[str, ...]
     make: Callable[[Address], Target]
     about: str
+    serves: bool = False  # listens at its port, so that each face needs its own
+    single: bool = False  # carries no subject: two faces at one port would mix
 
 
 def parse(text: str, subject: str = "facerig") -> Address:
@@ -64,12 +66,19 @@ def parse(text: str, subject: str = "facerig") -> Address:
     address = Address(text, parts.scheme, parts.hostname or ANYWHERE, port or scheme.port, named, 60, options)
     fps = address.number("fps", 60, 1, 60)
     check_option(f"{text}: fps", fps, ", ".join(map(str, FRAME_RATES)), fps in FRAME_RATES)
-    return Address(text, address.scheme, address.host, address.port, named, fps, options)
+    return replace(address, fps=fps)
 
 
-def make(text: str, subject: str = "facerig") -> Target:
+def make(text: str, subject: str = "facerig", number: int = 0) -> Target:
+    """The target of an address. Further faces (`number` 1, 2, ...) of a server get the ports after the first."""
     address = parse(text, subject)
-    return SCHEMES[address.scheme].make(address)
+    scheme = SCHEMES[address.scheme]
+    if number and (scheme.serves or address.options.get("mode") == "phone"):
+        address = replace(address, port=address.port + number)
+    elif number and scheme.single:
+        raise OptionError(f"{text}: got several faces, accepted: one, since {address.scheme} has no names for them; "
+                          "run facerig live once for each")
+    return scheme.make(address)
 
 
 def _split(text: str) -> tuple[SplitResult, int | None]:
@@ -144,12 +153,15 @@ def _openseeface(address: Address) -> Target:
 
 
 _PHONE = ("mode", "reply", "tcp")
+_IFM, _FM3D = ifacialmocap.IFM, ifacialmocap.FM3D
 SCHEMES: dict[str, Scheme] = {
     "livelink": Scheme(livelink.PORT, ("device",), _livelink, "Live Link Face, as an iPhone sends it"),
-    "ue56": Scheme(ue56.PORT, ("first", "controls", "head"), _ue56, "server for Unreal 5.6's Live Link Face source"),
-    "vmc": Scheme(vmc.PORT, ("names", "bones", "size"), _vmc, "VMC: VSeeFace, Warudo, VMagicMirror, Unity, Godot"),
-    "ifm": Scheme(ifacialmocap.PORT, _PHONE, _phone(ifacialmocap.IFM), "iFacialMocap"),
-    "fm3d": Scheme(ifacialmocap.FM3D_PORT, _PHONE, _phone(ifacialmocap.FM3D), "FaceMotion3D"),
-    "vts": Scheme(vts.PORT, (), _vts, "VTube Studio plug-in"),
-    "osf": Scheme(openseeface.PORT, (), _openseeface, "OpenSeeFace"),
+    "ue56": Scheme(ue56.PORT, ("first", "controls", "head"), _ue56, "server for Unreal 5.6's Live Link Face source",
+                   serves=True),
+    "vmc": Scheme(vmc.PORT, ("names", "bones", "size"), _vmc, "VMC: VSeeFace, Warudo, VMagicMirror, Unity, Godot",
+                  single=True),
+    "ifm": Scheme(ifacialmocap.PORT, _PHONE, _phone(_IFM), "iFacialMocap", single=True),
+    "fm3d": Scheme(ifacialmocap.FM3D_PORT, _PHONE, _phone(_FM3D), "FaceMotion3D", single=True),
+    "vts": Scheme(vts.PORT, (), _vts, "VTube Studio plug-in", single=True),
+    "osf": Scheme(openseeface.PORT, (), _openseeface, "OpenSeeFace", single=True),
 }

@@ -1,0 +1,202 @@
+"""Listening to a live face: datagrams of Live Link Face, VMC or iFacialMocap into frames, and frames into a take.
+
+`Recorder` lays what arrives on a grid: Live Link's own frame numbers where it has them, the time of arrival elsewhere. A
+gap holds the last frame; a packet out of order or twice is left out. Bad packets are counted and otherwise ignored.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from facerig.curves import Curves
+from facerig.errors import InputError, ProtocolError, ServiceError
+from facerig.rig import rig
+from unreal_bridge import ifacialmocap, livelink, vmc
+from unreal_bridge.face import Face, to_livelink
+from unreal_bridge.pose import ARKIT, LIVELINK
+from unreal_bridge.wire import Floats
+
+LONGEST_GAP = 600  # frames filled by holding; after more the sender has begun anew
+LONGEST_TAKE = 60 * 60 * 60 * 4  # frames: four hours
+REQUEST_SECONDS = 1.0  # how often a phone is asked, until it answers
+
+
+@dataclass(frozen=True)
+class Heard:
+    """One frame as it arrived: 61 Live Link values (None: no face in view)."""
+
+    subject: str
+    values: Floats | None
+    frame: int | None = None  # the sender's own frame number
+    fps: int | None = None
+
+
+Decoder = Callable[[bytes], list[Heard]]
+
+
+def livelink_decoder() -> Decoder:
+    def decode(data: bytes) -> list[Heard]:
+        packet = livelink.decode(data)
+        values = None
+        if packet.values is not None:
+            values = np.zeros(livelink.COUNT, np.float32)
+            values[: len(packet.values)] = packet.values
+        timed = packet.version in (5, 6) and packet.numerator > 0
+        fps = round(packet.numerator / max(packet.denominator, 1)) if timed else None
+        return [Heard(packet.subject, values, packet.frame if packet.version == 6 else None, fps)]
+
+    return decode
+
+
+def vmc_decoder() -> Decoder:
+    """VMC shapes by ARKit's names, in any case; VRM's own presets say too little to be turned back."""
+    receiver, names = vmc.Receiver(), rig(ARKIT).names
+    places = {name.lower(): place for place, name in enumerate(names)}
+
+    def decode(data: bytes) -> list[Heard]:
+        out = []
+        for frame in receiver.feed(data):
+            weights = np.zeros(len(names), np.float32)
+            for name, value in frame.items():
+                if (place := places.get(name.lower())) is not None:
+                    weights[place] = value
+            out.append(Heard("vmc", to_livelink(Face(names, weights, **receiver.turns))))
+        return out
+
+    return decode
+
+
+def ifacialmocap_decoder() -> Decoder:
+    names = rig(ARKIT).names
+
+    def decode(data: bytes) -> list[Heard]:
+        line = ifacialmocap.decode(data)
+        weights = np.array([line.weights.get(name, 0.0) for name in names], np.float32)
+        turns = (line.head, line.left_eye, line.right_eye)
+        return [Heard("iFacialMocap", to_livelink(Face(names, weights, *turns)))]
+
+    return decode
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A protocol to record: its port, its reader, and what asks a phone to begin (if anything does)."""
+
+    port: int
+    decoder: Callable[[], Decoder]
+    request: bytes = b""
+    phone_port: int = 0
+
+
+LISTENERS: dict[str, Listener] = {
+    "livelink": Listener(livelink.PORT, livelink_decoder),
+    "vmc": Listener(vmc.PORT, vmc_decoder),
+    "ifm": Listener(ifacialmocap.PORT, ifacialmocap_decoder, ifacialmocap.request(ifacialmocap.IFM2),
+                    ifacialmocap.PORT),
+    "fm3d": Listener(ifacialmocap.PORT, ifacialmocap_decoder, ifacialmocap.request(ifacialmocap.FM3D),
+                     ifacialmocap.FM3D_PORT),
+}
+
+
+@dataclass
+class Recorder:
+    """Rows of one subject on a grid of `fps`; the first subject that is heard, or the one asked for."""
+
+    fps: int = 60
+    subject: str = ""
+    rows: list[Floats] = field(default_factory=list)
+    held: int = 0  # rows that repeat the one before, because nothing arrived
+    late: int = 0  # packets out of order or twice
+    foreign: int = 0  # packets of other subjects
+    _first: int | None = None
+
+    def add(self, heard: Heard, seconds: float) -> None:
+        """One frame that arrived `seconds` after the recording began."""
+        self.subject = self.subject or heard.subject
+        if heard.subject != self.subject:
+            self.foreign += 1
+            return
+        place = self._place(heard, seconds)
+        if place < len(self.rows):
+            self.late += 1
+            return
+        if len(self.rows) >= LONGEST_TAKE:
+            raise InputError(f"recording: over {LONGEST_TAKE} frames; record in several takes")
+        last = self.rows[-1] if self.rows else np.zeros(livelink.COUNT, np.float32)
+        self.held += place - len(self.rows)
+        self.rows += [last] * (place - len(self.rows))
+        self.rows.append(last if heard.values is None else heard.values)
+
+    def _place(self, heard: Heard, seconds: float) -> int:
+        exact = seconds * self.fps
+        if heard.frame is not None and heard.fps:
+            exact = heard.frame * self.fps / heard.fps
+        number = round(exact) if heard.frame is None else int(exact)
+        if self._first is None or not -LONGEST_GAP <= number - self._first - len(self.rows) <= LONGEST_GAP:
+            self._first = number - len(self.rows)  # the first frame, or a sender that has begun anew
+        return max(number - self._first, -1)
+
+    def curves(self) -> Curves:
+        if not self.rows:
+            raise InputError("recording: no face arrived; check port, firewall and the sender's address")
+        return Curves(rig(LIVELINK).names, self.fps, np.stack(self.rows))
+
+
+@dataclass
+class Ear:
+    """A bound socket and a reader: yields frames with their time of arrival."""
+
+    listener: Listener
+    link: socket.socket
+    phone: tuple[str, int] | None = None
+    bad: int = 0
+    error: str = ""
+
+    @property
+    def port(self) -> int:
+        return int(self.link.getsockname()[1])
+
+    def frames(self, seconds: float | None, stop: Callable[[], bool] = lambda: False) -> Iterator[tuple[Heard, float]]:
+        """Until so long after the first frame (or `stop`); a phone is asked until it answers."""
+        decode, begin, asked, first = self.listener.decoder(), time.monotonic(), float("-inf"), None
+        self.link.settimeout(0.2)
+        while not stop():
+            now = time.monotonic()
+            if seconds is not None and now - (begin if first is None else first) > seconds:
+                return
+            if first is None and self.phone and now - asked > REQUEST_SECONDS:
+                asked = now
+                self.link.sendto(self.listener.request, self.phone)
+            for heard in self._hear(decode):
+                first = time.monotonic() if first is None else first
+                yield heard, time.monotonic() - first
+
+    def _hear(self, decode: Decoder) -> list[Heard]:
+        try:
+            return decode(self.link.recv(65_536))
+        except ProtocolError as error:
+            self.bad, self.error = self.bad + 1, str(error)
+        except (TimeoutError, ConnectionResetError):
+            pass
+        return []
+
+    def close(self) -> None:
+        self.link.close()
+
+
+def listen(scheme: str, host: str, port: int, phone: str = "") -> Ear:
+    """An open ear at host:port; `phone` is asked to send where its protocol has such a request."""
+    listener = LISTENERS[scheme]
+    try:
+        link = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+        link.bind((host, port))
+    except OSError as error:
+        raise ServiceError(f"{scheme}: cannot listen at {host}:{port}: {error.strerror or error}") from None
+    return Ear(listener, link, (phone, listener.phone_port) if phone and listener.request else None)
+
+
