@@ -1,7 +1,7 @@
-"""Lip contacts decided by evidence: a regression smears a "p" into a half-open mouth, and this closes it. Rest in silence.
+"""Lip contacts decided by evidence: a regression smears a "p" into a half-open mouth, and this closes it. Silence rests.
 
-Takes the model's columns, curves then contact probabilities, and gives the curves alone. A contact switches on at `enter`
-and off under `leave`; the lips close and open over a few frames around it, and while it is held nothing opens them: not
+Takes the model's columns, curves then contact probabilities, and gives the curves alone. A contact is on from `enter`
+down to `leave`; the lips close and open over a few frames around it, and while it is held nothing opens them: not
 the jaw, not a funnel, not a raised lip. Where nobody has spoken for `hold` frames the mouth goes to rest. Memory is
 finite: a contact that is not confirmed within `longest` frames is let go. Knows no audio, no emotion (smile, frown and
 dimple pass through silence), and no head: "closed" is mouthClose equal to jawOpen, as ARKit means it.

@@ -1,1 +1,1 @@
-"""What is known of the words: timed phones as evidence beside the audio, and as a whole face where there is no audio."""
+"""What is known of the words: timed phones as evidence beside the audio, and as a whole face without it."""

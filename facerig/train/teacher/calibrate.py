@@ -3,7 +3,7 @@
     python -m facerig.train.teacher.calibrate            # rewrites assets/articulation/targets.csv
     python -m facerig.train.teacher.calibrate --dry-run  # prints the fit only
 
-The forward model is `facerig.transcript.articulation` in torch; a gesture moves the five tracks by MEASURES millimetres.
+The forward model is `facerig.transcript.articulation` in torch; MEASURES says how a gesture moves the five tracks.
 Targets and dominance start at the table's phonetic prior and leave it only as far as the data pay for (a sum of squared
 deviations, PRIOR), so that units GRID hardly holds (51 words, one man) stay where phonetics puts them. The prior
 is the table as it lies there, so a second run starts from the first one's result.
@@ -46,13 +46,14 @@ MEASURES: dict[str, tuple[float, float, float, float, float]] = {
     "shrugL": (-6.18, 1.35, -7.88, 0.01, 6.66),
     "shrugU": (4.41, -0.08, -0.01, 5.10, 0.01),
 }
-FITTED = ("jaw", "funnel", "pucker", "stretch", "smile", "lowDn", "upUp")  # the rest is not visible in the tracks
+FITTED = ("jaw", "close", "funnel", "pucker", "stretch", "smile", "lowDn", "upUp")  # the rest is not visible in the tracks
 GROUPS = ("jaw", "lips", "round")
 PRIOR = 6e-4  # weight of one target off by TARGET_SPREAD, or one dominance off by a factor e, against relative error
 TARGET_SPREAD = 0.08
 ENOUGH = 150  # frames of a unit (2.5 s) below which its row stays phonetics
-FURTHEST, STRONGEST = 0.12, 2.0  # how far a target, and by what factor a dominance, may leave the prior: GRID's few
+FURTHEST, STRONGEST = {"close": 0.4}, 2.0  # how far a target (else USUAL), and by what factor a dominance, may go: GRID's few
 # words tie sounds to places in the sentence ("b" always after silence), which a free fit takes for articulation
+USUAL = 0.12
 HALF = 18  # frames of kernel on each side
 
 
@@ -102,6 +103,7 @@ class Fit:
         self.offset = torch.zeros(len(TRACKS), requires_grad=True)
         self.measures = torch.tensor(list(MEASURES.values())) / IOD_MM
         self.silent = torch.tensor(flag_of_units("is_silence"))
+        self.reach = torch.tensor([FURTHEST.get(name, USUAL) for name in MEASURES])
         self.free = torch.tensor([name in FITTED for name in MEASURES])
 
     def moves(self, data: Data) -> torch.Tensor:
@@ -131,7 +133,7 @@ class Fit:
         names, out = list(MEASURES), list(moves)
         for k, group in enumerate(self.group):
             if GROUPS[group] == "lips":
-                goal = torch.tensor(closed) if names[k] == "close" else row[k].detach()
+                goal = torch.tensor(closed) if closed and names[k] == "close" else row[k].detach()
                 out[k] = moves[k] + held * (goal - moves[k])
         j, f = names.index("jaw"), names.index("funnel")
         out[j] = moves[j] + held * (torch.clamp(moves[j], max=jaw) - moves[j])
@@ -146,7 +148,7 @@ class Fit:
         return self.targets.detach().clamp(0, 1).numpy(), self.dominance.detach().exp().numpy()
 
     def penalty(self) -> torch.Tensor:
-        off = ((self.targets - self.prior) / TARGET_SPREAD).square().sum()
+        off = ((self.targets - self.prior) / (self.reach * TARGET_SPREAD / USUAL)).square().sum()
         return PRIOR * (off + (self.dominance - self.prior_dominance).square().sum()) + 0.05 * self.scale.square().sum()
 
 
@@ -166,7 +168,7 @@ def fit(clips: list[GridClip], steps: int = 150, only_scale: bool = False) -> Fi
         with torch.no_grad():
             reach = float(np.log(STRONGEST))
             model.dominance.clamp_(model.prior_dominance - reach, model.prior_dominance + reach)
-            model.targets.clamp_(model.prior - FURTHEST, model.prior + FURTHEST)
+            model.targets.clamp_(model.prior - model.reach, model.prior + model.reach)
     return model
 
 

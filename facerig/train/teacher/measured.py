@@ -15,13 +15,13 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from facerig.phones import Timed, rasterise, timed_units, units
+from facerig.phones import Timed, timed_units
 from facerig.train.corpora.base import data_folder
 from facerig.train.corpora.labels import read_columns
 from facerig.train.corpora.motion import GRID_DROPPED, GRID_FPS, grid_validation, to_60fps
+from facerig.transcript.articulation import soft_raster
 
 FPS = 60
-FINE = 4
 Floats = NDArray[np.float32]
 
 
@@ -39,14 +39,6 @@ class GridClip:
 
     def tracks(self, names: Sequence[str]) -> Floats:
         return self.values[:, [self.columns.index(name) for name in names]]
-
-
-def soft_raster(timed: Sequence[Timed], frames: int) -> Floats:
-    """[frames, units] the share of each frame that each unit holds."""
-    fine = rasterise(timed, frames * FINE, FPS * FINE)
-    belief = np.zeros((frames, len(units())), np.float32)
-    np.add.at(belief, (np.repeat(np.arange(frames), FINE), fine), np.float32(1 / FINE))
-    return belief
 
 
 def loudness(samples: NDArray[np.floating], rate: int, frames: int) -> Floats:

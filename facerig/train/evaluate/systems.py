@@ -1,0 +1,269 @@
+"""What is judged: the shipped model, its baselines and its ceiling, behind one call. Each makes an `Output` of a clip.
+
+Baselines are trained here and now, on training-side clips alone: GRID's training clips (phones and tracks) and
+FACEGOOD's. So their content scores on other people are those of a model that heard one man, and are meant as a floor.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facerig.features import BANDS, HOPS, LogMel
+from facerig.phones import flag_of_units, rasterise, units
+from facerig.resample import Resample
+from facerig.rig import rig
+from facerig.train.evaluate.sets import Clip
+from facerig.transcript.articulation import expected, soft_raster
+
+Floats = NDArray[np.float32]
+CHANNELS = rig("facerig").names
+CONTACT_NAMES = ("bilabial", "labiodental", "speech")
+WINDOW = range(-15, 7, 2)  # frames of mel that ridge regression sees: 250 ms back, 100 ms ahead like the model
+LOOK_AHEAD = 6
+RIDGE = 30.0
+
+
+@dataclass(frozen=True, eq=False)
+class Output:
+    """What a system says of a clip; a part that it does not know is None or missing. All at 60 fps.
+
+    `tracks` are measures predicted directly (GRID's and FACEGOOD's columns), by systems that make no curves for a face.
+    """
+
+    curves: Floats | None = None
+    raw: Floats | None = None  # curves before any stage limits them
+    units: Floats | None = None
+    contacts: Mapping[str, Floats] = field(default_factory=dict)
+    tracks: Mapping[str, Floats] = field(default_factory=dict)
+
+
+class System(Protocol):
+    """Anything that animates clips."""
+
+    @property
+    def name(self) -> str: ...
+
+    def run(self, clip: Clip) -> Output: ...
+
+
+@dataclass(frozen=True)
+class Simple:
+    """A system that is one function."""
+
+    name: str
+    make: Callable[[Clip], Output]
+
+    def run(self, clip: Clip) -> Output:
+        return self.make(clip)
+
+
+def features(samples: Floats, rate: int, frames: int) -> Floats:
+    """[frames, 128] log-mel of a whole clip, as the pipeline computes them."""
+    edge = Resample(rate)
+    state, blocks = edge.push(edge.start(), samples)
+    native = np.concatenate([blocks, edge.flush(state)])
+    front = LogMel()
+    made = front.push(front.start(), native)[1]
+    return _fitted(made, frames)
+
+
+def _fitted(rows: Floats, frames: int) -> Floats:
+    """Exactly `frames` rows; the last one is repeated where some are missing."""
+    if len(rows) < frames:
+        rows = np.concatenate([rows, np.repeat(rows[-1:], frames - len(rows), axis=0)])
+    return rows[:frames]
+
+
+def summed(posteriors: Floats, flag: str) -> Floats:
+    """[frames] probability of the units with a flag."""
+    return np.asarray(posteriors[:, flag_of_units(flag)].sum(axis=1), np.float32)
+
+
+def contacts_of(posteriors: Floats) -> dict[str, Floats]:
+    return {
+        "bilabial": summed(posteriors, "bilabial"),
+        "labiodental": summed(posteriors, "labiodental"),
+        "speech": 1 - summed(posteriors, "is_silence"),
+    }
+
+
+# ---- the model --------------------------------------------------------------------------------------------
+
+
+class ModelSystem:
+    """The shipped pipeline; posteriors come from the same network on the same features."""
+
+    def __init__(self, model: str | None = None) -> None:
+        from facerig.pipeline import Animator
+
+        self.animator = Animator.load(model=model or "auto")
+        self.name = self.animator.model
+        self._last: tuple[str, Output] = ("", Output())
+
+    @functools.cached_property
+    def network(self) -> Any:
+        """The network's stage, or None where the model has no posteriors (the fake)."""
+        return next((stage for stage in self.animator.chain.stages if hasattr(stage, "posteriors")), None)
+
+    def run(self, clip: Clip) -> Output:
+        if self._last[0] != clip.id:
+            self._last = (clip.id, self._make(clip))
+        return self._last[1]
+
+    def _make(self, clip: Clip) -> Output:
+        curves = self.animator.animate(clip.samples, clip.rate)
+        shipped = _fitted(np.array(curves.select(CHANNELS, fill=0.0).values), clip.frames)
+        if self.network is None:
+            return Output(shipped)
+        raw, evidence, posteriors = self.network.posteriors(features(clip.samples, clip.rate, clip.frames))
+        names = [n.removeprefix("contact:") for n in self.network.columns if n.startswith("contact:")]
+        held = {name: evidence[:, names.index(name)] for name in CONTACT_NAMES if name in names}
+        return Output(shipped, raw, posteriors, held)
+
+
+def expected_from(model: ModelSystem) -> Simple:
+    """The rules fed with the model's posteriors: what phones alone, without any captured motion, would give."""
+
+    def make(clip: Clip) -> Output:
+        heard = model.run(clip)
+        if heard.units is None:
+            return Output()
+        return Output(expected(heard.units, clip.energy), None, heard.units, contacts_of(heard.units))
+
+    return Simple("expected from posteriors", make)
+
+
+# ---- the ceiling and the floors ---------------------------------------------------------------------------
+
+
+def taught(clip: Clip) -> Output:
+    """The teacher with true phones."""
+    if not clip.timed:
+        return Output()
+    belief = soft_raster(clip.timed, clip.frames)
+    hard = np.eye(len(units()), dtype=np.float32)[rasterise(clip.timed, clip.frames)]
+    return Output(expected(belief, clip.energy), None, hard, contacts_of(belief))
+
+
+def static(clip: Clip) -> Output:
+    return Output(np.zeros((clip.frames, len(CHANNELS)), np.float32))
+
+
+def mean_face(examples: Sequence[Clip]) -> Simple:
+    """The mean of the teacher's curves over training clips, held still."""
+    mean = np.mean(np.concatenate([taught(clip).curves for clip in examples]), axis=0)  # type: ignore[arg-type]
+    return Simple("mean face", lambda clip: Output(np.tile(mean.astype(np.float32), (clip.frames, 1))))
+
+
+def energy_jaw(clip: Clip) -> Output:
+    """Smoothed loudness over the room's noise opens the jaw: 0 at the quietest tenth, 0.4 at the loudest."""
+    hann = np.hanning(13)[1:-1]
+    smooth = np.convolve(np.pad(clip.energy, 5, mode="edge"), hann / hann.sum(), mode="valid")
+    low, high = np.percentile(smooth, [10, 95])
+    curves = np.zeros((clip.frames, len(CHANNELS)), np.float32)
+    curves[:, CHANNELS.index("jawOpen")] = 0.4 * np.clip((smooth - low) / max(high - low, 1e-3), 0, 1)
+    return Output(curves)
+
+
+# ---- regressions on frozen features ------------------------------------------------------------------------
+
+
+def mel_windows(clip: Clip) -> Floats:
+    """[frames, window * 32] band means around each frame."""
+    return around(_pooled(features(clip.samples, clip.rate, clip.frames)), WINDOW)
+
+
+def around(rows: Floats, shifts: Sequence[int] | range) -> Floats:
+    reach = max(abs(min(shifts)), abs(max(shifts)))
+    padded = np.pad(rows, ((reach, reach), (0, 0)), mode="edge")
+    return np.concatenate([padded[reach + s : reach + s + len(rows)] for s in shifts], axis=1)
+
+
+def _pooled(mel: Floats) -> Floats:
+    return np.asarray(mel.reshape(len(mel), HOPS, BANDS // 2, 2).mean(axis=(1, 3)), np.float32)
+
+
+class RandomEncoder:
+    """The model's own encoder with random weights: what its shape and memory give without any training."""
+
+    def __init__(self, seed: int = 0) -> None:
+        import torch
+
+        from facerig.model.config import preset
+        from facerig.model.net import Encoder
+
+        torch.manual_seed(seed)
+        config = preset("small", CHANNELS, tuple(unit.unit for unit in units()))
+        self.encoder = Encoder(config).eval()
+
+    def __call__(self, clip: Clip) -> Floats:
+        import torch
+
+        mel = torch.from_numpy(features(clip.samples, clip.rate, clip.frames))[None]
+        with torch.inference_mode():
+            content, _ = self.encoder(mel, self.encoder.rest(mel, self.encoder.config.stride))
+        return around(content[0].numpy(), (LOOK_AHEAD, 0, -LOOK_AHEAD))
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """Ridge regression on standardised inputs."""
+
+    mean: Floats
+    scale: Floats
+    weights: Floats
+
+    def __call__(self, inputs: Floats) -> Floats:
+        rows = (inputs - self.mean) / self.scale
+        return np.asarray(rows @ self.weights[:-1] + self.weights[-1], np.float32)
+
+
+def ridge(inputs: Sequence[Floats], targets: Sequence[Floats]) -> Linear:
+    """Least squares with a penalty; rows whose target is NaN are left out."""
+    x, y = np.concatenate(inputs), np.concatenate(targets)
+    good = np.isfinite(y).all(axis=1)
+    x, y = x[good], y[good]
+    mean, scale = x.mean(axis=0), x.std(axis=0) + 1e-4
+    full = np.concatenate([(x - mean) / scale, np.ones((len(x), 1), np.float32)], axis=1).astype(np.float64)
+    normal = full.T @ full + RIDGE * np.eye(full.shape[1])
+    return Linear(mean, scale, np.linalg.solve(normal, full.T @ y).astype(np.float32))
+
+
+@dataclass(frozen=True, eq=False)
+class Regression:
+    """Frozen features with linear heads: unit scores from GRID's phones, tracks of the set that the clip is from."""
+
+    name: str
+    encode: Callable[[Clip], Floats]
+    speech: Linear
+    heads: Mapping[str, tuple[Linear, tuple[str, ...]]]
+
+    @classmethod
+    def train(cls, name: str, encode: Callable[[Clip], Floats], sets: Mapping[str, Sequence[Clip]]) -> Regression:
+        heads: dict[str, tuple[Linear, tuple[str, ...]]] = {}
+        speech: Linear | None = None
+        for source, clips in sets.items():
+            inputs = [encode(clip) for clip in clips]
+            if source == "grid":
+                speech = ridge(inputs, [soft_raster(clip.timed, clip.frames) for clip in clips])
+            motion = [_fitted(clip.motion, clip.frames) for clip in clips if clip.motion is not None]
+            heads[source] = (ridge(inputs, motion), clips[0].columns)
+        assert speech is not None
+        return cls(name, encode, speech, heads)
+
+    def run(self, clip: Clip) -> Output:
+        inputs = self.encode(clip)
+        scores = np.clip(self.speech(inputs), 1e-4, None)
+        belief = scores / scores.sum(axis=1, keepdims=True)
+        tracks: dict[str, Floats] = {}
+        if clip.set in self.heads:
+            head, columns = self.heads[clip.set]
+            tracks = dict(zip(columns, head(inputs).T, strict=True))
+        return Output(expected(belief, clip.energy), None, belief, contacts_of(belief), tracks)
+
