@@ -125,12 +125,19 @@ def _twins(name: str) -> tuple[str, ...]:
 
 def route(source: Rig, target: Rig) -> tuple[RetargetMap, ...]:
     """The maps to apply one after the other; RigError where there is no way."""
-    if source.name in rig_names() and target.name in rig_names():
+    if _is_shipped(source) and _is_shipped(target):
         return _shipped_route(source.name, target.name)
     straight = _same_names(source, target)
-    if straight is None:
+    if straight is not None:
+        return (straight,)
+    last = _same_names(rig(HUB), target)
+    if last is None or not _is_shipped(source):
         raise RigError(f"no map from rig {source.name!r} to {target.name!r}; write one and give it (docs/RIGS.md)")
-    return (straight,)
+    return (*_shipped_route(source.name, HUB), last)
+
+
+def _is_shipped(asked: Rig) -> bool:
+    return asked.name in rig_names() and asked == rig(asked.name)
 
 
 # ---- finding the way ------------------------------------------------------------------------------------------
@@ -140,7 +147,8 @@ def _through(curves: Curves, target: Rig, last: RetargetMap | None = None) -> Cu
     """Along the route to target, then through one more map."""
     if curves.channels != target.names:
         source = source_rig(curves.channels, target)
-        curves = curves.select(source.names, fill=0.0)
+        if curves.channels != source.names:
+            curves = curves.select(source.names, fill=0.0)
         for step in route(source, target):
             curves = replace(curves, channels=step.target.names, values=step.apply(curves.values))
     if last is not None:
@@ -149,8 +157,8 @@ def _through(curves: Curves, target: Rig, last: RetargetMap | None = None) -> Cu
 
 
 def source_rig(channels: Sequence[str], target: Rig | None = None) -> Rig:
-    """The rig that the channels are; else the target, or the largest rig, that they hold all of; else the smallest rig
-    that holds them all and of which they are half or more (51 ARKit shapes: what is missing counts as neutral).
+    """The rig that the channels are; else the target where they hold all of it; else the smallest rig that holds them all
+    and of which they are half or more (51 ARKit shapes: what is missing counts as neutral); else the largest they hold.
     """
     exact = identify(channels)
     if exact is not None:
@@ -159,10 +167,10 @@ def source_rig(channels: Sequence[str], target: Rig | None = None) -> Rig:
     if target is not None and have.issuperset(target.names):
         return target
     known = [rig(name) for name in rig_names()]
-    held = [found for found in known if have.issuperset(found.names) and len(found) > 1]
     part = [found for found in known if have.issubset(found.names) and 2 * len(have) >= len(found)]
-    if held or part:
-        return max(held, key=len) if held else min(part, key=len)
+    held = [found for found in known if have.issuperset(found.names) and len(found) > 1]
+    if part or held:
+        return min(part, key=len) if part else max(held, key=len)
     raise RigError(_unknown(channels))
 
 
@@ -180,10 +188,10 @@ def _unknown(channels: Sequence[str]) -> str:
 
 @cache
 def _shipped_route(source: str, target: str) -> tuple[RetargetMap, ...]:
-    for name in (source, target):
-        if name.startswith("flame") and source != target:
-            raise RigError(f"rig {name!r} needs a head: its expressions are shapes of a mesh, not of the face's parts; "
-                           f"fit them with `facerig heads`")
+    flame = [name for name in (source, target) if name.startswith("flame")]
+    if len(flame) == 1:
+        raise RigError(f"rig {flame[0]!r} needs a head: its expressions are shapes of a mesh, not of the face's parts; "
+                       f"fit them with `facerig heads`")
     for stops in ((source, target), (source, HUB, target)):
         steps = [_step(first, last) for first, last in zip(stops, stops[1:], strict=False)]
         found = tuple(step for step in steps if step is not None)

@@ -8,10 +8,11 @@ another's is `facerig.retarget`.
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -39,8 +40,10 @@ class Channel:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mirror", self.mirror or self.name)
-        if not self.low < self.high:
-            raise RigError(f"channel {self.name!r}: range {self.low} to {self.high} is empty; low must be below high")
+        if not self.name.strip():
+            raise RigError(f"channel name: got {self.name!r}, accepted: text that is not empty")
+        if not (self.low < self.high and math.isfinite(self.high - self.low)):
+            raise RigError(f"channel {self.name!r}: range {self.low} to {self.high} is no range; low must be below high")
         for what, got, accepted in (("kind", self.kind, KINDS), ("region", self.region, REGIONS)):
             if got not in accepted:
                 raise RigError(f"channel {self.name!r}: {what} {got!r}; accepted: {', '.join(accepted)}")
@@ -61,6 +64,8 @@ class Rig:
     _at: dict[str, int] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not self.channels:
+            raise RigError(f"rig {self.name!r}: got no channels, accepted: one or more")
         for place, channel in enumerate(self.channels):
             if channel.name in self._at:
                 raise RigError(f"rig {self.name!r}: channel {channel.name!r} stands twice; names must differ")
@@ -134,7 +139,11 @@ def _shipped(name: str) -> Rig:
 
 def identify(channels: Sequence[str]) -> Rig | None:
     """The rig that has exactly these channels; of several the one whose order agrees best, then the one named first."""
-    wanted = tuple(channels)
+    return _identified(tuple(channels))
+
+
+@lru_cache(maxsize=256)  # a stream asks for every block
+def _identified(wanted: tuple[str, ...]) -> Rig | None:
     same = [found for found in map(rig, _in_doubt_order()) if set(found.names) == set(wanted)]
     if not same or len(set(wanted)) != len(wanted):
         return None
