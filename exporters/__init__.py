@@ -17,23 +17,61 @@ from facerig.mesh import Head
 
 __all__ = ["EXPORTERS", "READERS", "ExportOptions", "Exporter", "Reader", "export", "format_of", "read"]
 
-_KEYS = ("keys",)
-_SCENE = ("keys", "joints", "name")
+_SCENE = ("joints", "name")
 
+# suffix | what it is | who writes it | head | a take without frames | options that change it
 EXPORTERS: dict[str, Exporter] = {row.suffix: row for row in (
     Exporter(".csv", "Live Link Face CSV", "livelink_csv:write", heeds=("calibrated",)),
     Exporter(".wide.csv", "plain CSV with seconds", "tables:write_wide", empty=True),
     Exporter(".a2f.csv", "Audio2Face animation_frames CSV", "tables:write_a2f"),
     Exporter(".unreal.csv", "Unreal curve table CSV", "tables:write_curve_table_csv"),
     Exporter(".json", "facerig JSON", "own:write_json", empty=True),
+    Exporter(".a2f.json", "Omniverse Audio2Face JSON", "services:write_a2f"),
+    Exporter(".azure.json", "Azure viseme JSON", "services:write_azure"),
     Exporter(".unreal.json", "Unreal curve table JSON", "tables:write_curve_table_json"),
+    Exporter(".rhubarb.json", "Rhubarb mouth cues JSON", "cues:write_json", heeds=("name",)),
+    Exporter(".tsv", "Rhubarb mouth cues TSV", "cues:write_tsv"),
+    Exporter(".xml", "Rhubarb mouth cues XML", "cues:write_xml", heeds=("name",)),
+    Exporter(".dat", "Moho / Papagayo switch track", "cues:write_moho"),
+    Exporter(".srt", "SubRip words or phones", "subtitles:write_srt"),
+    Exporter(".vtt", "WebVTT words or phones", "subtitles:write_vtt"),
     Exporter(".npz", "facerig npz", "own:write_npz", empty=True),
+    Exporter(".flame.npz", "FLAME npz, smplx names", "flame:write_smplx"),
+    Exporter(".deca.npz", "FLAME npz, DECA / EMOCA names", "flame:write_deca"),
+    Exporter(".smirk.npz", "FLAME npz, SMIRK names", "flame:write_smirk"),
+    Exporter(".vhap.npz", "FLAME npz, VHAP / GaussianAvatars names", "flame:write_vhap"),
+    Exporter(".fbx", "FBX, a head or curves alone", "fbx:write", "optional", heeds=(*_SCENE, "keys", "fbx_version")),
+    Exporter(".curves.fbx", "FBX, curves alone", "fbx:write_curves", heeds=("name", "keys", "fbx_version")),
+    Exporter(".glb", "glTF binary", "gltf:write_glb", "needed", heeds=(*_SCENE, "keys", "quantise", "audio")),
+    Exporter(".gltf", "glTF text", "gltf:write_gltf", "needed", heeds=(*_SCENE, "keys", "quantise", "audio")),
+    Exporter(".usda", "USD text", "usd:write_usda", "optional", heeds=("joints", "layout")),
+    Exporter(".usdc", "USD binary", "usd:write_usdc", "optional", heeds=("joints", "layout")),
+    Exporter(".usd", "USD binary", "usd:write_usdc", "optional", heeds=("joints", "layout")),
+    Exporter(".usdz", "USD package", "usd:write_usdz", "optional", heeds=("joints", "layout")),
+    Exporter(".a2f.usda", "USD text, Audio2Face layout", "usd:write_a2f_usda"),
+    Exporter(".a2f.usdc", "USD binary, Audio2Face layout", "usd:write_a2f_usdc"),
+    Exporter(".anim", "Maya animation curves", "maya:write_anim", heeds=("keys", "node")),
+    Exporter(".atom", "Maya ATOM", "maya:write_atom", heeds=("keys", "node")),
 )}
 
 READERS: dict[str, Reader] = {row.suffix: row for row in (
     Reader(".csv", "Live Link Face, wide, Audio2Face or Unreal curve table CSV", "tables:read_csv"),
     Reader(".json", "facerig, Audio2Face, Azure, Unreal or Rhubarb JSON", "json_files:read"),
-    Reader(".npz", "facerig or FLAME npz", "own:read_npz"),
+    Reader(".npz", "facerig or FLAME npz", "flame:read"),
+    Reader(".tsv", "Rhubarb mouth cues", "cues:read_tsv"),
+    Reader(".xml", "Rhubarb mouth cues", "cues:read_xml"),
+    Reader(".dat", "Moho / Papagayo switch track", "cues:read_moho"),
+    Reader(".srt", "SubRip, as marks", "subtitles:read"),
+    Reader(".vtt", "WebVTT, as marks", "subtitles:read"),
+    Reader(".fbx", "FBX animation (through ufbx)", "fbx_reader:read"),
+    Reader(".glb", "glTF animation", "gltf_reader:read"),
+    Reader(".gltf", "glTF animation", "gltf_reader:read"),
+    Reader(".usda", "USD skeletal animation", "usd_reader:read"),
+    Reader(".usdc", "USD skeletal animation", "usd_reader:read"),
+    Reader(".usd", "USD skeletal animation", "usd_reader:read"),
+    Reader(".usdz", "USD skeletal animation", "usd_reader:read"),
+    Reader(".anim", "Maya animation curves", "maya:read"),
+    Reader(".atom", "Maya ATOM", "maya:read"),
 )}
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
@@ -16,6 +17,7 @@ from facerig.curves import Curves
 from facerig.errors import CurvesError, HeadError, OptionError
 from facerig.mesh import Head
 
+_NODE = re.compile(r"[A-Za-z_|][A-Za-z0-9_:|]*")
 BLOCK = 2048  # rows formatted at a time: a take of hours needs little more memory than its file
 
 
@@ -41,11 +43,14 @@ class ExportOptions:
     """7400 or 7500"""
     layout: str = "skel"
     """USD: "skel" for UsdSkel blend shapes, "a2f" for Omniverse Audio2Face's layout"""
+    node: str = "blendShape1"
+    """Maya: the node that bears the curves"""
 
     def __post_init__(self) -> None:
         _check("keys", self.keys, "a number above 0 and up to 1", self.keys is None or 0 < self.keys <= 1)
         _check("fbx_version", self.fbx_version, "7400 or 7500", self.fbx_version in (7400, 7500))
         _check("layout", self.layout, "skel or a2f", self.layout in ("skel", "a2f"))
+        _check("node", self.node, "a Maya node's name: letters, digits, _, : and |", bool(_NODE.fullmatch(self.node)))
         _check("name", self.name, "text that is not empty", bool(self.name.strip()))
 
 

@@ -211,7 +211,8 @@ class _Clip:
         if self._bound is None or len(values) < 3:
             frames, rows, kind = np.arange(len(values)), values, "LINEAR"
         else:
-            frames, rows = self._reduced(names, values)
+            # An angle is twice as far off as its quaternion.
+            frames, rows = self._reduced(names, values, self._bound / (2.5 if path == "rotation" else 1))
             kind = "CUBICSPLINE"
         output = self._builder.accessor(rows.reshape(-1, 1 if path == "weights" else 4).astype("<f4"))
         self.channels.append({"sampler": len(self.samplers), "target": {"node": node, "path": path}})
@@ -223,11 +224,11 @@ class _Clip:
             self._times[key] = self._builder.accessor((frames / self._curves.fps).astype("<f4"), bounds=True)
         return self._times[key]
 
-    def _reduced(self, names: tuple[str, ...], values: NDArray[np.float64]
+    def _reduced(self, names: tuple[str, ...], values: NDArray[np.float64], bound: float
                  ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Frames, and per frame the tangents in, the values, the tangents out (value a second)."""
         curves = Curves(names, self._curves.fps, values.astype(np.float32), 0, self._curves.moved(0).marks)
-        kept = list(reduce(curves, self._bound or 1.0, together=True).values())
+        kept = list(reduce(curves, bound, together=True).values())
         at = np.stack([track.values for track in kept], axis=1)
         bend = np.stack([np.zeros(len(at)) if t.slopes is None else t.slopes for t in kept], 1) * curves.fps
         return kept[0].frames, np.stack([bend, at, bend], axis=1)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solveh_banded
 
-from facerig.curves import Curves, Mark
+from facerig.curves import Curves
 from facerig.errors import check_option
 
 Doubles = NDArray[np.float64]
@@ -33,7 +33,6 @@ FLAT = 1e-6
 MOUTH = ("jaw", "mouth", "tongue", "ctrl_expressions_jaw", "ctrl_expressions_mouth", "ctrl_expressions_tongue")
 LIPS = ("jawopen", "mouthclose", "mouthpress", "mouthroll", "mouthfunnel", "mouthpucker", "mouthshrug",
         "mouthupperup", "mouthlowerdown", "ctrl_expressions_jawopen", "ctrl_expressions_mouthlips")
-BILABIALS = frozenset("p b m pp ɓ ʙ ɸ β mb pb".split())  # phone labels, Oculus' PP and pocketsphinx' capitals
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,12 +136,10 @@ def _shared(mask: Mask) -> Mask:
 # ---- what must be a key -----------------------------------------------------------------------------------
 
 
-def is_bilabial(mark: Mark) -> bool:
-    return mark.kind == "phone" and mark.label.strip("ʰʲʷːˑ̩̥012 ").lower() in BILABIALS
-
-
 def closures(curves: Curves) -> list[tuple[int, int]]:
     """Rows [first, last] of each bilabial phone that the curves carry."""
+    from exporters.speech import is_bilabial
+
     spans = ((m.start - curves.start, m.end - 1 - curves.start) for m in curves.marks if is_bilabial(m))
     return [(max(a, 0), min(b, curves.frames - 1)) for a, b in spans if b >= 0 and a < curves.frames and b >= a]
 

@@ -46,7 +46,3 @@ def read_json(document: dict[str, Any], name: str, fps: int | None = None) -> Cu
         return Curves(channels, document["fps"], values.astype(np.float32), document.get("start", 0), marks)
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise CurvesError(f"{name}: not a facerig .json file ({error!r})") from None
-
-
-def read_npz(data: bytes, name: str, fps: int | None = None) -> Curves:
-    return Curves.from_npz(data, name)

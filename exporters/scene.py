@@ -36,6 +36,8 @@ class Turned:
     vector: str
 
 
+PHONE_UNIT = np.deg2rad(50)
+
 # The iPhone's yaw of an eye grows to the face's own right, that of the head to its left.
 JOINTS = (
     Turned(frozenset(("head", "skull")), ("headyaw", "headpitch", "headroll"), (1, 1, 1), ""),
@@ -125,7 +127,8 @@ def _joint_turns(curves: Curves, head: Head, by_name: dict[str, str]) -> dict[in
     for number, joint in enumerate(head.joints):
         kind = kind_of(joint.name)
         matrices = _matrices(curves, kind, by_name) if kind else None
-        if matrices is not None and not _moved_by_shapes(head, number):
+        gaze = kind is not None and "eye" in kind.channels[0] and _moved_by_shapes(head, number)
+        if matrices is not None and not gaze:
             angles = np.stack(euler_xyz(matrices), axis=1).astype(np.float32)
             turns[number] = replace(curves, channels=("x", "y", "z"), values=angles, marks=())
     return turns
@@ -135,7 +138,7 @@ def _matrices(curves: Curves, kind: Turned, by_name: dict[str, str]) -> Doubles 
     """Rotations of a joint over the take; None where no channel speaks of it."""
 
     def columns(channels: tuple[str, ...]) -> list[Doubles]:
-        return [curves[by_name[c]].astype(np.float64) if c in by_name else np.zeros(curves.frames) for c in channels]
+        return [_radians(curves, by_name[c]) if c in by_name else np.zeros(curves.frames) for c in channels]
 
     if any(channel in by_name for channel in _vector(kind)):
         return about_vector(np.stack(columns(_vector(kind)), axis=1))
@@ -143,6 +146,11 @@ def _matrices(curves: Curves, kind: Turned, by_name: dict[str, str]) -> Doubles 
         yaw, pitch, roll = (sign * column for sign, column in zip(kind.signs, columns(kind.channels), strict=True))
         return turned(yaw, pitch, roll)
     return None
+
+
+def _radians(curves: Curves, channel: str) -> Doubles:
+    """Our own headYaw is in radians, the iPhone's HeadYaw in the unit that Unreal turns into 50 degrees."""
+    return curves[channel].astype(np.float64) * (PHONE_UNIT if channel.startswith("Head") else 1.0)
 
 
 def _moved_by_shapes(head: Head, number: int) -> bool:

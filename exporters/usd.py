@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from exporters import zip_container
 from exporters.base import ExportOptions
 from exporters.normals import NormalDeltas, visible_shapes
 from exporters.rigs import to_rig
@@ -30,10 +32,10 @@ A2F_ANIMATION = "/World/BlendShapeAnimation"
 def pxr() -> Any:
     """The library, or the error that names the extra."""
     try:
-        from pxr import Gf, Sdf, Usd, UsdGeom, UsdSkel, UsdUtils, Vt
+        from pxr import Gf, Sdf, Usd, UsdGeom, UsdSkel, Vt
     except ImportError:
         raise MissingExtra("USD files", "usd") from None
-    return SimpleNamespace(Gf=Gf, Sdf=Sdf, Usd=Usd, UsdGeom=UsdGeom, UsdSkel=UsdSkel, UsdUtils=UsdUtils, Vt=Vt)
+    return SimpleNamespace(Gf=Gf, Sdf=Sdf, Usd=Usd, UsdGeom=UsdGeom, UsdSkel=UsdSkel=UsdUtils, Vt=Vt)
 
 
 def write_usda(curves: Curves, head: Head | None, options: ExportOptions) -> bytes:
@@ -48,18 +50,22 @@ def write_usdz(curves: Curves, head: Head | None, options: ExportOptions) -> byt
     return _file(_stage(curves, head, options), "usdz")
 
 
+def write_a2f_usda(curves: Curves, head: Head | None, options: ExportOptions) -> bytes:
+    return write_usda(curves, head, replace(options, layout="a2f"))
+
+
+def write_a2f_usdc(curves: Curves, head: Head | None, options: ExportOptions) -> bytes:
+    return write_usdc(curves, head, replace(options, layout="a2f"))
+
+
 def _file(stage: Any, suffix: str) -> bytes:
     """USD writes files only: through a folder of our own, so that nothing half-made is left."""
     with tempfile.TemporaryDirectory(prefix="facerig-usd-") as folder:
         layer = Path(folder) / f"face.{'usdc' if suffix == 'usdz' else suffix}"
         if not stage.GetRootLayer().Export(str(layer)):
             raise OutputError("USD: the library could not write the layer")
-        if suffix == "usdz":
-            package = layer.with_suffix(".usdz")
-            if not pxr().UsdUtils.CreateNewUsdzPackage(pxr().Sdf.AssetPath(str(layer)), str(package)):
-                raise OutputError("USD: the library could not write the package")
-            return package.read_bytes()
-        return layer.read_bytes()
+        data = layer.read_bytes()
+        return zip_container.stored({layer.name: data}) if suffix == "usdz" else data
 
 
 def _stage(curves: Curves, head: Head | None, options: ExportOptions) -> Any:

@@ -1,0 +1,90 @@
+"""glTF back to curves: the animated weights of its meshes by target name, and the turns of head and eye joints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exporters.gltf_container import Json, parse, read_accessor
+from exporters.keys import hermite
+from exporters.scene import kind_of, matrices_of, yaw_pitch_roll
+from exporters.timing import guess_rate
+from facerig.curves import Curves
+from facerig.errors import CurvesError
+
+Doubles = NDArray[np.float64]
+CAMEL = {"headyaw": "headYaw", "headpitch": "headPitch", "headroll": "headRoll"} | {
+    f"{side}eye{angle}": f"{side}Eye{angle.capitalize()}" for side in ("left", "right") for angle in ("yaw", "pitch", "roll")}
+
+
+def read(data: bytes, name: str, fps: int | None = None) -> Curves:
+    """The first animation; a shape that several meshes have is taken from the first of them."""
+    document, binary = parse(data, name)
+    try:
+        return _read(document, binary, name, fps)
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise CurvesError(f"{name}: its animation cannot be read ({error!r})") from None
+
+
+def _read(document: Json, binary: bytes, name: str, fps: int | None) -> Curves:
+    animations = document.get("animations", [])
+    if not animations:
+        raise CurvesError(f"{name}: holds no animation")
+    clip, extras = animations[0], animations[0].get("extras", {})
+    samples = [(channel["target"], *_sampler(document, binary, clip["samplers"][channel["sampler"]], name))
+               for channel in clip["channels"]]
+    times = [time for _, time, _, _ in samples]
+    if not times:
+        raise CurvesError(f"{name}: its animation has no channels")
+    densest = max(times, key=len)
+    rate = fps or (extras["fps"] if isinstance(extras.get("fps"), int) else guess_rate(densest))
+    first, last = round(min(t[0] for t in times) * rate), round(max(t[-1] for t in times) * rate)
+    grid = np.arange(first, last + 1)
+    columns: dict[str, Doubles] = {}
+    for target, time, values, kind in samples:
+        for channel, column in _channels(document, target, _evaluated(time, values, kind, grid / rate)):
+            columns.setdefault(channel, column)
+    if not columns:
+        raise CurvesError(f"{name}: its animation moves no shapes, head or eyes")
+    start = first + (extras["start"] if isinstance(extras.get("start"), int) and rate == extras.get("fps") else 0)
+    return Curves(tuple(columns), rate, np.stack(list(columns.values()), axis=1).astype(np.float32), start)
+
+
+def _sampler(document: Json, binary: bytes, sampler: Json, name: str) -> tuple[Doubles, Doubles, str]:
+    """Times, values [keys, 1 or 3, components], interpolation."""
+    times = read_accessor(document, binary, sampler["input"], name)[:, 0]
+    output = read_accessor(document, binary, sampler["output"], name)
+    kind = sampler.get("interpolation", "LINEAR")
+    rows = 3 if kind == "CUBICSPLINE" else 1
+    if not len(times) or output.size % (len(times) * rows):
+        raise CurvesError(f"{name}: {len(times)} times with {output.size} values")
+    return times, output.reshape(len(times), rows, -1), kind
+
+
+def _evaluated(times: Doubles, values: Doubles, kind: str, wanted: Doubles) -> Doubles:
+    if len(times) == 1:
+        return np.repeat(values[:, values.shape[1] // 2], len(wanted), axis=0)
+    at = np.clip(wanted, times[0], times[-1])
+    left = np.clip(np.searchsorted(times, at, "right") - 1, 0, len(times) - 2)
+    width = np.diff(times)[left][:, None]
+    u = (at - times[left])[:, None] / width
+    if kind == "CUBICSPLINE":
+        return hermite(u, width, values[left, 1], values[left + 1, 1], values[left, 2], values[left + 1, 0])
+    if kind == "STEP":
+        return values[np.where(at >= times[left + 1], left + 1, left), 0]
+    return values[left, 0] * (1 - u) + values[left + 1, 0] * u
+
+
+def _channels(document: Json, target: Json, values: Doubles) -> list[tuple[str, Doubles]]:
+    node: dict[str, Any] = document["nodes"][target["node"]]
+    if target["path"] == "weights":
+        mesh = document["meshes"][node["mesh"]]
+        names = mesh.get("extras", {}).get("targetNames") or [f"{mesh.get('name', 'shape')}{n}" for n in range(values.shape[1])]
+        return list(zip(map(str, names), values.T, strict=True))
+    kind = kind_of(node.get("name", "")) if target["path"] == "rotation" else None
+    if kind is None or kind.channels[0] not in CAMEL:
+        return []
+    angles = zip(kind.channels, kind.signs, yaw_pitch_roll(matrices_of(values)), strict=True)
+    return [(CAMEL[channel], sign * angle) for channel, sign, angle in angles]

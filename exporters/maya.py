@@ -1,0 +1,143 @@
+"""Maya's text animation: .anim (animImportExport) and .atom (atomImportExport), both ways. Knows curves as attributes.
+
+The attributes sit on one node (`node` of the options: a blendShape node's name). Angles of tangents are those of a slope in
+value a second. Never opened in a running Maya; the syntax follows Maya's documentation of the two formats.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exporters.base import ExportOptions, joined
+from exporters.csv_text import text_of
+from exporters.keys import Track, hermite, tracks
+from facerig.curves import Curves
+from facerig.errors import CurvesError
+from facerig.mesh import Head
+
+VERSION = "2022"
+TIME_UNITS = {24: "film", 25: "pal", 30: "ntsc", 48: "show", 50: "palf", 60: "ntscf", 15: "game"}
+RATES = {name: rate for rate, name in TIME_UNITS.items()}
+# Further rates that Maya knows by number.
+NUMBERED = frozenset((2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 40, 75, 80, 90, 100, 120, 125, 150, 200, 240, 250, 300, 375, 400,
+                      500, 600, 750))
+_ATTRIBUTE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def write_anim(curves: Curves, head: Head | None, options: ExportOptions) -> bytes:
+    return joined(_anim(curves, options))
+
+
+def write_atom(curves: Curves, head: Head | None, options: ExportOptions) -> bytes:
+    return joined(_atom(curves, options))
+
+
+def _anim(curves: Curves, options: ExportOptions) -> Iterator[str]:
+    _check(curves)
+    yield f"animVersion 1.1;\nmayaVersion {VERSION};\n{_units(curves)}"
+    for number, (name, track) in enumerate(tracks(curves, options.keys).items()):
+        yield f"anim {name} {name} {options.node} 0 0 {number};\n"
+        yield from _data(track, curves.fps, "")
+
+
+def _atom(curves: Curves, options: ExportOptions) -> Iterator[str]:
+    _check(curves)
+    yield f"atomVersion 1.0;\nmayaVersion {VERSION};\n{_units(curves)}dagNode {{\n  {options.node} 0 0;\n"
+    for number, (name, track) in enumerate(tracks(curves, options.keys).items()):
+        yield f"  anim {name} {name} {number};\n"
+        yield from _data(track, curves.fps, "  ")
+    yield "}\n"
+
+
+def _units(curves: Curves) -> str:
+    unit = TIME_UNITS.get(curves.fps, f"{curves.fps}fps")
+    return (f"timeUnit {unit};\nlinearUnit cm;\nangularUnit deg;\nstartTime {curves.start};\n"
+            f"endTime {curves.end - 1};\n")
+
+
+def _check(curves: Curves) -> None:
+    if curves.fps not in TIME_UNITS and curves.fps not in NUMBERED:
+        raise CurvesError(f"Maya knows no time unit of {curves.fps} frames a second; resample to 24, 25, 30, 50, 60 or 120")
+    for name in curves.channels:
+        if not _ATTRIBUTE.fullmatch(name):
+            raise CurvesError(f"channel {name!r}: Maya's attributes are made of letters, digits and _; rename it")
+
+
+def _data(track: Track, fps: int, indent: str) -> Iterator[str]:
+    yield (f"{indent}animData {{\n{indent}  input time;\n{indent}  output unitless;\n{indent}  weighted 0;\n"
+           f"{indent}  preInfinity constant;\n{indent}  postInfinity constant;\n{indent}  keys {{\n")
+    if track.slopes is None:
+        for frame, value in zip(track.frames.tolist(), track.values.tolist(), strict=True):
+            yield f"{indent}    {frame} {value:.9g} linear linear 1 1 0;\n"
+    else:
+        for frame, value, slope in zip(track.frames.tolist(), track.values.tolist(), track.slopes.tolist(), strict=True):
+            angle = f"{math.degrees(math.atan(slope * fps)):.9g}"
+            yield f"{indent}    {frame} {value:.9g} fixed fixed 1 1 0 {angle} 1 {angle} 1;\n"
+    yield f"{indent}  }}\n{indent}}}\n"
+
+
+# ---- reading ----------------------------------------------------------------------------------------------------------
+
+
+def read(data: bytes, name: str, fps: int | None = None) -> Curves:
+    """Either format: every animated attribute becomes a channel, its keys are evaluated on every frame."""
+    text = re.sub(r"//[^\n]*", "", text_of(data, name))
+    unit = re.search(r"\btimeUnit\s+(\w+)\s*;", text)
+    if not re.search(r"\b(animVersion|atomVersion)\b", text) or not unit:
+        raise CurvesError(f"{name}: not a Maya .anim or .atom file (no version or no timeUnit)")
+    rate = _rate(unit[1], name)
+    found = re.findall(r"\banim\s+(\S+)\s+\S+[^;]*;\s*animData\s*\{(.*?)keys\s*\{([^}]*)\}", text, re.DOTALL)
+    if not found:
+        raise CurvesError(f"{name}: holds no animation curves")
+    columns = {attribute.rsplit(".", 1)[-1]: _keys(keys, name, rate) for attribute, _, keys in found}
+    first = min(int(math.ceil(keys[0, 0])) for keys in columns.values())
+    last = max(int(math.floor(keys[-1, 0])) for keys in columns.values())
+    frames = np.arange(first, max(last, first) + 1)
+    values = np.stack([_evaluated(keys, frames) for keys in columns.values()], axis=1)
+    curves = Curves(tuple(columns), rate, values.astype(np.float32), first)
+    return curves if fps is None else curves.resample(fps)
+
+
+def _rate(unit: str, name: str) -> int:
+    numbered = re.fullmatch(r"(\d+)fps", unit)
+    if unit not in RATES and not numbered:
+        raise CurvesError(f"{name}: time unit {unit!r}, accepted: {', '.join(RATES)} or a whole number and fps")
+    return int(numbered[1]) if numbered else RATES[unit]
+
+
+def _keys(text: str, name: str, fps: int) -> NDArray[np.float64]:
+    """Rows of frame, value, slope into the key, slope out of it (value a frame; NaN where it is a straight line)."""
+    rows = []
+    for statement in text.split(";"):
+        cells = statement.split()
+        if not cells:
+            continue
+        try:
+            fixed = [float(cell) for cell in cells[7:]]
+            slopes = iter(math.tan(math.radians(angle)) / fps for angle in fixed[0::2])
+            into = next(slopes) if cells[2] == "fixed" else math.nan
+            out = next(slopes) if cells[3] == "fixed" else math.nan
+            rows.append((float(cells[0]), float(cells[1]), into, out))
+        except (IndexError, ValueError, StopIteration):
+            raise CurvesError(f"{name}: key {statement.strip()!r} cannot be read") from None
+    if not rows:
+        raise CurvesError(f"{name}: a curve has no keys")
+    return np.array(sorted(rows))
+
+
+def _evaluated(keys: NDArray[np.float64], frames: NDArray[np.int64]) -> NDArray[np.float64]:
+    at, value, into, out = keys.T
+    if len(at) == 1:
+        return np.full(len(frames), value[0])
+    wanted = np.clip(frames, at[0], at[-1]).astype(np.float64)
+    left = np.clip(np.searchsorted(at, wanted, "right") - 1, 0, len(at) - 2)
+    width = np.maximum(np.diff(at)[left], 1e-9)
+    straight = (value[left + 1] - value[left]) / width
+    m0 = np.where(np.isnan(out[left]), straight, out[left])
+    m1 = np.where(np.isnan(into[left + 1]), straight, into[left + 1])
+    return hermite((wanted - at[left]) / width, width, value[left], value[left + 1], m0, m1)

@@ -1,0 +1,71 @@
+"""USD back to curves: the weights of its first skeletal animation, and the turns of head and eye joints. Needs usd-core."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from exporters.gltf_reader import CAMEL, Doubles
+from exporters.scene import kind_of, matrices_of, yaw_pitch_roll
+from exporters.timing import on_grid
+from exporters.usd import pxr
+from facerig.curves import Curves
+from facerig.errors import CurvesError
+
+
+def read(data: bytes, name: str, fps: int | None = None) -> Curves:
+    """The library opens files only: a copy in a folder of our own, so that the reader takes bytes like all others."""
+    u = pxr()
+    with tempfile.TemporaryDirectory(prefix="facerig-usd-") as folder:
+        copy = Path(folder) / f"face{Path(name).suffix}"
+        copy.write_bytes(data)
+        try:
+            stage = u.Usd.Stage.Open(str(copy))
+        except Exception as error:  # the library's own exception type, with a page of C++ places
+            raise CurvesError(f"{name}: not a USD file that can be opened ({type(error).__name__})") from None
+        animations = [prim for prim in stage.Traverse() if prim.IsA(u.UsdSkel.Animation)]
+        if not animations:
+            raise CurvesError(f"{name}: holds no skeletal animation")
+        return _curves(u, stage, u.UsdSkel.Animation(animations[0]), name, fps)
+
+
+def _curves(u: Any, stage: Any, animation: Any, name: str, fps: int | None) -> Curves:
+    rate = float(stage.GetTimeCodesPerSecond())
+    weights = animation.GetBlendShapeWeightsAttr()
+    names = [str(token) for token in animation.GetBlendShapesAttr().Get() or ()]
+    times = np.array(weights.GetTimeSamples(), np.float64)
+    rotations = animation.GetRotationsAttr()
+    if not len(times):
+        times = np.array(rotations.GetTimeSamples(), np.float64)
+    if not len(times):
+        raise CurvesError(f"{name}: its animation has no time samples")
+    columns: dict[str, Doubles] = {}
+    if names:
+        rows = np.array([weights.Get(time) for time in times], np.float64)
+        if rows.shape != (len(times), len(names)):
+            raise CurvesError(f"{name}: {len(names)} shapes with weights of shape {rows.shape}")
+        columns |= dict(zip(names, rows.T, strict=True))
+    columns |= _turns(animation, rotations, times)
+    if not columns:
+        raise CurvesError(f"{name}: its animation moves no shapes, head or eyes")
+    whole = fps or (round(rate) if abs(rate - round(rate)) < 1e-6 and rate >= 1 else None)
+    return on_grid(name, tuple(columns), times / rate, np.stack(list(columns.values()), axis=1), whole)
+
+
+def _turns(animation: Any, rotations: Any, times: Doubles) -> dict[str, Doubles]:
+    joints = [str(token).rsplit("/", 1)[-1] for token in animation.GetJointsAttr().Get() or ()]
+    columns: dict[str, Doubles] = {}
+    if not rotations.GetNumTimeSamples():
+        return columns
+    turns = [rotations.Get(time) for time in times]
+    for number, joint in enumerate(joints):
+        kind = kind_of(joint)
+        if kind is None or kind.channels[0] not in CAMEL:
+            continue
+        q = np.array([[*turn[number].GetImaginary(), turn[number].GetReal()] for turn in turns], np.float64)
+        for channel, sign, angle in zip(kind.channels, kind.signs, yaw_pitch_roll(matrices_of(q)), strict=True):
+            columns[CAMEL[channel]] = sign * angle
+    return columns
