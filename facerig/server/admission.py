@@ -1,0 +1,145 @@
+"""Who gets in: capacity that was measured, pressure that is felt now, limits of the key, and the door while draining.
+
+Whoever is let in keeps its latency; the others are told at once. Also holds what both fronts share: worker, config,
+metrics, and the list of running sessions that the sweeper and the drain walk over. Knows no message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from facerig.server.config import ServerConfig
+from facerig.server.faults import Draining, Handover, Idle, Refused
+from facerig.server.metrics import Metrics
+from facerig.server.security import Key, Keys
+from facerig.server.session import Session
+from facerig.server.worker import SMOOTHING, Worker
+
+log = logging.getLogger("facerig.server")
+
+QUEUE_AGE_MOST = 0.040  # seconds; beyond, frames of those who are in begin to miss 50 ms
+LOOP_LAG_MOST = 0.040
+FRESH = 1.0  # seconds for which a measurement of pressure counts
+QUIET_STATES = ("listening", "idle", "off")
+
+
+@dataclass(eq=False)
+class Guest:
+    """A stream that was let in."""
+
+    front: str
+    key: Key
+    session: Session | None = None
+    heard: float = field(default_factory=time.monotonic)
+    left: bool = False
+
+
+class House:
+    """What a server consists of, behind its fronts."""
+
+    def __init__(self, worker: Worker, config: ServerConfig, keys: Keys, metrics: Metrics) -> None:
+        self.worker, self.config, self.keys, self.metrics = worker, config, keys, metrics
+        self.guests: set[Guest] = set()
+        self.capacity = config.capacity or config.sessions
+        self.draining = False
+        self.ready = False
+        self.loop_lag = 0.0
+        self._felt = 0.0
+        worker.load.observers.append(self._note_step)
+
+    # ---- coming and going ---------------------------------------------------------------------------------------
+
+    def enter(self, front: str, metadata: Sequence[tuple[str, str | bytes]] | None) -> Guest:
+        """Let a stream in, or say why not."""
+        self._check_room()
+        key = self.keys.find(metadata)
+        if key is None:  # the interceptor has refused it already; this guards against a front without one
+            raise Refused("no known API key")
+        reason = key.take(time.monotonic())
+        if reason:
+            raise Refused(reason)
+        guest = Guest(front, key)
+        self.guests.add(guest)
+        self.metrics.sessions.labels(front).inc()
+        self.metrics.opened.labels(front).inc()
+        return guest
+
+    def leave(self, guest: Guest) -> None:
+        if guest.left:
+            return
+        guest.left = True
+        self.guests.discard(guest)
+        guest.key.running -= 1
+        if guest.session is not None:
+            self.metrics.late.inc(guest.session.pacer.late)
+            self.metrics.audio.inc(guest.session.audio_samples / guest.session.plan.sound.rate)
+            guest.session.close()
+        self.metrics.sessions.labels(guest.front).dec()
+
+    def _check_room(self) -> None:
+        if self.draining or not self.ready:
+            raise Draining("this server takes no new streams (it is starting or going away); try another one")
+        running = len(self.guests)
+        if running >= min(self.capacity, self.worker.engine.batch.slots) or not self.worker.free:
+            raise Refused(f"full: {running} streams run, capacity {self.capacity}; try another server or later")
+        if running and self.pressed:
+            raise Refused(f"busy: {running} streams run and frames wait {self.worker.load.queue_age * 1000:.0f} ms; "
+                          "try another server or later")
+
+    @property
+    def pressed(self) -> bool:
+        """Whether those who are in would suffer from one more."""
+        if time.monotonic() - self._felt > FRESH:
+            return False
+        return self.worker.load.queue_age > QUEUE_AGE_MOST or self.loop_lag > LOOP_LAG_MOST
+
+    def _note_step(self, batch: int, seconds: float, age: float) -> None:
+        self._felt = time.monotonic()
+        self.metrics.batch.observe(batch)
+        self.metrics.step.observe(seconds)
+        self.metrics.queue_age.observe(age)
+
+    # ---- housekeeping -------------------------------------------------------------------------------------------
+
+    async def watch(self, every: float = 0.05) -> None:
+        """Feel the event loop's lag and end streams that have fallen silent; runs as long as the server."""
+        while True:
+            begin = time.monotonic()
+            await asyncio.sleep(every)
+            now = time.monotonic()
+            self.loop_lag += 4 * SMOOTHING * (now - begin - every - self.loop_lag)
+            self._sweep(now)
+            self._tell()
+
+    def _sweep(self, now: float) -> None:
+        for guest in list(self.guests):
+            session = guest.session
+            if session is None or session.ended or session.slowed:
+                continue
+            if session.director.state not in QUIET_STATES and now - guest.heard > self.config.idle_seconds:
+                session.fail(Idle(f"nothing was heard for {self.config.idle_seconds:g} s; send audio, or the state idle"))
+
+    def _tell(self) -> None:
+        self.metrics.capacity.set(self.capacity)
+        self.metrics.busy.set(self.worker.load.busy)
+        self.metrics.loop_lag.set(self.loop_lag)
+        self.metrics.serving.set(self.ready and not self.draining)
+
+    async def drain(self, seconds: float) -> None:
+        """Take nothing new; wait for those who are in, then hand them over."""
+        self.draining = True
+        deadline = time.monotonic() + seconds
+        while self.guests and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        for guest in list(self.guests):
+            if guest.session is not None:
+                guest.session.fail(Handover("this server goes away; resume on another one"))
+        for _ in range(100):
+            if not self.guests:
+                return
+            await asyncio.sleep(0.02)
+        log.warning("%d streams did not leave", len(self.guests))

@@ -1,0 +1,139 @@
+"""The model loop's body: take a block of every stream that is ready, step them as one batch, finish each one's rows.
+
+Pure of threads, clocks and wires: `worker` runs it. A `Segment` is what the engine sees of a stream: its samples, its
+slot, and what is done to its rows on the way out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from facerig.errors import FacerigError
+from facerig.pipeline import Animator
+from facerig.server.batch import BatchChain
+from facerig.server.director import Director
+from facerig.server.flow import Flow
+from facerig.server.outlet import Mapper, Sampler
+from facerig.stage import SAMPLES, Frames
+
+Finish = Callable[[int, Frames, Frames], Frames]
+"""(number of the first row, rows, moods) -> rows: what a front does to the values after rig and rate."""
+
+
+@dataclass(eq=False)
+class Segment:
+    """A stretch of audio with a beginning of its own: the stream, or what follows an interrupt."""
+
+    flow: Flow
+    slot: int
+    sampler: Sampler
+    director: Director
+    mapper: Mapper
+    base: int = 0
+    """Row number, in the stream, of the segment's row 0."""
+    native_base: int = 0
+    """Native frame, on the director's time, of the segment's native frame 0."""
+    finish: Finish | None = None
+    moods: bool = False
+    urgent: bool = True
+    limit: int = 60
+    """Rows that may wait to leave; the engine does not run further ahead."""
+    produced: int = 0
+    consumed: int = 0
+    deliver: Callable[[Made], None] = lambda made: None
+    fresh: bool = True
+    dead: bool = False
+    due: bool = False
+    since: float = 0.0
+    """When it became ready (the worker's clock)."""
+
+    def room(self) -> bool:
+        return self.produced - self.consumed < self.limit
+
+
+@dataclass(frozen=True)
+class Made:
+    """Rows of one segment, ready to leave; or what went wrong with it."""
+
+    segment: Segment
+    first: int = 0
+    values: Frames = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    moods: Frames | None = None
+    last: bool = False
+    error: FacerigError | None = None
+
+
+class Engine:
+    """Slots and steps."""
+
+    def __init__(self, animator: Animator, slots: int) -> None:
+        self.animator = animator
+        self.batch = BatchChain(animator.chain, slots)
+
+    def step(self, segments: Sequence[Segment]) -> list[Made]:
+        """One block of each segment."""
+        made: list[Made] = []
+        taken: list[tuple[Segment, Frames]] = []
+        for segment in segments:
+            try:
+                block = self._take(segment)
+            except FacerigError as error:
+                made.append(Made(segment, last=True, error=error))
+                continue
+            if block is not None:
+                taken.append((segment, block))
+            elif segment.flow.over:
+                made.append(self._rows(segment, np.zeros((0, len(self.animator.channels)), np.float32)))
+        if taken:
+            values = self.batch.step([segment.slot for segment, _ in taken], np.stack([block for _, block in taken]))
+            made += [self._rows(segment, values[row]) for row, (segment, _) in enumerate(taken)]
+        return made
+
+    def _take(self, segment: Segment) -> Frames | None:
+        if segment.fresh:
+            self.batch.reset(segment.slot)
+            segment.fresh = False
+        return segment.flow.take()
+
+    def _rows(self, segment: Segment, values: Frames) -> Made:
+        flow = segment.flow
+        if len(values):
+            native = flow.give(values)
+            first, values, last = native.first, native.values, native.last
+        else:
+            first, last = 0, True
+        directed = segment.director.push(segment.native_base + first, values)
+        row, rows = segment.sampler.push(first, directed, last)
+        rows = segment.mapper(rows)
+        segment.produced += len(rows)
+        moods = self._moods(segment, row, len(rows)) if segment.moods else None
+        if segment.finish is not None and len(rows):
+            rows = segment.finish(segment.base + row, rows, np.zeros((len(rows), 0), np.float32) if moods is None else moods)
+        return Made(segment, segment.base + row, rows, moods, last)
+
+    def _moods(self, segment: Segment, row: int, count: int) -> Frames:
+        """What is felt at each row: read off the native frame at or before it."""
+        fps = segment.sampler.fps
+        native = [segment.native_base + number * 60 // fps for number in range(row, row + count)]
+        found = [segment.director.moods(number, 1) for number in native]
+        return np.concatenate(found) if found else segment.director.moods(0, 0)
+
+    def warm_up(self, sizes: Sequence[int], clock: Callable[[], float], repeats: int = 3) -> dict[int, float]:
+        """Median seconds of a step for each batch size, on the slots' own memory (streams must not be running)."""
+        times: dict[int, float] = {}
+        rng = np.random.default_rng(0)
+        for size in sizes:
+            frames = (rng.standard_normal((size, self.animator.block, SAMPLES)) * 0.05).astype(np.float32)
+            for slot in range(size):
+                self.batch.reset(slot)
+            self.batch.step(range(size), frames)
+            taken = []
+            for _ in range(repeats):
+                begin = clock()
+                self.batch.step(range(size), frames)
+                taken.append(clock() - begin)
+            times[size] = float(np.median(taken))
+        return times

@@ -1,0 +1,134 @@
+"""One stream on its way through the engine: samples -> blocks of native frames -> numbered rows. Knows no wire or clock.
+
+The arithmetic of beginning, end and resumption is that of `pipeline.Session`; only the chain is stepped elsewhere, for
+many flows at once. `feed` and `finish` may be called from another thread than the rest: they only append and count.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from facerig.pipeline import Animator
+from facerig.resample import Resample, mono
+from facerig.stage import FPS, SAMPLES, Frames
+
+ENCODINGS = {"pcm16": "<i2", "float32": "<f4"}
+
+
+@dataclass(frozen=True)
+class Sound:
+    """Samples as they come in."""
+
+    rate: int
+    channels: int = 1
+    encoding: str = "pcm16"
+
+    @property
+    def width(self) -> int:
+        """Bytes of one sample of all channels."""
+        return np.dtype(ENCODINGS[self.encoding]).itemsize * self.channels
+
+    def read(self, data: bytes) -> Frames:
+        """Bytes -> mono float; NaN is an AudioError."""
+        samples = np.frombuffer(data, ENCODINGS[self.encoding])
+        return mono(samples.reshape(-1, self.channels) if self.channels > 1 else samples)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Native rows: values[0] is native frame `first` of the segment; `last` where nothing follows."""
+
+    first: int
+    values: Frames
+    last: bool = False
+
+
+class Flow:
+    """The samples of one segment: a stream, or what follows an interrupt."""
+
+    def __init__(self, animator: Animator, sound: Sound, position: int = 0, first_sample: int = 0, skip: int = 0) -> None:
+        self.animator, self.sound = animator, sound
+        self.edge = Resample(sound.rate)
+        self.block, self.delay = animator.block, animator.delay
+        self._edge_state = self.edge.start(position, first_sample)
+        self._pending: deque[bytes] = deque()
+        self._frames = np.zeros((0, SAMPLES), np.float32)
+        self._done = position  # native frames that went into the chain
+        self._made = position  # native frames that came out of the edge
+        self._skip = skip
+        self._end: int | None = None
+        self._finish = False
+        self.received = first_sample
+        self.need = self._needed()
+        self.over = False
+
+    # ---- from the wire's side ---------------------------------------------------------------------------------
+
+    def feed(self, data: bytes) -> None:
+        """Whole samples."""
+        self._pending.append(data)
+        self.received += len(data) // self.sound.width
+
+    def finish(self) -> None:
+        self._finish = True
+
+    @property
+    def ready(self) -> bool:
+        """Whether a block can be taken (cheap: two integers)."""
+        return not self.over and (self._finish or self.received >= self.need)
+
+    @property
+    def backlog(self) -> float:
+        """Seconds of audio that wait."""
+        return max(0.0, self.received / self.sound.rate - self._done / FPS)
+
+    # ---- from the engine's side ---------------------------------------------------------------------------------
+
+    def take(self) -> Frames | None:
+        """The next block [n, 400], or None where audio is missing."""
+        if len(self._frames) < self.block:
+            self._fill()
+        if len(self._frames) < self.block:
+            return None
+        block, self._frames = self._frames[: self.block], self._frames[self.block :]
+        return block
+
+    def give(self, values: Frames) -> Rows:
+        """What the chain made of the last block, numbered and cut to what the stream is owed."""
+        first = self._done - self.delay
+        self._done += self.block
+        self.need = self._needed()
+        end = first + len(values) if self._end is None else min(first + len(values), self._end)
+        begin = max(first, self._skip, 0)
+        self.over = self._end is not None and first + len(values) >= self._end
+        return Rows(begin, values[begin - first : max(end, begin) - first], self.over)
+
+    # ---- inside -------------------------------------------------------------------------------------------------
+
+    def _needed(self) -> int:
+        """Samples received when the next block is complete."""
+        last = (self._done + self.block) * SAMPLES - 1
+        rate = self.edge.rate
+        return last * rate // (FPS * SAMPLES) + self.edge.half + 1
+
+    def _fill(self) -> None:
+        finish = self._finish  # before the queue is read: what was fed before `finish` is then in it
+        chunks = [self._pending.popleft() for _ in range(len(self._pending))]
+        samples = self.sound.read(b"".join(chunks)) if chunks else np.zeros(0, np.float32)
+        self._edge_state, frames = self.edge.push(self._edge_state, samples)
+        if finish and self._end is None:
+            frames = np.concatenate([frames, self.edge.flush(self._edge_state)])
+            self._end = self._made + len(frames)
+            tail = self.delay + -(self._end + self.delay) % self.block
+            frames = np.concatenate([frames, np.zeros((tail, SAMPLES), np.float32)])
+        self._made += len(frames)
+        self._frames = np.concatenate([self._frames, frames])
+        if self._end is not None and not len(self._frames):
+            self.over = True
+
+
+Deliver = Callable[[Rows], None]

@@ -1,0 +1,57 @@
+"""Messages of foreign packages, from a descriptor pool of our own.
+
+NVIDIA's client wheel and grpcio-health-checking register the same full names in protobuf's default pool, where a second
+copy is an error. Ours live apart, so both can be imported in one process. Knows no service's meaning.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+import facerig
+from facerig.errors import ServiceError
+
+
+@lru_cache(maxsize=1)
+def pool() -> descriptor_pool.DescriptorPool:
+    """A pool with everything that proto/ defines."""
+    path = Path(facerig.__file__).parent / "v1" / "descriptors.binpb"
+    try:
+        files = descriptor_pb2.FileDescriptorSet.FromString(path.read_bytes())
+    except OSError as error:
+        raise ServiceError(f"{path.name}: the compiled protocol is missing; reinstall facerig") from error
+    own = descriptor_pool.DescriptorPool()
+    for file in files.file:  # protoc writes dependencies first
+        own.AddSerializedFile(file.SerializeToString())
+    return own
+
+
+@lru_cache(maxsize=None)
+def message(name: str) -> Any:
+    """The class of the message with that full name."""
+    return message_factory.GetMessageClass(pool().FindMessageTypeByName(name))
+
+
+def method(service: str, name: str) -> tuple[str, Any, Any]:
+    """Path, request class and response class of a method."""
+    found = pool().FindServiceByName(service).FindMethodByName(name)
+    return f"/{service}/{name}", message(found.input_type.full_name), message(found.output_type.full_name)
+
+
+def handlers(service: str, methods: dict[str, Any]) -> Any:
+    """A generic gRPC handler for these coroutines or async generators, by method name."""
+    import grpc
+
+    kinds = {(False, False): grpc.unary_unary_rpc_method_handler, (False, True): grpc.unary_stream_rpc_method_handler,
+             (True, False): grpc.stream_unary_rpc_method_handler, (True, True): grpc.stream_stream_rpc_method_handler}
+    made = {}
+    for name, behaviour in methods.items():
+        found = pool().FindServiceByName(service).FindMethodByName(name)
+        _, request, response = method(service, name)
+        kind = kinds[found.client_streaming, found.server_streaming]
+        made[name] = kind(behaviour, request.FromString, response.SerializeToString)
+    return grpc.method_handlers_generic_handler(service, made)

@@ -1,0 +1,365 @@
+"""One stream on the event loop: takes bytes and controls in, lets rows out when they are due. Knows no message.
+
+Both fronts are translations of this. A session owns a slot, a director and a pacer; each interrupt begins a new segment
+(new samples on the same slot), and frame numbers run on. Memory is bounded: `push` waits while more than `backlog`
+seconds of audio are not yet computed, and the engine waits while `lead` seconds of rows have not yet left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from facerig.errors import FacerigError, ProtocolError, check_option
+from facerig.pipeline import NATIVE_RIG
+from facerig.rig import rig
+from facerig.server import outlet
+from facerig.server.director import Director
+from facerig.server.engine import Finish, Made, Segment
+from facerig.server.flow import Flow, Sound
+from facerig.server.pacing import Pacer, Pacing
+from facerig.server.worker import Worker
+from facerig.stage import FPS, SAMPLES, Frames
+
+MIN_FPS, MAX_FPS = 1, 120
+MAX_MARKERS = 256
+AHEAD = 1.0  # seconds of rows that may be computed before they are due
+MAX_RELEASE_MS = 2_000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a client asked for."""
+
+    sound: Sound
+    rig: str = "arkit"
+    fps: int = FPS
+    pacing: Pacing = Pacing()
+    echo: bool = False
+    moods: bool = False
+    backlog: float = 2.0
+    """Seconds of audio that may wait."""
+
+    def __post_init__(self) -> None:
+        check_option("fps", self.fps, f"{MIN_FPS} to {MAX_FPS}", MIN_FPS <= self.fps <= MAX_FPS)
+        check_option("channels", self.sound.channels, "1 to 8", 1 <= self.sound.channels <= 8)
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """Where a broken stream goes on."""
+
+    last_frame: int
+    first_sample: int = 0
+    segment_frame: int = 0
+    last_values: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Row:
+    index: int
+    values: Frames
+    mood: Frames | None = None
+    audio: bytes = b""
+    first_sample: int = 0
+    waited: float = 0.0
+    """Seconds between the arrival of the last sample that it needs and now."""
+
+
+@dataclass(frozen=True)
+class Reached:
+    """A marker: everything before it is out."""
+
+    id: str
+    frame: int
+
+
+@dataclass(frozen=True)
+class Released:
+    """An interrupt took effect."""
+
+    frame: int
+    segment_frame: int
+    dropped: int
+
+
+Item = Row | Reached | Released
+
+
+@dataclass
+class _Echo:
+    """Raw bytes of a segment that have not been sent back yet, and when each sample arrived."""
+
+    width: int
+    keep: bool
+    data: bytearray = field(default_factory=bytearray)
+    first: int = 0
+    arrivals: deque[tuple[int, float]] = field(default_factory=deque)
+
+    def add(self, data: bytes, total: int, now: float) -> None:
+        if self.keep:
+            self.data += data
+        self.arrivals.append((total, now))
+
+    def cut(self, start: int, end: int) -> bytes:
+        """Samples start to end; what lies before is forgotten."""
+        at = max(0, start - self.first) * self.width
+        out = bytes(self.data[at : max(at, (end - self.first) * self.width)])
+        gone = min(len(self.data), max(0, end - self.first) * self.width)
+        del self.data[:gone]
+        self.first += gone // self.width
+        return out
+
+    def arrival(self, sample: int) -> float | None:
+        """When sample number `sample` came; calls go forward in time."""
+        while len(self.arrivals) > 1 and self.arrivals[0][0] <= sample:
+            self.arrivals.popleft()
+        return self.arrivals[0][1] if self.arrivals else None
+
+
+class Session:
+    """Opened by a front once the header is understood."""
+
+    def __init__(self, worker: Worker, plan: Plan, finish: Finish | None = None, resume: Resumption | None = None) -> None:
+        self.worker, self.plan, self._finish = worker, plan, finish
+        animator = worker.animator
+        self.channels, self._mapper = outlet.mapper(NATIVE_RIG, animator.channels, plan.rig)
+        self.director = Director(rig(NATIVE_RIG))
+        self.pacer = Pacer(plan.pacing, plan.fps)
+        self._queue: deque[tuple[int, Frames, Frames | None, float]] = deque()
+        self._events: deque[Item] = deque()
+        self._markers: deque[Reached] = deque()
+        self._news, self._room = asyncio.Event(), asyncio.Event()
+        self._rest = b""
+        self.ended = self._done = False
+        self.slowed = False
+        """Whether the sender is held back, so that its silence is ours."""
+        self._error: FacerigError | None = None
+        self._last_values: Frames | None = None
+        self.audio_samples = 0
+        self.next_frame = 0 if resume is None else resume.last_frame + 1
+        self.slot = worker.claim()
+        self.segment = self._segment(0, None) if resume is None else self._resumed(resume)
+
+    # ---- segments -----------------------------------------------------------------------------------------------
+
+    def _segment(self, base: int, flow: Flow | None, next_row: int = 0) -> Segment:
+        plan = self.plan
+        flow = flow or Flow(self.worker.animator, plan.sound)
+        self._echo = _Echo(plan.sound.width, plan.echo, first=flow.received)
+        ahead = AHEAD + plan.pacing.lead if plan.pacing.mode != "burst" else 4 * AHEAD
+        return Segment(
+            flow, self.slot, outlet.Sampler(plan.fps, len(self.worker.animator.channels), next_row), self.director,
+            self._mapper, base, -(-base * FPS // plan.fps), self._finish, plan.moods,
+            urgent=plan.pacing.mode != "burst", limit=max(8, int(ahead * plan.fps)), deliver=self._deliver,
+        )
+
+    def _resumed(self, resume: Resumption) -> Segment:
+        row = max(0, resume.last_frame + 1 - resume.segment_frame)
+        animator, sound = self.worker.animator, self.plan.sound
+        native = outlet.native_floor(row, self.plan.fps)
+        point = animator.restore_point(native)
+        try:
+            flow = Flow(animator, sound, point, 0, skip=native)
+            needed = flow.edge.first_sample(point)
+            check_option("resume.first_sample", resume.first_sample, f"0 to {needed} for frame {resume.last_frame + 1}",
+                         0 <= resume.first_sample <= needed, f"keep {animator.context_seconds + 0.2:.1f} s of audio")
+        except FacerigError:
+            self.worker.release(self.slot)
+            raise
+        flow = Flow(animator, sound, point, needed, skip=native)
+        self._skip_bytes = (needed - resume.first_sample) * sound.width
+        self._release_rest(resume)
+        return self._segment(resume.segment_frame, flow, row)
+
+    def _release_rest(self, resume: Resumption) -> None:
+        """The frames of a release that the client has not got: they fall from its last values to rest."""
+        owed = resume.segment_frame - resume.last_frame - 1
+        if 0 < owed <= MAX_RELEASE_MS * MAX_FPS // 1000 and len(resume.last_values) == len(self.channels):
+            values = np.asarray(resume.last_values, np.float32)
+            for step in range(owed):
+                self._queue.append((self.next_frame + step, values * _height(step + 1, owed), None, time.monotonic()))
+
+    _skip_bytes = 0
+
+    # ---- in -----------------------------------------------------------------------------------------------------
+
+    async def push(self, data: bytes) -> None:
+        """Bytes of audio, cut anywhere; waits while too much is waiting."""
+        self._check()
+        if self.ended:
+            raise ProtocolError("audio after the end: got audio, accepted: nothing more")
+        if self._skip_bytes:
+            cut = min(self._skip_bytes, len(data))
+            data, self._skip_bytes = data[cut:], self._skip_bytes - cut
+        data = self._rest + data if self._rest else data
+        whole = len(data) - len(data) % self.plan.sound.width
+        data, self._rest = data[:whole], data[whole:]
+        if data:
+            flow = self.segment.flow
+            flow.feed(data)
+            self.audio_samples += len(data) // self.plan.sound.width
+            self._echo.add(data, flow.received, time.monotonic())
+            self.worker.nudge(self.segment)
+        self.slowed = True
+        while self.segment.flow.backlog > self.plan.backlog and not self._done and self._error is None:
+            self._room.clear()
+            await self._room.wait()
+        self.slowed = False
+        self._check()
+
+    def end(self) -> None:
+        """No more audio: the rest comes out."""
+        self.ended = True
+        self.segment.flow.finish()
+        self.worker.nudge(self.segment)
+
+    def now(self, frame: int | None = None) -> int:
+        """The native frame at which a control takes effect: that of row `frame`, or where it stands in the audio."""
+        if frame is not None:
+            return -(-frame * FPS // self.plan.fps)
+        flow = self.segment.flow
+        return self.segment.native_base + -(-flow.received * FPS // flow.sound.rate)
+
+    def marker(self, name: str, frame: int | None = None) -> None:
+        check_option("markers", len(self._markers) + 1, f"up to {MAX_MARKERS} that wait", len(self._markers) < MAX_MARKERS)
+        check_option("marker id", f"{len(name)} characters", "1 to 200", 0 < len(name) <= 200)
+        flow = self.segment.flow
+        here = self.segment.base + -(-flow.received * self.plan.fps // flow.sound.rate)
+        row = here if frame is None else frame
+        self._markers.append(Reached(name, row))
+        self._markers = deque(sorted(self._markers, key=lambda one: one.frame))
+        self._news.set()
+
+    def interrupt(self, release_ms: int = 100) -> None:
+        """Barge-in: drop what has not been shown, let the face fall to rest, begin a new segment."""
+        check_option("release_ms", release_ms, f"0 to {MAX_RELEASE_MS}", 0 <= release_ms <= MAX_RELEASE_MS)
+        self._check()
+        first, now = self.next_frame, time.monotonic()
+        old = self.segment
+        old.dead = True
+        shown = (first - old.base) * old.flow.sound.rate // self.plan.fps
+        frames = max(1, round(release_ms * self.plan.fps / 1000)) if self._last_values is not None else 0
+        self._queue.clear()
+        self._rest = b""
+        self._events.append(Released(first, first + frames, max(0, old.flow.received - shown)))
+        for step in range(frames):
+            assert self._last_values is not None
+            self._queue.append((first + step, self._last_values * _height(step + 1, frames), None, now))
+        for one in self._markers:
+            self._events.append(Reached(one.id, first))
+        self._markers.clear()
+        self.segment, self._done = self._segment(first + frames, None), False
+        self.pacer.restart(first, now)
+        if self.ended:
+            self.end()
+        self._room.set()
+        self._news.set()
+
+    # ---- out ------------------------------------------------------------------------------------------------------
+
+    async def items(self) -> AsyncIterator[list[Item]]:
+        """Everything that leaves, in order, when it is due; ends after the last frame."""
+        while True:
+            due = self._due_now()
+            if due:
+                yield due
+                continue
+            self._check()
+            if self._done and not self._queue:
+                return
+            await self._until_news()
+
+    def _due_now(self) -> list[Item]:
+        out: list[Item] = list(self._events)
+        self._events.clear()
+        now = time.monotonic()
+        most = self.plan.fps if self.plan.pacing.mode == "burst" else 8
+        while len(out) < most:
+            if self._markers and (self._markers[0].frame <= self.next_frame or (self._done and not self._queue)):
+                out.append(self._markers.popleft())
+            elif self._queue and self.pacer.leaves(self._queue[0][0], now) <= 0:
+                out.append(self._leave(now))
+            else:
+                break
+        return out
+
+    def _leave(self, now: float) -> Row:
+        index, values, mood, ready = self._queue.popleft()
+        self.pacer.left(index, ready)
+        self.next_frame = index + 1
+        self._last_values = values
+        segment = self.segment
+        if index < segment.base:  # a release: no audio belongs to it
+            return Row(index, values, mood)
+        segment.consumed += 1
+        self.worker.nudge(segment)
+        row, rate = index - segment.base, segment.flow.sound.rate
+        start, end = row * rate // self.plan.fps, (row + 1) * rate // self.plan.fps
+        came = self._echo.arrival(self._last_sample(row))
+        audio = self._echo.cut(start, end) if self.plan.echo else b""
+        return Row(index, values, mood, audio, start, now - came if came is not None else 0.0)
+
+    def _last_sample(self, row: int) -> int:
+        """Number of the last input sample that a row needs: its own, the model's look-ahead, the resampler's."""
+        flow = self.segment.flow
+        native = -(-row * FPS // self.plan.fps)
+        return ((native + 1 + flow.delay) * SAMPLES - 1) * flow.sound.rate // (FPS * SAMPLES) + flow.edge.half
+
+    async def _until_news(self) -> None:
+        self._news.clear()
+        if self._queue:
+            wait = self.pacer.leaves(self._queue[0][0], time.monotonic())
+            if wait > 0:  # an interrupt may cut the wait short, so it is on the event rather than a plain sleep
+                timer = asyncio.get_running_loop().call_later(wait, self._news.set)
+                try:
+                    await self._news.wait()
+                finally:
+                    timer.cancel()
+            return
+        await self._news.wait()
+
+    def _deliver(self, made: Made) -> None:
+        """Called on the event loop with what the engine made."""
+        now = time.monotonic()
+        for row in range(len(made.values)):
+            self._queue.append((made.first + row, made.values[row], made.moods[row] if made.moods is not None else None, now))
+        if made.error is not None:
+            self._error = made.error
+        self._done = self._done or made.last
+        if self.segment.flow.backlog <= self.plan.backlog / 2 or self._done:
+            self._room.set()
+        self._news.set()
+
+    # ---- the end ------------------------------------------------------------------------------------------------
+
+    def fail(self, error: FacerigError) -> None:
+        """End `items` with this error, after nothing more."""
+        self._error = error
+        self._queue.clear()
+        self._news.set()
+        self._room.set()
+
+    def close(self) -> None:
+        """Give the slot back; safe to call twice."""
+        self.segment.dead = True
+        if self.slot >= 0:
+            self.worker.release(self.slot)
+            self.slot = -1
+        self._room.set()
+        self._news.set()
+
+    def _check(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+
+def _height(step: int, frames: int) -> np.float32:
+    """What is left of the face `step` frames into a release of `frames`: smooth, and nothing at the end."""
+    share = min(1.0, step / frames)
+    return np.float32(1 - share * share * (3 - 2 * share))
