@@ -64,14 +64,18 @@ class Face:
         return float(self.weights[self.names.index(name)])
 
 
-# Live Link's nine angles, in its own order from slot 52 on. The eyes' signs were measured on recordings by an iPhone:
-# EyeYaw falls with EyeLookOutLeft and rises with EyeLookOutRight (r = .999), so it grows to the face's own right;
-# EyePitch falls with EyeLookUp (r = .996), so it grows downwards.
+# Live Link's nine angles, in its own order from slot 52 on: part, axis, radians that a value of 1 stands for. Signs of
+# the eyes were measured on recordings by an iPhone: EyeYaw falls with EyeLookOutLeft and rises with EyeLookOutRight
+# (r .999), so it grows to the face's own right; EyePitch falls with EyeLookUp (r .996). Of the head, yaw was measured
+# alone: in the one recording where a head turns, HeadYaw and EyeYaw rise together (r .95, slope .77), and eyes that stay
+# on the phone turn against the head, so HeadYaw grows to the own left. Pitch and roll follow ARKit's right-handed
+# axes. Engines turn the head by 50 degrees at a value of 1.
 SHAPES = 52
+HEAD_UNIT = math.radians(50.0)
 ANGLES: tuple[tuple[str, str, float], ...] = (
-    ("head", "right", -1.0),
-    ("head", "down", 1.0),
-    ("head", "tilt", 1.0),
+    ("head", "right", -HEAD_UNIT),
+    ("head", "down", HEAD_UNIT),
+    ("head", "tilt", HEAD_UNIT),
     ("left_eye", "right", 1.0),
     ("left_eye", "down", 1.0),
     ("left_eye", "tilt", 1.0),
@@ -85,12 +89,12 @@ def from_livelink(values: Sequence[float] | Floats, names: tuple[str, ...]) -> F
     """The face that 61 Live Link values describe; `names` are the 52 ARKit names."""
     numbers = finite(values)
     turns: dict[str, dict[str, float]] = {"head": {}, "left_eye": {}, "right_eye": {}}
-    for (part, axis, sign), value in zip(ANGLES, numbers[SHAPES:], strict=True):
-        turns[part][axis] = sign * float(value)
+    for (part, axis, unit), value in zip(ANGLES, numbers[SHAPES:], strict=True):
+        turns[part][axis] = unit * float(value)
     return Face(names, numbers[:SHAPES], **{part: Turn(**angles) for part, angles in turns.items()})
 
 
 def to_livelink(face: Face) -> Floats:
     """The 61 Live Link values of a face."""
-    angles = [sign * getattr(getattr(face, part), axis) for part, axis, sign in ANGLES]
+    angles = [getattr(getattr(face, part), axis) / unit for part, axis, unit in ANGLES]
     return finite([*face.weights, *angles])

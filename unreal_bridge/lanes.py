@@ -57,12 +57,15 @@ class Lane:
         self._thread.start()
 
     def put(self, pose: Pose) -> None:
-        """Never waits."""
+        """Never waits. Frames that the target's rate has no place for are left out here."""
+        thinned = pose.every(self.target.fps)
+        if thinned is None:
+            return
         with self._ready:
             if len(self._box) >= DEPTH:
                 self._box.popleft()
                 self.counts.dropped += 1
-            self._box.append(pose)
+            self._box.append(thinned)
             self._ready.notify()
 
     def close(self, seconds: float = 1.0) -> None:
@@ -88,11 +91,8 @@ class Lane:
             return self._box.popleft() if self._box else None
 
     def _send(self, pose: Pose) -> None:
-        thinned = pose.every(self.target.fps)
-        if thinned is None:
-            return
         try:
-            self.counts.sent += bool(self.target.send(thinned))
+            self.counts.sent += bool(self.target.send(pose))
             self.counts.error = ""
         except (OSError, FacerigError) as error:
             self.counts.failed += 1

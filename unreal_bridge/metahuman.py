@@ -29,16 +29,40 @@ class Offer:
 
     subject: Subject
     rig: str
+    sticky: bool = False
 
     def values(self, pose: Pose) -> Floats:
-        return pose.values(self.rig)
+        values = pose.values(self.rig)
+        return with_sticky(values, self.subject.controls) if self.sticky else values
 
 
-def offers(name: str, controls: str = "metahuman", first: str = "mha") -> tuple[Offer, ...]:
+# Lips that part stick at their corners last. How strongly each of a MetaHuman's sticky controls takes part, by the end
+# of its name after mouthStickyU or mouthStickyD; a guess by eye on the names, not tuned on a MetaHuman.
+STICKY = {
+    "C": 0.0,
+    "INL": 0.4,
+    "INR": 0.4,
+    "OUTL": 1.0,
+    "OUTR": 1.0,
+}
+_MOUTH = "CTRL_expressions_mouth"
+
+
+def with_sticky(values: Floats, controls: tuple[str, ...]) -> Floats:
+    """Sticky lips out of how far they are together: none at rest or sealed, most half-way."""
+    together = float(values[controls.index(f"{_MOUTH}LipsTogetherUL")])
+    out: Floats = values.copy()
+    for end, share in STICKY.items():
+        for lip in "UD":
+            out[controls.index(f"{_MOUTH}Sticky{lip}{end}")] = share * 4 * together * (1 - together)
+    return out
+
+
+def offers(name: str, controls: str = "metahuman", first: str = "mha", sticky: bool = False) -> tuple[Offer, ...]:
     """Both subjects; Unreal uses the first of those it finds, so `first` decides."""
     check_option("controls", controls, ", ".join(CONTROLS), controls in CONTROLS)
     check_option("first", first, "mha, arkit", first in ("mha", "arkit"))
-    both = (Offer(Subject(f"{name}-mha", name, "mha", rig(controls).names), controls),
+    both = (Offer(Subject(f"{name}-mha", name, "mha", rig(controls).names), controls, sticky),
             Offer(Subject(f"{name}-arkit", f"{name} ARKit", "arkit", rig("arkit-pascal").names), "arkit-pascal"))
     return both if first == "mha" else both[::-1]
 

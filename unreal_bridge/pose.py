@@ -11,15 +11,11 @@ from numpy.typing import NDArray
 from facerig.curves import Curves
 from facerig.retarget import RetargetMap, route, source_rig
 from facerig.rig import rig
-from unreal_bridge.face import SHAPES, Face, from_livelink
+from unreal_bridge.face import Face, from_livelink
 from unreal_bridge.wire import Floats
 
 LIVELINK = "livelink"
 ARKIT = "arkit"
-# An iPhone sends the eyes twice, as weights and as angles. Fitted to its recordings (r > .98): a weight of 1 stands for
-# .60 radians sideways and .55 up or down.
-SIDEWAYS, UPWARDS = 0.60, 0.55
-EYES = slice(SHAPES + 3, SHAPES + 9)  # where Live Link has the eyes' angles
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +53,7 @@ def _values(curves: Curves, rig_name: str) -> Floats:
     values = curves.values[:, columns]
     for step in maps:
         values = step.apply(values)
-    row = np.array(values[0], np.float32)
-    return with_eyes(row) if rig_name == LIVELINK else row
+    return np.array(values[0], np.float32)
 
 
 @lru_cache(maxsize=64)
@@ -68,15 +63,3 @@ def _way(channels: tuple[str, ...], rig_name: str) -> tuple[NDArray[np.intp], tu
     source = target if channels == target.names else source_rig(channels, target)
     columns = np.array([channels.index(name) for name in source.names], np.intp)
     return columns, () if source == target else route(source, target)
-
-
-def with_eyes(values: Floats) -> Floats:
-    """Live Link values with the eyes' angles that belong to their weights, where no angle was given."""
-    if values[EYES].any():
-        return values
-    out: Floats = values.copy()
-    for first, away, slot in ((1, -1.0, EYES.start), (8, 1.0, EYES.start + 3)):
-        down, inward, outward, up = values[first : first + 4].tolist()
-        out[slot] = away * SIDEWAYS * (outward - inward)
-        out[slot + 1] = UPWARDS * (down - up)
-    return out

@@ -1,7 +1,7 @@
 """Listening to a live face: datagrams of Live Link Face, VMC or iFacialMocap into frames, and frames into a take.
 
-`Recorder` lays what arrives on a grid: Live Link's own frame numbers where it has them, the time of arrival elsewhere. A
-gap holds the last frame; a packet out of order or twice is left out. Bad packets are counted and otherwise ignored.
+`Recorder` lays what arrives on a grid: Live Link's own frame numbers where it has them, the time of arrival elsewhere.
+A gap holds the last frame; a packet out of order or twice is left out. Bad packets are counted and otherwise ignored.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from facerig.curves import Curves
+from facerig.curves import MAX_FPS, Curves
 from facerig.errors import InputError, ProtocolError, ServiceError
 from facerig.rig import rig
 from unreal_bridge import ifacialmocap, livelink, vmc
@@ -105,9 +105,9 @@ LISTENERS: dict[str, Listener] = {
 
 @dataclass
 class Recorder:
-    """Rows of one subject on a grid of `fps`; the first subject that is heard, or the one asked for."""
+    """Rows of one subject (the first that is heard, or the one asked for) at the sender's own rate."""
 
-    fps: int = 60
+    fps: int = 60  # where the sender names none
     subject: str = ""
     rows: list[Floats] = field(default_factory=list)
     held: int = 0  # rows that repeat the one before, because nothing arrived
@@ -117,7 +117,9 @@ class Recorder:
 
     def add(self, heard: Heard, seconds: float) -> None:
         """One frame that arrived `seconds` after the recording began."""
-        self.subject = self.subject or heard.subject
+        if not self.rows:
+            self.subject = self.subject or heard.subject
+            self.fps = heard.fps if heard.fps and 1 <= heard.fps <= MAX_FPS else self.fps
         if heard.subject != self.subject:
             self.foreign += 1
             return
@@ -133,10 +135,7 @@ class Recorder:
         self.rows.append(last if heard.values is None else heard.values)
 
     def _place(self, heard: Heard, seconds: float) -> int:
-        exact = seconds * self.fps
-        if heard.frame is not None and heard.fps:
-            exact = heard.frame * self.fps / heard.fps
-        number = round(exact) if heard.frame is None else int(exact)
+        number = round(seconds * self.fps) if heard.frame is None else heard.frame
         if self._first is None or not -LONGEST_GAP <= number - self._first - len(self.rows) <= LONGEST_GAP:
             self._first = number - len(self.rows)  # the first frame, or a sender that has begun anew
         return max(number - self._first, -1)

@@ -111,7 +111,8 @@ def _ue56(address: Address) -> Target:
 
     head = address.choice("head", "degrees", tuple(metahuman.HEADS))
     offers = metahuman.offers(address.subject, address.options.get("controls", "metahuman"),
-                              address.options.get("first", "mha"))
+                              address.options.get("first", "mha"),
+                              address.choice("sticky", "off", ("on", "off")) == "on")
     device = ue56.Device(livelink.device_id(address.subject), address.subject)
     return Ue56Target(address.text, address.host, address.port, offers, device, address.fps, head)
 
@@ -156,8 +157,8 @@ _PHONE = ("mode", "reply", "tcp")
 _IFM, _FM3D = ifacialmocap.IFM, ifacialmocap.FM3D
 SCHEMES: dict[str, Scheme] = {
     "livelink": Scheme(livelink.PORT, ("device",), _livelink, "Live Link Face, as an iPhone sends it"),
-    "ue56": Scheme(ue56.PORT, ("first", "controls", "head"), _ue56, "server for Unreal 5.6's Live Link Face source",
-                   serves=True),
+    "ue56": Scheme(ue56.PORT, ("first", "controls", "head", "sticky"), _ue56,
+                   "server for Unreal 5.6's Live Link Face source", serves=True),
     "vmc": Scheme(vmc.PORT, ("names", "bones", "size"), _vmc, "VMC: VSeeFace, Warudo, VMagicMirror, Unity, Godot",
                   single=True),
     "ifm": Scheme(ifacialmocap.PORT, _PHONE, _phone(_IFM), "iFacialMocap", single=True),
