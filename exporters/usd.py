@@ -35,7 +35,7 @@ def pxr() -> Any:
         from pxr import Gf, Sdf, Usd, UsdGeom, UsdSkel, Vt
     except ImportError:
         raise MissingExtra("USD files", "usd") from None
-    return SimpleNamespace(Gf=Gf, Sdf=Sdf, Usd=Usd, UsdGeom=UsdGeom, UsdSkel=UsdSkel=UsdUtils, Vt=Vt)
+    return SimpleNamespace(Gf=Gf, Sdf=Sdf, Usd=Usd, UsdGeom=UsdGeom, UsdSkel=UsdSkel, Vt=Vt)
 
 
 def write_usda(curves: Curves, head: Head | None, options: ExportOptions) -> bytes:
