@@ -157,7 +157,7 @@ def to_units(symbol: str, notation: str) -> tuple[str, ...]:
     symbol = unicodedata.normalize("NFD", symbol)
     if symbol in table:
         return table[symbol]
-    bare = "".join(c for c in symbol if c not in _marks())
+    bare = "".join(c for c in symbol if c not in _marks() or c in table)  # 6 is a vowel in SAMPA
     found = table.get(bare) or _longest_prefixes(bare, table) or _longest_prefixes(symbol, table)
     if not found:
         raise InputError(f"phone: got {symbol!r}, which notation {notation!r} does not know; add it to its table")

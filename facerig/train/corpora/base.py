@@ -53,10 +53,14 @@ class Made:
 
 @dataclass(frozen=True)
 class Part:
-    """A piece of work with a name of its own: resumable, independent of every other."""
+    """A piece of work with a name of its own: resumable, independent of every other.
+
+    alone: always in a fresh process (espeak-ng may crash, and carries state from one text to the next).
+    """
 
     name: str
     make: Callable[[], Iterable[Made]]
+    alone: bool = False
 
 
 @dataclass(frozen=True)

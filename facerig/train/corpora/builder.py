@@ -47,12 +47,12 @@ def _build_source(cache: Path, source: Source, jobs: int, hours: float) -> None:
         return
     with Progress(disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(source.name, total=len(todo))
-        if jobs < 2 or len(todo) < 2:
+        if (jobs < 2 or len(todo) < 2) and not any(p.alone for p in todo):
             for part in todo:
                 write_part(cache / source.name, part)
                 bar.advance(task)
             return
-        with ThreadPoolExecutor(jobs) as pool:
+        with ThreadPoolExecutor(max(jobs, 1)) as pool:
             waiting = [pool.submit(_alone, str(cache), source.name, p.name, hours) for p in todo]
             for done in as_completed(waiting):
                 if done.result():

@@ -163,7 +163,7 @@ def _parts(hours: float) -> list[Part]:
 
 
 def _part(voice: Voice, name: str, seconds: float) -> Part:
-    return Part(name, lambda: _clips(voice, name, seconds))
+    return Part(name, lambda: _clips(voice, name, seconds), alone=True)
 
 
 def sources(hours: float) -> list[Source]:
