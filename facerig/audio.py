@@ -1,7 +1,7 @@
 """Sound from files and microphones, read in blocks so that two hours need no more memory than two seconds.
 
-Knows containers and sample types; knows no frames and no face. libsndfile (soundfile) reads wav, flac,
-ogg, opus, mp3, aiff, au; everything else (m4a, mp4, mov, webm, ...) goes through FFmpeg's libraries (PyAV, extra `media`).
+Knows containers and sample types; knows no frames and no face. libsndfile (soundfile) reads wav, flac, ogg, opus, mp3,
+aiff, au; everything else (m4a, mp4, mov, webm, ...) goes through FFmpeg's libraries (PyAV, extra `media`).
 """
 
 from __future__ import annotations

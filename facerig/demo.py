@@ -1,12 +1,18 @@
-"""The second half of `make demo`: pictures of the animation where a graphics library is there, and where all of it lies."""
+"""The second half of `make demo`: pictures where a graphics library is there, and a list of where everything lies."""
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
-WHAT = {".csv": "Live Link Face CSV: Unreal, Blender (Faceit), Maya", ".json": "facerig JSON at 30 fps",
-        ".png": "the curves under the waveform", ".mp4": "the face, with sound", ".glb": "the animated head: any 3D viewer"}
+WHAT = {
+    ".csv": "Live Link Face CSV: Unreal, Blender (Faceit), Maya",
+    ".json": "facerig JSON at 30 fps",
+    ".png": "the curves under the waveform",
+    ".mp4": "the face, with sound",
+    ".glb": "the animated head: any 3D viewer",
+}
 
 
 def main(audio: str, folder: str) -> None:
@@ -23,11 +29,10 @@ def main(audio: str, folder: str) -> None:
 
 def _add(audio: str, out: Path, kind: str) -> str:
     """A picture through the command of that name; a missing library is a note and no failure."""
-    from facerig import cli
-
     target = out / ("demo.png" if kind == "plot" else "demo.mp4")
-    line = [kind, str(out / "demo.json"), "--audio", audio, "-o", str(target)]
-    return "" if cli.run(line) == 0 else f"no {target.name}: see the line above"
+    line = [sys.executable, "-m", "facerig", kind, str(out / "demo.json"), "--audio", audio, "-o", str(target)]
+    done = subprocess.run(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    return "" if done.returncode == 0 else f"no {target.name}: {done.stderr.strip().removeprefix('facerig: error: ')}"
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from facerig.errors import InputError
 from facerig.files import assets_folder
 
-VISEMES15 = tuple("sil PP FF TH DD kk CH SS nn RR aa E ih oh ou".split())
+VISEMES15 = ("sil", "PP", "FF", "TH", "DD", "kk", "CH", "SS", "nn", "RR", "aa", "E", "ih", "oh", "ou")
 DIPHTHONG_SPLIT = 0.55  # the first target of a diphthong is held a little longer than the glide
 AFFRICATE_SPLIT = 0.45  # closure against frication
 

@@ -13,7 +13,10 @@ BINARY = {".wav", ".npz", ".onnx", ".safetensors", ".bin"}
 LIMIT = 64 * 2**20
 
 
-@pytest.mark.parametrize("path", sorted(p.relative_to(ASSETS).as_posix() for p in ASSETS.rglob("*") if p.suffix in BINARY))
+FILES = sorted(path.relative_to(ASSETS).as_posix() for path in ASSETS.rglob("*") if path.suffix in BINARY)
+
+
+@pytest.mark.parametrize("path", FILES)
 def test_binary_assets_are_listed_with_their_checksum(path: str) -> None:
     data = (ASSETS / path).read_bytes()
     rows = [row for row in (ASSETS / "README.md").read_text().splitlines() if f"`{path}`" in row]

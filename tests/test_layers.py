@@ -20,13 +20,13 @@ FACES = {"heads"}
 TOP = {"server", "client", "live", "preview", "train", "batch", "fit", "bench", "doctor", "console", "demo"}
 SIDES = {"exporters", "unreal_bridge"}
 MAY: dict[str, set[str]] = {
-    **{name: GROUND for name in GROUND},
-    **{name: GROUND | SOUND for name in SOUND},
+    **dict.fromkeys(GROUND, GROUND),
+    **dict.fromkeys(SOUND, GROUND | SOUND),
     "pipeline": GROUND | SOUND,
     "heads": GROUND | FACES,
     "fit": GROUND | FACES,
     "preview": GROUND | FACES,
-    "exporters": GROUND - {"stage", "phones"},
+    "exporters": GROUND - {"stage"},
     "unreal_bridge": GROUND - {"stage", "phones"},
     "server": MAIN,
     "client": GROUND | {"audio", "resample"},
@@ -47,15 +47,16 @@ def sources() -> Iterator[tuple[str, Path]]:
             parts = path.relative_to(ROOT).with_suffix("").parts
             if "scripts" in parts or parts[1] == "v1":
                 continue
-            layer = package if package != "facerig" or path.parent.name == "facerig" and path.stem == "__init__" else parts[1]
+            own = package != "facerig" or parts == ("facerig", "__init__")
+            layer = package if own else parts[1]
             yield ("cli" if layer == "__main__" else layer), path
 
 
 def imported(path: Path) -> Iterator[str]:
     """Dotted names that a file imports, lazily or not; not what only the type checker reads."""
     tree = ast.parse(path.read_text())
-    skipped = {id(inner) for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
-               for inner in ast.walk(node)}
+    guards = (node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test))
+    skipped = {id(inner) for guard in guards for inner in ast.walk(guard)}
     for node in ast.walk(tree):
         if id(node) in skipped:
             continue
@@ -85,8 +86,9 @@ def test_heavy_packages_stay_in_their_layers() -> None:
 
 
 def test_importing_is_light() -> None:
+    heavy = ("torch", "grpc", "matplotlib", "onnxruntime", "scipy", "rich", "typer", "av")
     code = ("import sys, facerig, exporters, unreal_bridge, facerig.pipeline\n"
-            "print([m for m in ('torch','grpc','matplotlib','onnxruntime','scipy','rich','typer','av') if m in sys.modules])")
+            f"print([name for name in {heavy} if name in sys.modules])")
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert out.stdout.strip() == "[]"
 
@@ -102,7 +104,8 @@ def test_importing_has_no_effects() -> None:
 def test_public_names_are_pinned() -> None:
     import facerig
 
-    assert facerig.__all__ == ["Animator", "Curves", "FacerigError", "Head", "Session", "animate", "concat", "load", "save"]
+    assert facerig.__all__ == ["Animator", "Curves", "FacerigError", "Head", "Session", "animate", "concat", "load",
+                               "save"]
     for name in facerig.__all__:
         assert getattr(facerig, name).__module__.startswith("facerig")
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
@@ -110,15 +113,16 @@ def test_public_names_are_pinned() -> None:
 
 
 def test_every_module_says_what_it_is() -> None:
-    bare = [str(path.relative_to(ROOT)) for _, path in sources() if not ast.get_docstring(ast.parse(path.read_text()))]
+    bare = [path.relative_to(ROOT) for _, path in sources() if not ast.get_docstring(ast.parse(path.read_text()))]
     assert not bare
 
 
 def test_the_tree_names_no_machine_and_no_registry() -> None:
     """The repository speaks of the product alone."""
     files = subprocess.run(["git", "ls-files"], capture_output=True, text=True, cwd=ROOT).stdout.split()
-    banned = ["/work" + "/", "/ro" + "ot/", "pypi" + ".org", "npmjs" + ".org", "pythonhosted" + ".org", "debian" + ".org"]
-    text = [name for name in files if Path(name).suffix in {".py", ".md", ".toml", ".txt", ".sh", ".json", ".yaml", ".csv"}]
+    banned = ["/work" + "/", "/ro" + "ot/", *(host + ".org" for host in ("pypi", "npmjs", "pythonhosted", "debian"))]
+    kinds = {".py", ".md", ".toml", ".txt", ".sh", ".json", ".yaml", ".csv"}
+    text = [name for name in files if Path(name).suffix in kinds]
     found = [f"{name}: {word}" for name in text if (ROOT / name).is_file()
              for word in banned if word in (ROOT / name).read_text(errors="replace")]
     assert not found, "\n".join(found)

@@ -41,7 +41,8 @@ def test_installed_in_a_clean_environment_it_animates(wheel: Path, tmp_path: Pat
     """Clean but for the dependencies, which it borrows from this environment: nothing is fetched."""
     venv.create(tmp_path / "env", with_pip=False)
     python = tmp_path / "env" / "bin" / "python"
-    found = subprocess.run([python, "-c", "import site; print(site.getsitepackages()[0])"], capture_output=True, text=True)
+    ask = "import site; print(site.getsitepackages()[0])"
+    found = subprocess.run([python, "-c", ask], capture_output=True, text=True)
     site = Path(found.stdout.strip())
     zipfile.ZipFile(wheel).extractall(site)
     import numpy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -70,11 +71,21 @@ def plan(sources: list[Path], out: Path | None, format: str) -> list[Job]:
     if one_file and out is not None:
         return [Job(sources[0], out, exporters.format_of(out))]
     suffix = exporters.format_of(format)
-    targets = [(out or source.parent) / f"{source.stem}{suffix}" for source in sources]
+    targets = [(out or source.parent) / file_name(source, suffix) for source in sources]
     for target in targets:
         if targets.count(target) > 1:
             raise OptionError(f"two inputs would be written to {target}; rename one or give each its own --out")
     return [Job(s, t, suffix) for s, t in zip(sources, targets, strict=True)]
+
+
+def file_name(source: Path, suffix: str) -> str:
+    """The input's name with the suffix; a Live Link CSV is named as Unreal imports it: slate, take, subject."""
+    if suffix != ".csv":
+        return f"{source.stem}{suffix}"
+    from exporters import livelink_csv
+
+    slate = re.sub(r"[^A-Za-z0-9]+", "-", source.stem).strip("-") or "voice"
+    return livelink_csv.file_name(slate, 1, "facerig")
 
 
 def _converter(rig: str | None, map_file: Path | None, fps: int) -> Any:

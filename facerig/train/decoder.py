@@ -1,0 +1,201 @@
+"""Training the decoder on a frozen encoder: the teacher's curves everywhere, measured lips where they exist.
+
+Few minutes of real motion teach a whole network worse than ridge regression; on a frozen encoder they carry over to
+other people. Crops are augmented, so the decoder learns what the encoder says in noise too. Ended by the clock.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from facerig.features import FEATURES
+from facerig.model.net import Net
+from facerig.rig import rig
+from facerig.train.data import Float
+from facerig.train.losses import curve_loss
+from facerig.train.melaug import MelAugment
+from facerig.train.motion import FACEGOOD_SUMS, GRID_MEASURES, Motion, facegood_matrix, grid_matrix
+from facerig.train.resume import Ema
+from facerig.train.schedule import Schedule
+
+# what a channel's name begins with, its weight in the loss; the first that fits counts
+CHANNEL_WEIGHTS: tuple[tuple[str, float], ...] = (
+    ("jawOpen", 2.0),
+    ("mouthClose", 2.0),
+    ("mouth", 1.0),
+    ("jaw", 0.5),
+    ("tongue", 0.4),
+    ("", 0.15),
+)
+
+
+@dataclass(frozen=True)
+class DecoderRun:
+    """How a decoder is trained."""
+
+    seconds: float
+    batch: int = 24
+    frames: int = 240
+    peak: float = 2e-3
+    augment: float = 0.6
+    teacher: float = 1.0
+    measured: float = 0.25
+    teacher_beside_measured: float = 0.3
+    """Weight of the teacher on clips that have measured motion: it settles what the measures leave open."""
+    seed: int = 1
+    half: bool = True
+    shares: Mapping[str, float] = field(default_factory=dict)
+
+
+class Judged(nn.Module):
+    """From our weights to other people's measures, each with a scale and an offset that are learnt."""
+
+    def __init__(self, spread: Float) -> None:
+        super().__init__()
+        matrix = np.concatenate([grid_matrix(), facegood_matrix()], axis=1)
+        weights = [row[-1] for row in (*GRID_MEASURES, *FACEGOOD_SUMS)]
+        self.register_buffer("matrix", torch.from_numpy(matrix))
+        self.register_buffer("spread", torch.from_numpy(spread))
+        self.register_buffer("weights", torch.tensor(weights))
+        self.scale = nn.Parameter(torch.zeros(matrix.shape[1]))
+        self.offset = nn.Parameter(torch.zeros(matrix.shape[1]))
+
+    def forward(self, curves: Tensor) -> Tensor:
+        """[..., 68] -> [..., measures] in the measures' own units."""
+        return curves @ self.matrix * self.scale.exp() + self.offset * self.spread
+
+    def loss(self, curves: Tensor, target: Tensor) -> Tensor:
+        """Position and velocity in units of each measure's own spread; NaN counts nothing."""
+        known = torch.isfinite(target)
+        if not known.any():
+            return curves.new_zeros(())
+        wanted = torch.where(known, target, torch.zeros_like(target)) / self.spread
+        got = self(curves) / self.spread
+        mask = known * self.weights
+        place = (torch.nn.functional.smooth_l1_loss(got, wanted, reduction="none", beta=0.3) * mask).sum()
+        both = mask[:, 1:] * known[:, :-1]
+        moved = ((got.diff(dim=1) - wanted.diff(dim=1)).abs() * both).sum()
+        return (place + moved) / mask.sum()
+
+
+class DecoderTrainer:
+    """One run on one frozen encoder."""
+
+    def __init__(self, net: Net, run: DecoderRun, data: Motion, judges: Mapping[str, Motion], log: Path) -> None:
+        torch.manual_seed(run.seed)
+        self.net, self.run, self.data, self.judges, self.log = net, run, data, judges, log
+        self.rng = np.random.default_rng(run.seed)
+        spread = np.nan_to_num(np.nanstd(np.concatenate([data.measures, np.zeros_like(data.measures[:2])]), axis=0), nan=1.0)
+        self.judged = Judged(np.maximum(spread, 1e-3).astype(np.float32))
+        for parameter in net.encoder.parameters():
+            parameter.requires_grad_(False)
+        self.parameters = [*net.decoder.parameters(), *self.judged.parameters()]
+        self.optimizer = torch.optim.AdamW(self.parameters, lr=run.peak, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
+        self.ema = Ema(net.decoder, 0.995)
+        self.weight = torch.tensor([_weight(name) for name in rig("facerig").names])
+        shares = np.array([run.shares.get(name, 1.0) for name in data.store.source])
+        self.edges = np.cumsum(data.store.counts * shares) / (data.store.counts * shares).sum()
+
+    def train(self) -> list[float]:
+        """Until the time is up; leaves the running mean in the net. Returns the mean loss of each stretch."""
+        schedule = Schedule(time.time(), time.time() + self.run.seconds, self.run.peak, warm_steps=50)
+        losses, means, step, logged = [], [], 0, time.time()
+        self.net.train()
+        while schedule.progress() < 1.0:
+            for group in self.optimizer.param_groups:
+                group["lr"] = schedule.rate(step)
+            losses.append(self._step())
+            step += 1
+            if time.time() - logged > min(30.0, self.run.seconds / 8):
+                means.append(float(np.mean(losses)))
+                print(json.dumps({"time": time.strftime("%H:%M:%S"), "step": step, "loss": round(means[-1], 5)}), flush=True)
+                losses, logged = [], time.time()
+        self.net.decoder.load_state_dict(self.ema.weights)
+        self.net.eval()
+        return means
+
+    def _step(self) -> float:
+        feats, target, known, measures = self._draw()
+        with torch.no_grad():
+            silence = torch.zeros(feats.shape[:2], dtype=torch.long)
+            feats, _ = self._augmented()(feats, silence, self.rng, self.run.augment)
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.run.half):
+                content, _ = self.net.encoder(feats, self.net.encoder.rest(feats, self.net.config.stride))
+        pasts = tuple(past.expand(len(feats), -1, -1) for past in self.net.rest(1)[1 + len(self.net.config.encoder_layers) :])
+        condition = feats.new_zeros(*feats.shape[:2], self.net.config.condition)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.run.half):
+            curves, _, _, _ = self.net.decode(feats, condition, content, pasts)
+        loss = self._loss(curves.float(), target, known, measures)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.ema.update(self.net.decoder)
+        return float(loss.detach())
+
+    def _loss(self, curves: Tensor, target: Tensor, known: Tensor, measures: Tensor) -> Tensor:
+        """Output row t belongs to frame t - lookahead."""
+        ahead = self.net.config.lookahead
+        out, rows = curves[:, ahead:], target.shape[1] - ahead
+        target, known, measures = target[:, :rows], known[:, :rows], measures[:, :rows]
+        measured = torch.isfinite(measures).any(-1)
+        share = known * torch.where(measured, self.run.teacher_beside_measured, self.run.teacher)
+        silent = (target.abs().sum(-1) < 0.1).float()
+        taught = curve_loss(out, target, share[..., None].expand_as(out), self.weight, silent)
+        return 100.0 * taught + self.run.measured * self.judged.loss(out, measures)
+
+    def _augmented(self) -> MelAugment:
+        return MelAugment(empty=0.0, masks=1)  # what is heard must still be what is taught
+
+    def _draw(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Crops; a short clip is followed by silence as it would be in a stream."""
+        batch, frames, held = self.run.batch, self.run.frames, self.data.store
+        feats = np.full((batch, frames, FEATURES), -2.2, np.float32)
+        target = np.zeros((batch, frames, self.data.teacher.shape[1]), np.float32)
+        known = np.ones((batch, frames), np.float32)
+        measures = np.full((batch, frames, self.data.measures.shape[1]), np.nan, np.float32)
+        for row in range(batch):
+            k = min(int(np.searchsorted(self.edges, self.rng.random())), len(self.edges) - 1)
+            count = int(held.counts[k])
+            first = int(self.rng.integers(0, max(1, count - frames + 1)))
+            span = slice(int(held.starts[k]) + first, int(held.starts[k]) + min(count, first + frames))
+            size = span.stop - span.start
+            feats[row, :size] = held.feats[span]
+            target[row, :size] = self.data.teacher[span]
+            known[row, :size] = self.data.known[span]
+            measures[row, :size] = self.data.measures[span]
+        return tuple(torch.from_numpy(array) for array in (feats, target, known, measures))  # type: ignore[return-value]
+
+    def judge(self) -> dict[str, dict[str, float]]:
+        """Correlation with measured motion, pooled over the clips kept apart; error against the teacher."""
+        return {name: judged(self.net, self.judged, data) for name, data in self.judges.items()}
+
+
+def _weight(name: str) -> float:
+    return next(weight for start, weight in CHANNEL_WEIGHTS if name.startswith(start))
+
+
+def judged(net: Net, to_measures: Judged, data: Motion) -> dict[str, float]:
+    """r of every measure over all clips joined, and the mean absolute difference from the teacher on lip channels."""
+    from facerig.model.torch_model import TorchModel
+
+    model, curves = TorchModel.of(net), []
+    for k in range(len(data.store.ids)):
+        curves.append(model.posteriors(data.store.clip(k)[0])[0])
+    joined = np.clip(np.concatenate(curves), 0, 1)
+    with torch.no_grad():
+        measured = to_measures(torch.from_numpy(joined)).numpy()
+    out = {"teacher_mae": float(np.abs(joined - data.teacher)[data.known].mean())}
+    for k, name in enumerate([row[0] for row in (*GRID_MEASURES, *FACEGOOD_SUMS)]):
+        known = np.isfinite(data.measures[:, k])
+        if known.sum() > 100:
+            out[f"{name}_r"] = float(np.corrcoef(measured[known, k], data.measures[known, k])[0, 1])
+    return {key: round(value, 4) for key, value in out.items()}

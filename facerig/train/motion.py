@@ -1,0 +1,147 @@
+"""What the decoder learns from: features with the teacher's curves, and measured motion where a set has it.
+
+GRID's tracks are judged through a head's linear mouth map (weights -> millimetres), FACEGOOD's solved curves through
+sums of channels that mean the same thing in both rigs; each with a scale and an offset of its own, which are learnt.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facerig.features import MEAN, SPREAD
+from facerig.phones import units
+from facerig.rig import rig
+from facerig.train.corpora import PackedSet
+from facerig.train.corpora.base import data_folder
+from facerig.train.data import UNLABELLED, Float, Store, store
+from facerig.train.teacher import expected
+
+EYES_MM = 63.0  # GRID's unit, the distance between an adult's eyes
+BLUR = (0.25, 0.5, 0.25)  # of one-hot labels over neighbouring frames, as a label edge lies anywhere between them
+
+# measure of the mouth map, GRID's track, weight
+GRID_MEASURES: tuple[tuple[str, str, float], ...] = (
+    ("gap", "gap_inner", 2.0),
+    ("outer_height", "outer_height", 1.0),
+    ("width", "width_outer", 1.0),
+    ("jaw_drop", "jaw_drop", 1.5),
+    ("lower_lip_y", "llip_in_y", 1.0),
+    ("upper_lip_y", "ulip_in_y", 0.5),
+)
+
+# what is compared, FACEGOOD's columns (both sides written once), our channels (likewise), weight
+FACEGOOD_SUMS: tuple[tuple[str, str, str, float], ...] = (
+    ("jaw", "mouth_stretch_c", "jawOpen", 2.0),
+    ("rounding", "mouth_oh_c mouth_oo_c mouth_funnel_* mouth_pucker_*", "mouthFunnel mouthPucker", 1.5),
+    ("closing", "mouth_suck_* mouth_press_*", "mouthRollLower mouthRollUpper mouthPress*", 1.5),
+    ("lower", "mouth_lowerLipDepress_*", "mouthLowerDown*", 0.7),
+    ("upper", "mouth_upperLipRaise_*", "mouthUpperUp*", 0.7),
+    ("corners", "mouth_lipCornerPull_* mouth_lipStretch_*", "mouthSmile* mouthStretch*", 0.5),
+)
+
+
+@dataclass(frozen=True)
+class Motion:
+    """A store with curves for every frame, and measures (NaN where there are none)."""
+
+    store: Store
+    teacher: NDArray[np.float16]  # [N, 68]
+    known: NDArray[np.bool_]  # [N] the teacher had a label
+    measures: Float  # [N, GRID_MEASURES + FACEGOOD_SUMS]
+
+
+def energy(feats: Float) -> Float:
+    """[n] loudness in dB from log-mel features."""
+    return np.asarray(10 * np.log10(np.exp(feats * SPREAD + MEAN).mean(1)), np.float32)
+
+
+def belief(labels: NDArray[np.uint8]) -> Float:
+    """[n, units] one-hot, blurred over neighbours; unlabelled frames count as silence."""
+    hot = np.eye(len(units()), dtype=np.float32)[np.where(labels == UNLABELLED, 0, labels)]
+    padded = np.pad(hot, ((1, 1), (0, 0)), mode="edge")
+    return np.asarray(sum(w * padded[k : k + len(hot)] for k, w in enumerate(BLUR)), np.float32)
+
+
+def taught(feats: Float, labels: NDArray[np.uint8], heard: Callable[[Float], Float] | None) -> Float:
+    """The teacher's curves of a clip: from its labels, or from what a network heard where it has none."""
+    labelled = (labels != UNLABELLED).any()
+    believed = belief(labels) if labelled or heard is None else heard(feats)
+    return expected(believed, energy(feats))
+
+
+def motion(packed: PackedSet, cache: Path, heard: Callable[[Float], Float] | None = None) -> Motion:
+    """Everything for these clips; `heard` gives posteriors for clips without labels."""
+    held = store(packed, cache)
+    curves, known = [], []
+    for k in range(len(held.ids)):
+        feats, labels = held.clip(k)
+        curves.append(taught(feats, labels, heard).astype(np.float16))
+        known.append((labels != UNLABELLED) | (heard is not None and not (labels != UNLABELLED).any()))
+    return Motion(held, np.concatenate(curves), np.concatenate(known), _measures(packed, held))
+
+
+def _measures(packed: PackedSet, held: Store) -> Float:
+    out = np.full((len(held.labels), len(GRID_MEASURES) + len(FACEGOOD_SUMS)), np.nan, np.float32)
+    by_id = {clip.id: clip for clip in packed.clips}
+    for k, name in enumerate(held.ids):
+        clip = by_id[name]
+        targets = packed.targets(clip)
+        if targets is None:
+            continue
+        span = slice(int(held.starts[k]), int(held.starts[k] + held.counts[k]))
+        columns = packed.columns[clip.source]
+        if clip.source == "grid":
+            out[span, : len(GRID_MEASURES)] = _grid(targets, columns)
+        elif clip.source == "facegood":
+            out[span, len(GRID_MEASURES) :] = _facegood(targets, columns)
+    return out
+
+
+def _grid(targets: Float, columns: Sequence[str]) -> Float:
+    """Millimetres from the talker's closed lips."""
+    closed = json.loads((data_folder() / "grid" / "neutral.json").read_text("utf-8"))["s1"]["closed"]
+    picked = [(targets[:, columns.index(track)] - closed[track]) * EYES_MM for _, track, _ in GRID_MEASURES]
+    return np.stack(picked, 1)
+
+
+def _facegood(targets: Float, columns: Sequence[str]) -> Float:
+    return np.stack([targets[:, matching(names, columns)].sum(1) for _, names, _, _ in FACEGOOD_SUMS], 1)
+
+
+def matching(names: str, columns: Sequence[str]) -> list[int]:
+    """Indices of the columns that are named; `x*` stands for all that begin with x."""
+    wanted = names.split()
+    return [i for i, column in enumerate(columns)
+            if any(column == w or (w.endswith("*") and column.startswith(w[:-1])) for w in wanted)]
+
+
+def facegood_matrix() -> Float:
+    """[68, FACEGOOD_SUMS] which of our channels each sum adds up."""
+    channels = rig("facerig").names
+    out = np.zeros((len(channels), len(FACEGOOD_SUMS)), np.float32)
+    for k, (_, _, ours, _) in enumerate(FACEGOOD_SUMS):
+        out[matching(ours, channels), k] = 1.0
+    return out
+
+
+def grid_matrix() -> Float:
+    """[68, GRID_MEASURES] millimetres a unit of weight, on the measured head where it is here, else the built-in one."""
+    from facerig.heads.landmarks import mouth_measures
+
+    folder = data_folder() / "heads" / "ict_facekit"
+    if folder.is_dir():
+        from facerig.heads.ict import load_ict
+
+        head = load_ict(folder)
+    else:
+        from facerig.heads.builtin import builtin_head
+
+        head = builtin_head()
+    mouth = mouth_measures(head)
+    return np.stack([mouth.matrix[:, mouth.index(name)] for name, _, _ in GRID_MEASURES], 1)

@@ -1,0 +1,93 @@
+"""The whole training, top to bottom: corpora -> encoder -> decoder -> shipped files. What `facerig train` runs.
+
+Which sets are learnt from and which only judge is a table here, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facerig.errors import InputError
+from facerig.model.config import NetConfig, preset
+from facerig.phones import units
+from facerig.rig import rig
+from facerig.train.corpora import PackedSet, cache_folder, load_packed
+from facerig.train.data import Store, chosen, store
+
+# source, weight of its hours in the encoder's crops; a source that was not built is left out
+LEARNT: tuple[tuple[str, float], ...] = (
+    ("synthetic", 1.0),
+    ("speechocean", 2.0),  # real people: half of what is heard
+    ("grid", 0.6),  # one talker, 51 words: worth less than its length
+    ("facegood", 1.0),
+    ("nonspeech", 1.0),
+    ("augmented", 1.0),
+)
+
+# Sets nobody learns from; the log watches them, no choice is made by them.
+WATCHED = ("ljspeech", "css10_es", "emodb")
+# What choices are made by: clips kept apart of the sets learnt from.
+CHOOSING = ("speechocean", "synthetic", "grid")
+WATCHED_CLIPS = 120
+CHOOSING_CLIPS = 60
+
+
+def config(name: str, **changes: object) -> NetConfig:
+    """The preset with this version's channels and units."""
+    return preset(name, rig("facerig").names, tuple(unit.unit for unit in units()), **changes)
+
+
+def learnt(cache: Path, relabelled: Mapping[str, NDArray[np.uint8]] | None = None,
+           packed: PackedSet | None = None) -> Store:
+    """Labelled clips of the training split of all sets that are learnt from."""
+    held = packed or load_packed()
+    names = [name for name, _ in LEARNT]
+    clips = chosen(held, names, "train")
+    new = relabelled or {}
+    usable = [c for c in clips.clips if c.label_kind != "none" or c.id in new]
+    if not usable:
+        raise InputError("no labelled corpus is packed; run `python -m facerig.train.corpora build`")
+    return store(PackedSet(tuple(usable), held.arrays, held.columns), cache, new)
+
+
+def judges(cache: Path, packed: PackedSet | None = None) -> dict[str, Store]:
+    """Some clips of every set that is watched or that choices are made by."""
+    held, out = packed or load_packed(), {}
+    for names, count, split in ((WATCHED, WATCHED_CLIPS, "val"), (CHOOSING, CHOOSING_CLIPS, "val")):
+        for name in (n for n in names if n in held.columns):
+            clips = [c for c in held.only(split, [name]).clips if c.label_kind != "none"]
+            if clips:
+                picked = tuple(clips[:: max(1, len(clips) // count)][:count])
+                out[name] = store(PackedSet(picked, held.arrays, held.columns), cache)
+    return out
+
+
+def reloader(cache: Path, labels: Path) -> Callable[[], Store | None]:
+    """Gives the data anew whenever a source was packed or `labels` (an .npz by clip id) was written; for long runs."""
+    watched = [cache_folder() / "packed" / f"{name}.json" for name, _ in LEARNT] + [labels]
+
+    def stamp() -> tuple[float, ...]:
+        return tuple(path.stat().st_mtime if path.is_file() else 0.0 for path in watched)
+
+    seen = stamp()
+
+    def fresh() -> Store | None:
+        nonlocal seen
+        if stamp() == seen:
+            return None
+        seen = stamp()
+        return learnt(cache, read_labels(labels))
+
+    return fresh
+
+
+def read_labels(path: Path) -> dict[str, NDArray[np.uint8]]:
+    """Labels by clip id from an .npz."""
+    if not path.is_file():
+        return {}
+    with np.load(path, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
