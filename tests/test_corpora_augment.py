@@ -91,7 +91,7 @@ def test_overlap_add_rebuilds() -> None:
 
 
 def test_whisper_removes_voicing_and_keeps_pauses() -> None:
-    audio, labels = _voice()
+    audio, _labels = _voice()
     out = aug.whisper(audio, np.random.default_rng(0))
     lag = round(RATE / 140)
 

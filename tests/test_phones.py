@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -97,7 +99,7 @@ def test_spread_covers_without_gaps(names: list[str], start: float, length: floa
     found = spread(start, start + length, names)
     assert found[0].start == start
     assert found[-1].end == start + length
-    assert all(a.end == b.start for a, b in zip(found[:-1], found[1:], strict=True))
+    assert all(a.end == b.start for a, b in itertools.pairwise(found))
 
 
 def test_rows_without_length_are_dropped() -> None:

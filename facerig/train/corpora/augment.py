@@ -117,7 +117,7 @@ def _sped(audio: Audio, labels: Labels, rng: np.random.Generator, use: Options) 
 def speed(audio: Audio, labels: Labels, factor: float) -> Augmented:
     """Played `factor` times faster, same number of frames: cut, or padded with silence that is unlabelled."""
     frames = len(labels)
-    positions = np.arange(frames) * factor
+    positions = np.arange(frames, dtype=np.float64) * factor
     if factor == 1.0:
         return Augmented(audio, labels, positions)
     at = np.arange(frames * FRAME, dtype=np.float64) * factor

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import functools
+import itertools
 import math
 import shutil
 import subprocess
@@ -47,11 +48,11 @@ class EngineError(FacerigError):
 
 
 class _EventId(ctypes.Union):
-    _fields_ = [("number", ctypes.c_int), ("name", ctypes.c_char_p), ("string", ctypes.c_char * 8)]  # noqa: RUF012
+    _fields_ = [("number", ctypes.c_int), ("name", ctypes.c_char_p), ("string", ctypes.c_char * 8)]
 
 
 class _Event(ctypes.Structure):
-    _fields_ = [  # noqa: RUF012
+    _fields_ = [
         ("type", ctypes.c_int),
         ("uid", ctypes.c_uint),
         ("text_position", ctypes.c_int),
@@ -84,7 +85,7 @@ class Espeak:
 
     def _collect(self, wave: object, count: int, events: object) -> int:
         if count > 0 and wave:
-            self._audio.append(np.ctypeslib.as_array(wave, (count,)).copy())  # type: ignore[call-overload]
+            self._audio.append(np.ctypeslib.as_array(wave, (count,)).copy())
         k = 0
         while (event := events[k]).type != 0:  # type: ignore[index]
             if event.type == _PHONEME_EVENT:
@@ -132,10 +133,7 @@ def closures(timed: Sequence[Timed], samples: Int16, rate: int) -> list[Timed]:
     for k in range(1, len(out)):
         if kinds[out[k].unit] not in ("stop", "affricate") or out[k].start != out[k - 1].end:
             continue
-        if kinds[out[k - 1].unit] == "silence":
-            back = CLOSURE_AFTER_PAUSE
-        else:
-            back = quiet_before(samples, rate, out[k].start)
+        back = CLOSURE_AFTER_PAUSE if kinds[out[k - 1].unit] == "silence" else quiet_before(samples, rate, out[k].start)
         start = max(out[k].start - back, out[k - 1].start)
         out[k - 1], out[k] = out[k - 1]._replace(end=start), out[k]._replace(start=start)
     return [t for t in out if t.end > t.start]
@@ -231,7 +229,7 @@ def missing_engine(name: str) -> str:
 
 def covers(timed: Sequence[Timed], seconds: float) -> bool:
     """Whether labels look whole: known units, in order, ending near the audio's end."""
-    ordered = all(b.start >= a.start for a, b in zip(timed[:-1], timed[1:], strict=True))
+    ordered = all(b.start >= a.start for a, b in itertools.pairwise(timed))
     names = all(unit_index(t.unit) >= 0 for t in timed)
     return bool(timed) and ordered and names and abs(timed[-1].end - seconds) < 0.5
 

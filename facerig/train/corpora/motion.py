@@ -26,6 +26,7 @@ GRID_VALIDATION = 100
 GRID_DROPPED = ("pbio7a",)  # corrupt in every copy of the corpus
 FACEGOOD_VALIDATION = ("1114_2_04", "1114_3_15")  # one clip of each kind; 3_15 is the only running one with curves
 FACEGOOD_PREFIXES = ("mouth_", "jaw_", "tooth_", "cheek_")
+EMA_LONGEST = 0.5  # seconds: a last segment of 0.9 s runs over the pause after the sentence; left unlabelled
 EMA_POINTS = ("jaw", "lower_lip", "upper_lip", "t_tip", "t_mid", "t_back")
 
 
@@ -41,7 +42,7 @@ def to_60fps(values: NDArray[np.floating], fps: float, frames: int, valid: NDArr
     if valid is not None:
         bad |= ~valid[low] | (~valid[high] & (share[:, 0] > 0))
     out[bad] = np.nan
-    return out
+    return np.asarray(out, dtype=np.float32)
 
 
 def _with_targets(made: Made, targets: NDArray[np.float32]) -> Made:
@@ -69,7 +70,7 @@ def _grid() -> Iterator[Made]:
         tracks, offsets = held["tracks"], held["offset"]
         ids, columns = [str(i) for i in held["ids"]], [str(c) for c in held["columns"]]
     validation = grid_validation([i for i in ids if i not in GRID_DROPPED])
-    bounds = list(offsets) + [len(tracks)] if len(offsets) == len(ids) else list(offsets)
+    bounds = [*list(offsets), len(tracks)] if len(offsets) == len(ids) else list(offsets)
     for k, name in enumerate(ids):
         if name in GRID_DROPPED:
             continue
@@ -137,7 +138,8 @@ def _ema_bundle(path: Path) -> Made:
     held = json.loads(path.read_text("utf-8"))
     audio, rate = soundfile.read(io.BytesIO(base64.b64decode(held["mediaFile"]["data"])), dtype="int16")
     tracks = {f["fileExtension"]: read_ssff(base64.b64decode(f["data"])) for f in held["ssffFiles"]}
-    timed: list[Timed] = timed_units(read_emu(held["annotation"], "Segment"), "sampa_de")
+    rows = [r for r in read_emu(held["annotation"], "Segment") if r[2].startswith("&") or r[1] - r[0] < EMA_LONGEST]
+    timed: list[Timed] = timed_units(rows, "sampa_de")
     row = Row(
         f"ema/{path.stem}", "ema", "de", "dfgspp_mo1", "val", int(rate), len(audio) / rate, "aligned", 1.0,
         plain(timed),

@@ -106,7 +106,7 @@ def _at_16k(audio: Int16, rate: int) -> Int16:
         return audio
     common = np.gcd(rate, 16000)
     out = resample_poly(audio.astype(np.float64), 16000 // common, rate // common)
-    return np.clip(np.round(out), -32768, 32767).astype(np.int16)
+    return np.asarray(np.clip(np.round(out), -32768, 32767), dtype=np.int16)
 
 
 def sources() -> list[Source]:

@@ -14,8 +14,10 @@ from pathlib import Path
 import numpy as np
 
 _FOLDER = Path(__file__).resolve().parent / "texts"
-_ONSETS = "b p m f v w bl br pl pr fl fr sp sm sw d t n l r s z g k h j st tr dr gr kl".split()
-_VOWELS = "a e i o u a o i ei ai au oo ee".split()
+_ONSETS = tuple(
+    "b p m f v w bl br pl pr fl fr sp sm sw d t n l r s z g k h j st tr dr gr kl".split(" ")
+)
+_VOWELS = ("a", "e", "i", "o", "u", "a", "o", "i", "ei", "ai", "au", "oo", "ee")
 _CODAS = ["", "", "", "m", "p", "b", "n", "f", "l", "s", "t", "k", "mp", "lm", "rb", "lf"]
 _LABIAL_SHARE = 0.55  # of nonsense onsets: p b m f v w are rare in running speech and matter most for lips
 

@@ -10,6 +10,7 @@ offset = signal - label, so positive means that the label is early. Four kinds a
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
@@ -77,7 +78,7 @@ def offsets(
     full = level_db(wave, rate)
     high: Float | None = None
     found = []
-    for (_, _, before), (start, _, after) in zip(timed[:-1], timed[1:], strict=True):
+    for (_, _, before), (start, _, after) in itertools.pairwise(timed):
         kind = boundary_kind(before, after)
         if not kind:
             continue
