@@ -14,9 +14,11 @@ from pathlib import Path
 import numpy as np
 
 _FOLDER = Path(__file__).resolve().parent / "texts"
-_ONSETS = tuple(
-    "b p m f v w bl br pl pr fl fr sp sm sw d t n l r s z g k h j st tr dr gr kl".split(" ")
+_ONSETS = (
+    *("b", "p", "m", "f", "v", "w", "bl", "br", "pl", "pr", "fl", "fr", "sp"),  # the lips' own come first
+    *("sm", "sw", "d", "t", "n", "l", "r", "s", "z", "g", "k", "h", "j", "st", "tr", "dr", "gr", "kl"),
 )
+_LABIAL_ONSETS = 13
 _VOWELS = ("a", "e", "i", "o", "u", "a", "o", "i", "ei", "ai", "au", "oo", "ee")
 _CODAS = ["", "", "", "m", "p", "b", "n", "f", "l", "s", "t", "k", "mp", "lm", "rb", "lf"]
 _LABIAL_SHARE = 0.55  # of nonsense onsets: p b m f v w are rare in running speech and matter most for lips
@@ -47,7 +49,7 @@ def nonsense(rng: np.random.Generator, syllables: int) -> str:
     word = ""
     for k in range(syllables):
         labial = rng.random() < _LABIAL_SHARE
-        word += str(rng.choice(_ONSETS[:13] if labial else _ONSETS)) + str(rng.choice(_VOWELS))
+        word += str(rng.choice(_ONSETS[:_LABIAL_ONSETS] if labial else _ONSETS)) + str(rng.choice(_VOWELS))
         if k == syllables - 1:
             word += str(rng.choice(_CODAS))
     return word
