@@ -119,5 +119,5 @@ def preset(name: str, channels: tuple[str, ...], units: tuple[str, ...], **chang
     for row in _PRESETS:
         if row[0] == name:
             sizes = dict(zip(("name", "width", "encoder", "spread", "decoder_width", "decoder"), row, strict=True))
-            return replace(NetConfig(channels=channels, units=units), **sizes, **changes)
+            return replace(NetConfig(channels=channels, units=units), **{**sizes, **changes})
     raise ModelError(f"model preset: got {name!r}, accepted: {', '.join(row[0] for row in _PRESETS)}")
