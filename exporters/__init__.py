@@ -1,7 +1,7 @@
 """Curves (and a Head) to the bytes of every file that animation tools open, and back.
 
-`EXPORTERS` and `READERS` are the format tables, by file suffix; a longer suffix names a variant (`take.a2f.csv`). Nothing
-here touches the disk but `read`; `facerig.files.write_file` is what writes.
+`EXPORTERS` and `READERS` are the format tables, by file suffix; a longer suffix names a variant (`take.a2f.csv`).
+Nothing here touches the disk but `read`; `facerig.files.write_file` is what writes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What all exporters share: their options, the rows of the format table, and text made block by block.
 
-Knows no format. An exporter is `(curves, head, options) -> bytes`, a reader `(data, name, fps) -> Curves`; both are named by
-module and function, so that importing the table loads no format library.
+Knows no format. An exporter is `(curves, head, options) -> bytes`, a reader `(data, name, fps) -> Curves`; both are
+named by module and function, so that importing the table loads no format library.
 """
 
 from __future__ import annotations

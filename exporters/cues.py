@@ -42,8 +42,8 @@ MOUTHS: tuple[tuple[str, str, str], ...] = (
 TO_BLAIR = {viseme: blair for viseme, blair, _ in MOUTHS}
 TO_RHUBARB = {viseme: rhubarb for viseme, _, rhubarb in MOUTHS}
 # Reading: a typical viseme of each mouth, with those that the tables above never write.
-FROM_BLAIR = {"rest": "sil", "MBP": "PP", "FV": "FF", "L": "nn", "etc": "DD", "AI": "aa", "E": "E", "O": "oh", "U": "ou",
-              "WQ": "ou"}
+FROM_BLAIR = {"rest": "sil", "MBP": "PP", "FV": "FF", "L": "nn", "etc": "DD", "AI": "aa", "E": "E", "O": "oh",
+              "U": "ou", "WQ": "ou"}
 FROM_RHUBARB = {"X": "sil", "A": "PP", "B": "DD", "C": "E", "D": "aa", "E": "oh", "F": "ou", "G": "FF", "H": "nn"}
 READ_FPS = {"dat": 24}  # Papagayo's own rate, which its files do not state
 MOHO = "MohoSwitch1"
@@ -89,8 +89,9 @@ def write_xml(curves: Curves, head: Head | None, options: ExportOptions) -> byte
 
     cues = "".join(f'    <mouthCue start="{start}" end="{end}">{name}</mouthCue>\n'
                    for start, end, name in _seconds(curves))
+    duration = f"{curves.end / curves.fps:.2f}"
     return ('<?xml version="1.0" encoding="utf-8"?>\n<rhubarbResult>\n  <metadata>\n'
-            f"    <soundFile>{escape(options.name)}</soundFile>\n    <duration>{curves.end / curves.fps:.2f}</duration>\n"
+            f"    <soundFile>{escape(options.name)}</soundFile>\n    <duration>{duration}</duration>\n"
             f"  </metadata>\n  <mouthCues>\n{cues}  </mouthCues>\n</rhubarbResult>\n").encode()
 
 
@@ -113,7 +114,7 @@ def _curves(spans: Iterable[tuple[float, float, str]], table: dict[str, str], fp
     unknown = [mouth for _, _, mouth in rows if mouth not in table]
     if unknown:
         raise CurvesError(f"{name}: mouth {unknown[0]!r}, accepted: {', '.join(table)}")
-    if any(end < start for start, end, _ in rows) or any(a[0] > b[0] for a, b in zip(rows, rows[1:], strict=False)):
+    if any(end < start for start, end, _ in rows) or sorted(rows, key=lambda row: row[0]) != rows:
         raise CurvesError(f"{name}: the cues are not in order of time")
     start, end = rows[0][0], max(row[1] for row in rows)
     values = np.zeros((end - start, len(VISEMES15)), np.float32)
@@ -140,11 +141,13 @@ def _until_next(starts: list[tuple[int, str]]) -> list[tuple[float, float, str]]
 
 def read_tsv(data: bytes, name: str, fps: int | None = None) -> Curves:
     rate = fps or 60
-    found = [re.fullmatch(r"\s*([\d.]+)\s+([A-HX])\s*", line) for line in text_of(data, name).splitlines() if line.strip()]
+    lines = [line for line in text_of(data, name).splitlines() if line.strip()]
+    found = [re.fullmatch(r"\s*([\d.]+)\s+([A-HX])\s*", line) for line in lines]
     if not found or not all(found):
         raise CurvesError(f"{name}: not a Rhubarb TSV file (seconds, tab, one of A to H or X)")
     starts = [(float(match[1]) * rate, match[2]) for match in found if match]
-    spans = [(a, b, mouth) for (a, mouth), (b, _) in zip(starts, starts[1:], strict=False)]
+    ends = [start for start, _ in starts[1:]]
+    spans = [(a, b, mouth) for (a, mouth), b in zip(starts, ends, strict=False)]
     return _curves(spans, FROM_RHUBARB, rate, name)
 
 

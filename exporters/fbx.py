@@ -131,7 +131,8 @@ def _part(document: Document, part: Part, moving: Scene, scale: float, joints: l
     """The part's mesh with its deformers; returns the channels that the curves move."""
     geometry = document.add("Geometry", part.name, "Mesh", _mesh(part, scale))
     model = document.add("Model", part.name, "Mesh", (leaf("Version", integer(232)), properties(
-        prop("DefaultAttributeIndex", "int", "Integer", "", integer(0))), SHADING, leaf("Culling", text("CullingOff"))))
+        prop("DefaultAttributeIndex", "int", "Integer", "", integer(0))),
+        SHADING, leaf("Culling", text("CullingOff"))))
     document.link(model, 0)
     document.link(geometry, model)
     material = document.add("Material", part.material or part.name, "", (

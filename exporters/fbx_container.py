@@ -1,4 +1,5 @@
-"""The binary FBX container: nodes with typed properties to bytes. Knows records, footer and clock, and no scene or face.
+"""The binary FBX container: nodes with typed properties to bytes. Knows records, footer and clock, and no scene or
+face.
 
 A record holds its absolute end offset; 7.4 counts in 32 bits, 7.5 in 64. Arrays above a threshold are deflated.
 """

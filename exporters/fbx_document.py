@@ -1,4 +1,6 @@
-"""An FBX document under construction: objects, connections, head matter, takes. Knows the format's objects and no faces."""
+"""An FBX document under construction: objects, connections, head matter, takes. Knows the format's objects and no
+faces.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Reads one FBX file with ufbx and prints its animation as one JSON object. Runs in a process of its own; imports nothing of ours.
+"""Reads one FBX file with ufbx and prints its animation as one JSON object. Runs in a process of its own; imports
+nothing of ours.
 
 usage: fbx_process.py FILE FPS        (FPS 0: the file's own)
 """
@@ -49,7 +50,8 @@ def _numbers(ufbx: Any, scene: Any, kept: list[Any], rate: int, first: int, last
     columns: dict[str, list[float]] = {}
     for value in _listed(scene.anim_values, kept):
         if value.name not in TRANSFORMS and value.name not in columns:
-            columns[value.name] = [ufbx.evaluate_anim_value_real(value, frame / rate) for frame in range(first, last + 1)]
+            columns[value.name] = [ufbx.evaluate_anim_value_real(value, frame / rate)
+                                   for frame in range(first, last + 1)]
     return columns
 
 

@@ -1,4 +1,5 @@
-"""FBX back to curves through the optional ufbx, in a process of its own: the binding can crash, and must not take us along.
+"""FBX back to curves through the optional ufbx, in a process of its own: the binding can crash, and must not take
+us along.
 
 That process runs fbx_process.py, which prints one JSON object.
 """

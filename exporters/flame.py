@@ -1,7 +1,7 @@
 """FLAME parameter files (.npz) in the names of smplx, DECA / EMOCA, SMIRK and VHAP / GaussianAvatars, both ways.
 
-Everything is float32: readers of such files drop other types without a word. No file of theirs states its frame rate, so
-ours carry an extra array `fps`, which they ignore.
+Everything is float32: readers of such files drop other types without a word. No file of theirs states its frame
+rate, so ours carry an extra array `fps`, which they ignore.
 """
 
 from __future__ import annotations
@@ -37,8 +37,10 @@ DECA = (("pose", ("global", "jaw")), ("neck_pose", ("neck",)), ("eye_pose", ("le
 SMIRK = (("pose_params", ("global",)), ("neck_pose_params", ("neck",)), ("jaw_params", ("jaw",)),
          ("eye_pose_params", ("leye", "reye")))
 VHAP = (("rotation", ("global",)), ("neck_pose", ("neck",)), ("jaw_pose", ("jaw",)), ("eyes_pose", ("leye", "reye")))
-# family | expression array | expressions | poses | arrays that stay neutral: name, shape after the frames (None: no frames)
-FAMILIES: dict[str, tuple[str, int, tuple[tuple[str, tuple[str, ...]], ...], tuple[tuple[str, bool, tuple[int, ...]], ...]]] = {
+Poses = tuple[tuple[str, tuple[str, ...]], ...]
+Neutral = tuple[tuple[str, bool, tuple[int, ...]], ...]
+# family | expression array | expressions | poses | arrays that stay neutral: name, whether a row a frame, shape
+FAMILIES: dict[str, tuple[str, int, Poses, Neutral]] = {
     "smplx": ("expression", 100, SMPLX, (("betas", True, (10,)), ("transl", True, (3,)))),
     "deca": ("exp", 50, DECA, (("shape", True, (100,)), ("transl", True, (3,)))),
     "smirk": ("expression_params", 50, SMIRK, (("shape_params", True, (300,)),)),
@@ -83,8 +85,8 @@ def _as_flame(curves: Curves) -> Curves:
     try:
         return to_rig(curves, RIG)
     except RigError as error:
-        raise RigError(f"FLAME npz: needs FLAME's expressions and joints, which depend on a head's geometry; convert the "
-                       f"curves with a FLAME head first ({error})") from None
+        raise RigError(f"FLAME npz: needs FLAME's expressions and joints, which depend on a head's geometry; convert "
+                       f"the curves with a FLAME head first ({error})") from None
 
 
 def _expressions(table: Curves, count: int) -> Floats:
@@ -115,13 +117,15 @@ def _read(arrays: Mapping[str, NDArray[Any]], family: str, name: str, fps: int |
     expression, _, poses, _ = FAMILIES[family]
     names = rig(RIG).names
     frames = len(np.atleast_2d(arrays[expression]))
-    columns = {f"expression{number:03d}": column for number, column in enumerate(_rows(arrays, expression, frames, name).T)}
+    coefficients = _rows(arrays, expression, frames, name).T
+    columns = {f"expression{number:03d}": column for number, column in enumerate(coefficients)}
     for array, joints in poses:
         angles = [f"{joint}_{axis}" for joint in joints for axis in "xyz"]
         if array in arrays:
             columns |= dict(zip(angles, _rows(arrays, array, frames, name, len(angles)).T, strict=True))
     if "eyelid_params" in arrays:
-        columns |= dict(zip(("eyelidLeft", "eyelidRight"), _rows(arrays, "eyelid_params", frames, name, 2).T, strict=True))
+        lids = _rows(arrays, "eyelid_params", frames, name, 2).T
+        columns |= dict(zip(("eyelidLeft", "eyelidRight"), lids, strict=True))
     values = np.zeros((frames, len(names)), np.float32)
     for number, channel in enumerate(names):
         if channel in columns:

@@ -1,6 +1,7 @@
 """glTF of a head that moves: a mesh a part, sparse shapes with normals, weights and joint rotations on one clock.
 
-Lengths are metres. Time starts at 0, as the format wants; the first frame's number and the rate stand in the clip's extras.
+Lengths are metres. Time starts at 0, as the format wants; the first frame's number and the rate stand in the clip's
+extras.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ def _mesh(builder: Builder, part: Part, shapes: dict[str, Shape], moving: Scene,
           joints: bool) -> Json:
     attributes = {"POSITION": builder.accessor(frame.places(part.vertices), VERTICES, frame.quantised, True),
                   "NORMAL": builder.accessor(frame.directions(_unit(part.normals)), VERTICES, frame.quantised)}
-    uvs = part.uvs * np.float32([1, -1]) + np.float32([0, 1])  # glTF counts v downwards
+    uvs = part.uvs * np.array([1, -1]) + np.array([0, 1])  # glTF counts v downwards
     attributes["TEXCOORD_0"] = builder.accessor(uvs.astype("<f4"), VERTICES)
     if joints and part.joint_index is not None and part.joint_weight is not None:
         index, weight = _four(part.joint_index, part.joint_weight)
@@ -134,8 +135,8 @@ def _target(builder: Builder, part: Part, shape: Shape, normals: NormalDeltas, f
 
 def _unit(normals: Floats) -> Floats:
     length = np.linalg.norm(normals.astype(np.float64), axis=1, keepdims=True)
-    up = np.float64([0, 0, 1])
-    return np.where(length > 1e-9, normals / np.maximum(length, 1e-9), up).astype(np.float32)
+    unit: Floats = np.where(length > 1e-9, normals / np.maximum(length, 1e-9), [0, 0, 1]).astype(np.float32)
+    return unit
 
 
 def _four(index: NDArray[Any], weight: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -119,7 +119,8 @@ def _glb(data: bytes, name: str) -> tuple[Any, bytes]:
     if version != 2 or length > len(data):
         raise CurvesError(f"{name}: glTF version {version} with {length} bytes announced and {len(data)} there; "
                           f"accepted: a complete version 2 file")
-    chunks, at = {}, 12
+    chunks: dict[int, bytes] = {}
+    at = 12
     while at + 8 <= length:
         size, kind = struct.unpack_from("<II", data, at)
         chunks.setdefault(kind, data[at + 8 : at + 8 + size])
@@ -148,7 +149,8 @@ def _buffer(document: Json, binary: bytes, number: int, name: str) -> bytes:
     if uri is None:
         return binary
     if not uri.startswith("data:"):
-        raise CurvesError(f"{name}: its data lie in another file ({uri[:60]}); give a .glb or a .gltf that carries them")
+        raise CurvesError(f"{name}: its data lie in another file ({uri[:60]}); give a .glb, or a .gltf that carries "
+                          f"them")
     try:
         return base64.b64decode(uri.partition(",")[2], validate=True)
     except binascii.Error as error:

@@ -16,7 +16,8 @@ from facerig.errors import CurvesError
 
 Doubles = NDArray[np.float64]
 CAMEL = {"headyaw": "headYaw", "headpitch": "headPitch", "headroll": "headRoll"} | {
-    f"{side}eye{angle}": f"{side}Eye{angle.capitalize()}" for side in ("left", "right") for angle in ("yaw", "pitch", "roll")}
+    f"{side}eye{angle}": f"{side}Eye{angle.capitalize()}"
+    for side in ("left", "right") for angle in ("yaw", "pitch", "roll")}
 
 
 def read(data: bytes, name: str, fps: int | None = None) -> Curves:
@@ -73,15 +74,17 @@ def _evaluated(times: Doubles, values: Doubles, kind: str, wanted: Doubles) -> D
     if kind == "CUBICSPLINE":
         return hermite(u, width, values[left, 1], values[left + 1, 1], values[left, 2], values[left + 1, 0])
     if kind == "STEP":
-        return values[np.where(at >= times[left + 1], left + 1, left), 0]
-    return values[left, 0] * (1 - u) + values[left + 1, 0] * u
+        u = np.floor(u)
+    straight: Doubles = values[left, 0] * (1 - u) + values[left + 1, 0] * u
+    return straight
 
 
 def _channels(document: Json, target: Json, values: Doubles) -> list[tuple[str, Doubles]]:
     node: dict[str, Any] = document["nodes"][target["node"]]
     if target["path"] == "weights":
         mesh = document["meshes"][node["mesh"]]
-        names = mesh.get("extras", {}).get("targetNames") or [f"{mesh.get('name', 'shape')}{n}" for n in range(values.shape[1])]
+        numbered = [f"{mesh.get('name', 'shape')}{number}" for number in range(values.shape[1])]
+        names = mesh.get("extras", {}).get("targetNames") or numbered
         return list(zip(map(str, names), values.T, strict=True))
     kind = kind_of(node.get("name", "")) if target["path"] == "rotation" else None
     if kind is None or kind.channels[0] not in CAMEL:

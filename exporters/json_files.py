@@ -1,4 +1,6 @@
-"""Which kind of JSON is this? One reader for the suffix, by the keys of the document. Knows no other format's inside."""
+"""Which kind of JSON is this? One reader for the suffix, by the keys of the document. Knows no other format's
+inside.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
-"""Key reduction: from a value on every frame to the few cubic keys that an animator would set. Knows no file format.
+"""Key reduction: from a value on every frame to the few cubic keys that an animator would set. Knows no file
+format.
 
-A track is a C1 cubic Hermite spline through true values of the curve. Keys start at the turning points and at what is
-forced (closures, phone boundaries); where the rebuilt curve misses the bound, a key is added at the worst frame; at the end
-keys that turned out needless are taken away. The slopes are the least-squares ones over all frames: one tridiagonal
-system for all channels at once, which is what makes it fast.
+A track is a C1 cubic Hermite spline through true values of the curve. Keys start at the turning points and at what
+is forced (closures, phone boundaries); where the rebuilt curve misses the bound, a key is added at the worst frame;
+at the end keys that turned out needless are taken away. The slopes are the least-squares ones over all frames: one
+tridiagonal system for all channels at once, which is what makes it fast.
 """
 
 from __future__ import annotations
@@ -130,7 +131,8 @@ def _together(curves: Curves, bound: float) -> dict[str, Track]:
 
 
 def _shared(mask: Mask) -> Mask:
-    return np.broadcast_to(mask.any(axis=0), mask.shape).copy()
+    shared: Mask = np.broadcast_to(mask.any(axis=0), mask.shape).copy()
+    return shared
 
 
 # ---- what must be a key -----------------------------------------------------------------------------------
@@ -264,7 +266,8 @@ class _Line:
         after = self.y[np.append(keys[1:], keys[-1])]
         long = np.append(np.diff(keys), 1) > 2
         resting = long & (np.maximum(high, after) - np.minimum(low, after) < FLAT)
-        return resting | np.append(False, resting[:-1])
+        ends: Mask = resting | np.append(False, resting[:-1])
+        return ends
 
     def error(self, mask: Mask, slopes: Doubles) -> Doubles:
         keys, segment, u, width = self._segments(mask)
@@ -299,7 +302,8 @@ class _Line:
         if not self._together:
             return samples
         frames = np.unique(samples % self._shape[1])
-        return (np.arange(self._shape[0])[:, None] * self._shape[1] + frames).ravel()
+        everywhere: Whole = (np.arange(self._shape[0])[:, None] * self._shape[1] + frames).ravel()
+        return everywhere
 
     def _worst_together(self, error: Doubles, mask: Mask, bound: float) -> Whole:
         worst = error.max(axis=0)

@@ -1,4 +1,5 @@
-"""Live Link Face recordings: the iPhone app's CSV, which Unreal imports by itself. Knows the columns only through the rig table.
+"""Live Link Face recordings: the iPhone app's CSV, which Unreal imports by itself. Knows the columns only through
+the rig table.
 
 A timecode counts sixtieths of a second whatever the frame rate; its decimals are thousandths of such a frame.
 """
@@ -28,8 +29,8 @@ _NAME_PART = re.compile(r"[A-Za-z0-9-]+")
 
 def write(curves: Curves, head: Head | None, options: ExportOptions) -> bytes:
     if curves.start < 0:
-        raise CurvesError(f"Live Link Face CSV: the take starts at frame {curves.start}; a timecode cannot be negative, "
-                          f"move it first (Curves.moved(0))")
+        raise CurvesError(f"Live Link Face CSV: the take starts at frame {curves.start}; a timecode cannot be "
+                          f"negative, move it first (Curves.moved(0))")
     table = to_rig(curves, RIG)
     if options.calibrated:
         table = table.with_values(_limited(table.values))

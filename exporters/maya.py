@@ -1,7 +1,8 @@
-"""Maya's text animation: .anim (animImportExport) and .atom (atomImportExport), both ways. Knows curves as attributes.
+"""Maya's text animation: .anim (animImportExport) and .atom (atomImportExport), both ways. Knows curves as
+attributes.
 
-The attributes sit on one node (`node` of the options: a blendShape node's name). Angles of tangents are those of a slope in
-value a second. Never opened in a running Maya; the syntax follows Maya's documentation of the two formats.
+The attributes sit on one node (`node` of the options: a blendShape node's name). Angles of tangents are those of a
+slope in value a second. Never opened in a running Maya; the syntax follows Maya's documentation of the two formats.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ VERSION = "2022"
 TIME_UNITS = {24: "film", 25: "pal", 30: "ntsc", 48: "show", 50: "palf", 60: "ntscf", 15: "game"}
 RATES = {name: rate for rate, name in TIME_UNITS.items()}
 # Further rates that Maya knows by number.
-NUMBERED = frozenset((2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 40, 75, 80, 90, 100, 120, 125, 150, 200, 240, 250, 300, 375, 400,
-                      500, 600, 750))
+NUMBERED = frozenset((2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 40, 75, 80, 90, 100, 120, 125, 150, 200, 240, 250, 300, 375,
+                      400, 500, 600, 750))
 _ATTRIBUTE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -62,7 +63,8 @@ def _units(curves: Curves) -> str:
 
 def _check(curves: Curves) -> None:
     if curves.fps not in TIME_UNITS and curves.fps not in NUMBERED:
-        raise CurvesError(f"Maya knows no time unit of {curves.fps} frames a second; resample to 24, 25, 30, 50, 60 or 120")
+        raise CurvesError(f"Maya knows no time unit of {curves.fps} frames a second; resample to 24, 25, 30, 50, 60 "
+                          f"or 120")
     for name in curves.channels:
         if not _ATTRIBUTE.fullmatch(name):
             raise CurvesError(f"channel {name!r}: Maya's attributes are made of letters, digits and _; rename it")
@@ -75,8 +77,9 @@ def _data(track: Track, fps: int, indent: str) -> Iterator[str]:
         for frame, value in zip(track.frames.tolist(), track.values.tolist(), strict=True):
             yield f"{indent}    {frame} {value:.9g} linear linear 1 1 0;\n"
     else:
-        for frame, value, slope in zip(track.frames.tolist(), track.values.tolist(), track.slopes.tolist(), strict=True):
-            angle = f"{math.degrees(math.atan(slope * fps)):.9g}"
+        angles = np.degrees(np.arctan(track.slopes * fps)).tolist()
+        for frame, value, turn in zip(track.frames.tolist(), track.values.tolist(), angles, strict=True):
+            angle = f"{turn:.9g}"
             yield f"{indent}    {frame} {value:.9g} fixed fixed 1 1 0 {angle} 1 {angle} 1;\n"
     yield f"{indent}  }}\n{indent}}}\n"
 
@@ -91,12 +94,12 @@ def read(data: bytes, name: str, fps: int | None = None) -> Curves:
     if not re.search(r"\b(animVersion|atomVersion)\b", text) or not unit:
         raise CurvesError(f"{name}: not a Maya .anim or .atom file (no version or no timeUnit)")
     rate = _rate(unit[1], name)
-    found = re.findall(r"\banim\s+(\S+)\s+\S+[^;]*;\s*animData\s*\{(.*?)keys\s*\{([^}]*)\}", text, re.DOTALL)
+    found = re.findall(r"\banim\s+(\S+)\s[^;]*;\s*animData\s*\{([^{}]*)keys\s*\{([^{}]*)\}", text)
     if not found:
         raise CurvesError(f"{name}: holds no animation curves")
     columns = {attribute.rsplit(".", 1)[-1]: _keys(keys, name, rate) for attribute, _, keys in found}
-    first = min(int(math.ceil(keys[0, 0])) for keys in columns.values())
-    last = max(int(math.floor(keys[-1, 0])) for keys in columns.values())
+    first = min(math.ceil(keys[0, 0]) for keys in columns.values())
+    last = max(math.floor(keys[-1, 0]) for keys in columns.values())
     frames = np.arange(first, max(last, first) + 1)
     values = np.stack([_evaluated(keys, frames) for keys in columns.values()], axis=1)
     curves = Curves(tuple(columns), rate, values.astype(np.float32), first)

@@ -64,7 +64,8 @@ def _welded(vertices: Floats) -> NDArray[np.int64]:
 
 def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.maximum(length, LEAST)
+    unit: NDArray[np.float64] = vectors / np.maximum(length, LEAST)
+    return unit
 
 
 def trimmed(shape: Shape, smallest: float) -> Shape:

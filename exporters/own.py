@@ -1,4 +1,6 @@
-"""facerig's own files: .npz (numpy) and .json (schema in docs/FORMATS.md). Both give every bit back, marks included."""
+"""facerig's own files: .npz (numpy) and .json (schema in docs/FORMATS.md). Both give every bit back, marks
+included.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""What a scene file animates: which shapes of a head follow which channel, and how its joints turn. Knows no file format.
+"""What a scene file animates: which shapes of a head follow which channel, and how its joints turn. Knows no file
+format.
 
-Channels and shapes meet by name (letter case aside); head, eye and jaw channels turn the joints. Angles are radians: yaw
-about +Y, pitch about +X, roll about +Z, roll applied first and yaw last.
+Channels and shapes meet by name (letter case aside); head, eye and jaw channels turn the joints. Angles are
+radians: yaw about +Y, pitch about +X, roll about +Z, roll applied first and yaw last.
 """
 
 from __future__ import annotations
@@ -178,7 +179,8 @@ def about_vector(vectors: Doubles) -> Doubles:
     zero = np.zeros_like(x)
     cross = np.stack([np.stack([zero, -z, y], 1), np.stack([z, zero, -x], 1), np.stack([-y, x, zero], 1)], 1)
     sine, cosine = np.sin(angle)[:, None, None], np.cos(angle)[:, None, None]
-    return np.eye(3) + sine * cross + (1 - cosine) * (cross @ cross)
+    matrices: Doubles = np.eye(3) + sine * cross + (1 - cosine) * (cross @ cross)
+    return matrices
 
 
 def yaw_pitch_roll(matrices: Doubles) -> tuple[Doubles, Doubles, Doubles]:

@@ -74,7 +74,8 @@ def _from_channels(curves: Curves) -> NDArray[np.int64]:
     try:
         return _nearest(to_rig(curves, "arkit"))
     except RigError as error:
-        raise CurvesError(f"mouth cues: the curves carry no phones, and their channels tell no visemes ({error})") from None
+        raise CurvesError(f"mouth cues: the curves carry no phones, and their channels tell no visemes "
+                          f"({error})") from None
 
 
 def _strongest(table: Curves) -> NDArray[np.int64]:
@@ -91,12 +92,13 @@ def _nearest(arkit: Curves) -> NDArray[np.int64]:
     along = np.clip(seen @ pose.T / size, 0, 1.2)
     gain = along * (2 * (seen @ pose.T) - along * size)  # how much of the frame the pose explains
     gain[:, 0] = 0.02  # silence: what is left when nothing explains more
-    return np.argmax(gain, axis=1)
+    return np.asarray(np.argmax(gain, axis=1), np.int64)
 
 
 def _runs(numbers: NDArray[np.int64]) -> list[Cue]:
     edges = np.flatnonzero(np.diff(numbers, prepend=-1, append=-1))
-    return [Cue(int(a), int(b), VISEMES15[numbers[a]]) for a, b in zip(edges, edges[1:], strict=False)]
+    firsts, lasts = edges[:-1].tolist(), edges[1:].tolist()
+    return [Cue(a, b, VISEMES15[numbers[a]]) for a, b in zip(firsts, lasts, strict=True)]
 
 
 def _settled(cues: list[Cue], fps: int) -> list[Cue]:

@@ -1,6 +1,7 @@
 """Words or phones as subtitles: SubRip (.srt) and WebVTT (.vtt), both ways. Knows marks and clocks, no channels.
 
-One line a word where the curves carry words, else one a phone. Read back, the marks stand on curves without channels.
+One line a word where the curves carry words, else one a phone. Read back, the marks stand on curves without
+channels.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ def write_vtt(curves: Curves, head: Head | None, options: ExportOptions) -> byte
 
 def _said(curves: Curves) -> list[Mark]:
     for kind in ("word", "phone"):
-        found = [mark for mark in curves.marks if mark.kind == kind and mark.label not in SILENT and mark.end > mark.start]
+        marks = (mark for mark in curves.marks if mark.kind == kind and mark.label not in SILENT)
+        found = [mark for mark in marks if mark.end > mark.start]
         if found:
             if found[0].start < 0:
                 raise CurvesError("subtitles: the take starts before frame 0; move it first (Curves.moved(0))")

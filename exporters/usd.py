@@ -1,4 +1,5 @@
-"""USD of a head that moves: UsdSkel blend shapes, joints, and a skeleton that carries the animation; or Audio2Face's layout.
+"""USD of a head that moves: UsdSkel blend shapes, joints, and a skeleton that carries the animation; or
+Audio2Face's layout.
 
 One time code is one frame. USD interpolates straight between samples, so every frame is written. Needs usd-core.
 """
@@ -101,7 +102,8 @@ def _skel(u: Any, stage: Any, moving: Scene, options: ExportOptions) -> None:
     animation = u.UsdSkel.Animation.Define(stage, path.AppendChild("Animation"))
     u.UsdSkel.BindingAPI.Apply(skeleton.GetPrim()).CreateAnimationSourceRel().SetTargets([animation.GetPath()])
     names = [name for name in head.shape_names if name in moving.channels]
-    _weights(u, animation, names, np.stack([moving.shape_values(n) for n in names], 1) if names else None, moving.curves)
+    values = np.stack([moving.shape_values(name) for name in names], axis=1) if names else None
+    _weights(u, animation, names, values, moving.curves)
     if joints:
         _turns(u, animation, joints, moving)
     taken = {"Skeleton", "Animation"}

@@ -1,4 +1,6 @@
-"""USD back to curves: the weights of its first skeletal animation, and the turns of head and eye joints. Needs usd-core."""
+"""USD back to curves: the weights of its first skeletal animation, and the turns of head and eye joints. Needs
+usd-core.
+"""
 
 from __future__ import annotations
 

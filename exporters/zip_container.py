@@ -23,7 +23,8 @@ def stored(files: Mapping[str, bytes]) -> bytes:
         shared = struct.pack("<HHHHHIIIHH", 20, 0x0800, 0, 0, DATE, zlib.crc32(data), len(data), len(data), len(label),
                              len(extra))
         out += b"PK\x03\x04" + shared + label + extra + data
-        central += b"PK\x01\x02" + struct.pack("<H", 20) + shared + struct.pack("<HHHII", 0, 0, 0, 0, at) + label + extra
+        central += b"PK\x01\x02" + struct.pack("<H", 20) + shared + struct.pack("<HHHII", 0, 0, 0, 0, at)
+        central += label + extra
     tail = struct.pack("<HHHHIIH", 0, 0, len(files), len(files), len(central), len(out), 0)
     return bytes(out + central + b"PK\x05\x06" + tail)
 

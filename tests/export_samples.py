@@ -1,4 +1,4 @@
-"""Takes and heads that the export tests share: small, made by arithmetic, with every feature that a format can carry."""
+"""Takes and heads that the export tests share: small, made by arithmetic, with all that a format can carry."""
 
 from __future__ import annotations
 
@@ -6,17 +6,11 @@ import numpy as np
 
 from facerig.curves import Curves, Mark
 from facerig.mesh import Head, Joint, Part, Shape
+from facerig.rig import rig
 
-ARKIT = tuple(
-    "eyeBlinkLeft eyeLookDownLeft eyeLookInLeft eyeLookOutLeft eyeLookUpLeft eyeSquintLeft eyeWideLeft eyeBlinkRight "
-    "eyeLookDownRight eyeLookInRight eyeLookOutRight eyeLookUpRight eyeSquintRight eyeWideRight jawForward jawLeft "
-    "jawRight jawOpen mouthClose mouthFunnel mouthPucker mouthLeft mouthRight mouthSmileLeft mouthSmileRight "
-    "mouthFrownLeft mouthFrownRight mouthDimpleLeft mouthDimpleRight mouthStretchLeft mouthStretchRight "
-    "mouthRollLower mouthRollUpper mouthShrugLower mouthShrugUpper mouthPressLeft mouthPressRight mouthLowerDownLeft "
-    "mouthLowerDownRight mouthUpperUpLeft mouthUpperUpRight browDownLeft browDownRight browInnerUp browOuterUpLeft "
-    "browOuterUpRight cheekPuff cheekSquintLeft cheekSquintRight noseSneerLeft noseSneerRight tongueOut".split())
-ANGLES = tuple("headYaw headPitch headRoll leftEyeYaw leftEyePitch leftEyeRoll rightEyeYaw rightEyePitch "
-               "rightEyeRoll".split())
+ARKIT = rig("arkit").names
+ANGLES = ("headYaw", "headPitch", "headRoll", *(f"{side}Eye{angle}" for side in ("left", "right")
+                                                for angle in ("Yaw", "Pitch", "Roll")))
 
 
 def take(frames: int = 90, fps: int = 60, channels: tuple[str, ...] = ARKIT, start: int = 0,
