@@ -47,6 +47,8 @@ class Options:
     """Frames computed in one go: 6 (100 ms) costs least, 1 answers soonest. Results differ in the last bits only."""
     smooth: int = 0
     """Frames of smoothing on each side; each adds a frame of delay."""
+    seed: int = 0
+    """Of everything random (behaviour); the lips never depend on it."""
 
     def __post_init__(self) -> None:
         check_option("block", self.block, f"whole frames from 1 to {MAX_BLOCK}", 1 <= self.block <= MAX_BLOCK)
@@ -60,11 +62,13 @@ class Animator:
     channels: tuple[str, ...]
     block: int
     model: str
+    seed: int = 0
 
     @classmethod
-    def load(cls, model: str = "auto", block: int = Options.block, smooth: int = Options.smooth) -> Animator:
+    def load(cls, model: str = "auto", block: int = Options.block, smooth: int = Options.smooth,
+             seed: int = Options.seed) -> Animator:
         """Load by name or path; a missing or damaged model is a ModelError that says what to do."""
-        return build(Options(model, block, smooth))
+        return build(Options(model, block, smooth, seed))
 
     # ---- what it costs in time ------------------------------------------------------------------------------
 
@@ -237,7 +241,7 @@ def build(options: Options) -> Animator:
     if options.smooth:
         stages.append(smooth(options.smooth, len(native.names)))
     stages.append(Limits(native.low, native.high))
-    return Animator(Chain(tuple(stages)), native.names, options.block, model.name)
+    return Animator(Chain(tuple(stages)), native.names, options.block, model.name, options.seed)
 
 
 def load_model(name: str) -> FakeModel:
