@@ -25,6 +25,10 @@ from facerig.curves import Curves, concat, npz_bytes
 from facerig.errors import ModelError, check_option
 from facerig.fake import FakeModel
 from facerig.features import LogMel
+from facerig.model.runtime import ModelStage
+from facerig.model.runtime import installed as installed_models
+from facerig.model.runtime import load as load_weights
+from facerig.post.lips import Lips
 from facerig.post.limits import Limits
 from facerig.post.smooth import smooth
 from facerig.resample import Resample, mono
@@ -238,14 +242,16 @@ def build(options: Options) -> Animator:
     native = rig(NATIVE_RIG)
     model = load_model(options.model)
     stages: list[Stage] = [LogMel(), model]
+    if isinstance(model, ModelStage):
+        stages.append(Lips(model.columns))
     if options.smooth:
         stages.append(smooth(options.smooth, len(native.names)))
     stages.append(Limits(native.low, native.high))
     return Animator(Chain(tuple(stages)), native.names, options.block, model.name, options.seed)
 
 
-def load_model(name: str) -> FakeModel:
-    """The model stage by name or path."""
-    if name in ("fake", "auto"):
+def load_model(name: str) -> ModelStage | FakeModel:
+    """The model stage by name or path; `auto` is the default model, or the fake one where no weights are installed."""
+    if name == "fake" or (name == "auto" and not installed_models()):
         return FakeModel(rig(NATIVE_RIG).names)
-    raise ModelError(f"model: got {name!r}, accepted: auto, small, tiny, fake, or a path to weights")
+    return load_weights(None if name == "auto" else name)

@@ -41,7 +41,7 @@ def animate(
     model: Annotated[str, typer.Option(help="Model by name or path: auto, small, tiny, fake.")] = "auto",
     smooth: Annotated[int, typer.Option(help="Smoothing in frames on each side.")] = 0,
     block: Annotated[int, typer.Option(help="Frames computed in one go.")] = 6,
-    seed: Annotated[int, typer.Option(help="Seed of everything random (blinks, gaze, head); never moves the lips.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of everything random; never moves the lips.")] = 0,
     pcm: Annotated[str | None, typer.Option(help="Raw samples: TYPE:RATE:CHANNELS, e.g. s16le:16000:1.",
                                             show_default=False)] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
@@ -140,7 +140,8 @@ def _one(animator: Any, job: Job, raw: Any, convert: Any, progress: Any) -> dict
     curves = convert(curves)
     write_file(job.target, exporters.export(curves, job.format))
     return {"input": str(job.source), "output": str(job.target), "frames": curves.frames, "fps": curves.fps,
-            "seconds": round(curves.seconds, 4), "channels": len(curves.channels), "model": animator.model, "seed": animator.seed}
+            "seconds": round(curves.seconds, 4), "channels": len(curves.channels), "model": animator.model,
+            "seed": animator.seed}
 
 
 def _report(done: list[dict[str, object]], errors: list[FacerigError], as_json: bool) -> None:
