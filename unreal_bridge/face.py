@@ -66,9 +66,9 @@ class Face:
 
 # Live Link's nine angles, in its own order from slot 52 on: part, axis, radians that a value of 1 stands for. Signs of
 # the eyes were measured on recordings by an iPhone: EyeYaw falls with EyeLookOutLeft and rises with EyeLookOutRight
-# (r .999), so it grows to the face's own right; EyePitch falls with EyeLookUp (r .996). Of the head, yaw was measured
-# alone: in the one recording where a head turns, HeadYaw and EyeYaw rise together (r .95, slope .77), and eyes that stay
-# on the phone turn against the head, so HeadYaw grows to the own left. Pitch and roll follow ARKit's right-handed
+# (r .999), so it grows to the face's own right; EyePitch falls with EyeLookUp (r .996). Of the head only yaw could be
+# measured: in the one recording where a head turns, HeadYaw and EyeYaw rise together (r .95, slope .77), and eyes that
+# stay on the phone turn against the head, so HeadYaw grows to the own left. Pitch and roll follow ARKit's right-handed
 # axes. Engines turn the head by 50 degrees at a value of 1.
 SHAPES = 52
 HEAD_UNIT = math.radians(50.0)

@@ -191,10 +191,11 @@ class Ear:
 def listen(scheme: str, host: str, port: int, phone: str = "") -> Ear:
     """An open ear at host:port; `phone` is asked to send where its protocol has such a request."""
     listener = LISTENERS[scheme]
+    link = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
     try:
-        link = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
         link.bind((host, port))
     except OSError as error:
+        link.close()
         raise ServiceError(f"{scheme}: cannot listen at {host}:{port}: {error.strerror or error}") from None
     return Ear(listener, link, (phone, listener.phone_port) if phone and listener.request else None)
 

@@ -27,11 +27,11 @@ def register(app: typer.Typer) -> None:
 def live(
     sources: Annotated[list[str], typer.Argument(help="Audio or curves files (each a face of its own), mic, mic:NAME, "
                                                  "or - for PCM on standard input.", show_default=False)],
-    to: Annotated[list[str] | None, typer.Option("--to", help="Where to send, repeatable: livelink://HOST:PORT/SUBJECT, "
+    to: Annotated[list[str] | None, typer.Option("--to", help="Where to send, repeatable: livelink://HOST:PORT/NAME, "
                                                  "ue56://, vmc://, ifm://, fm3d://, vts://, osf:// "
                                                  "(docs/PROTOCOLS.md).", show_default=False)] = None,
     model: Annotated[str, typer.Option(help="Model by name or path: auto, small, tiny, fake.")] = "auto",
-    block: Annotated[int | None, typer.Option(help="Frames computed in one go; default: 1 for live sound, else 6.",
+    block: Annotated[int | None, typer.Option(help="Frames computed in one go; default: 1 if live, 6 for files.",
                                               show_default=False)] = None,
     pcm: Annotated[str | None, typer.Option(help="Raw samples: TYPE:RATE:CHANNELS, e.g. s16le:16000:1.",
                                             show_default=False)] = None,

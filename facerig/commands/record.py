@@ -36,7 +36,7 @@ def record(
     check_option("--fps", fps, ", ".join(map(str, FPS_ACCEPTED)), fps in FPS_ACCEPTED)
     exporters.format_of(out)
     scheme, host, port, subject = _address(source)
-    ear, recorder = listen(scheme, host, port, phone), Recorder(fps, subject)
+    ear, recorder = listen(scheme, host, port, phone), Recorder(subject=subject)
     try:
         for heard, when in ear.frames(seconds):
             recorder.add(heard, when)
@@ -44,7 +44,7 @@ def record(
         pass  # the usual way to end a recording: what was heard is written
     finally:
         ear.close()
-    target = write_file(out, exporters.export(recorder.curves(), out))
+    target = write_file(out, exporters.export(recorder.curves().resample(fps), out))
     figures = {"file": str(target), "subject": recorder.subject, "frames": len(recorder.rows), "held": recorder.held,
                "late": recorder.late, "foreign": recorder.foreign, "bad": ear.bad}
     _report(figures, ear.error, json_output)
