@@ -1,0 +1,126 @@
+"""Labels made sharper by our own encoder: Viterbi over the units that a clip is known to hold, beside their old places.
+
+The encoder reads with its longest taught look-ahead. Silences may be left out, sounds may not; each lasts two frames
+at least. What the encoder finds impossible (another word was said) becomes unlabelled rather than wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facerig.curves import npz_bytes
+from facerig.files import write_file
+from facerig.model.net import Encoder
+from facerig.phones import flag_of_units
+from facerig.train.data import UNLABELLED, Float, Store
+from facerig.train.loop import posteriors
+
+NEAR = 4  # frames (67 ms) within which the old labels are taken to be right as often as not
+ELSEWHERE = 0.05  # what a unit counts outside of its old place, against 1 inside
+SURE = 0.6  # probability from which a guess counts as a label
+IMPOSSIBLE = 0.004  # mean probability of a sound over its stretch, under which it is not what was said
+
+Labels = NDArray[np.uint8]
+
+
+def sequence(labels: Labels) -> list[int]:
+    """The units of a clip in order; neighbours of one unit are one."""
+    known = labels[labels != UNLABELLED]
+    if not len(known):
+        return []
+    return [int(unit) for unit in known[np.flatnonzero(np.diff(known.astype(np.int64), prepend=-1))]]
+
+
+def realigned(labels: Labels, heard: Float) -> Labels:
+    """New labels of a clip from its old ones and the posteriors [T, units] heard in it."""
+    units = sequence(labels)
+    score = np.log(heard + 1e-4) + np.log(_nearby(labels, heard.shape[1]) + ELSEWHERE)
+    path = viterbi(score.astype(np.float64), units)
+    if path is None:
+        return labels
+    out = np.asarray(units, np.uint8)[path]
+    for first, last in _stretches(path):
+        unit = int(out[first])
+        if not flag_of_units("is_silence")[unit] and heard[first:last, unit].mean() < IMPOSSIBLE:
+            out[first:last] = UNLABELLED
+    return out
+
+
+def _nearby(labels: Labels, units: int) -> Float:
+    """[T, units] 1 where the old label lies within NEAR frames."""
+    out = np.zeros((len(labels), units), np.float32)
+    rows = np.arange(len(labels))
+    for shift in range(-NEAR, NEAR + 1):
+        at = np.clip(rows + shift, 0, len(labels) - 1)
+        known = labels[at] != UNLABELLED
+        out[rows[known], labels[at][known]] = 1.0
+    return out
+
+
+def viterbi(score: NDArray[np.float64], units: Sequence[int]) -> NDArray[np.int64] | None:
+    """[T] the place in `units` of each frame on the best path; None where the clip is too short for its units."""
+    silence = flag_of_units("is_silence")
+    owner = np.array([k for k, unit in enumerate(units) for _ in range(1 if silence[unit] else 2)], np.int64)
+    if not len(owner):
+        return None
+    optional = np.array([silence[units[k]] for k in owner])
+    last_of_unit = np.append(owner[1:] != owner[:-1], True)
+    entry = score[:, np.asarray(units)[owner]]
+    best = np.full(len(owner), -np.inf)
+    best[0] = entry[0, 0]
+    if optional[0] and len(owner) > 1:
+        best[1] = entry[0, 1]
+    came = np.zeros((len(score), len(owner)), np.int8)
+    for t in range(1, len(score)):
+        stay = np.where(last_of_unit, best, -np.inf)
+        step = np.concatenate([[-np.inf], best[:-1]])
+        skip = np.concatenate([[-np.inf, -np.inf], np.where(optional[1:-1], best[:-2], -np.inf)])[: len(owner)]
+        choices = np.stack([stay, step, skip])
+        came[t] = choices.argmax(0)
+        best = choices.max(0) + entry[t]
+    return _traced(best, came, owner, bool(optional[-1]))
+
+
+def _traced(best: NDArray[np.float64], came: NDArray[np.int8], owner: NDArray[np.int64],
+            may_skip: bool) -> NDArray[np.int64] | None:
+    at = len(best) - 1
+    if may_skip and len(best) > 1 and best[-2] > best[-1]:
+        at -= 1
+    if not np.isfinite(best[at]):
+        return None
+    path = np.empty(len(came), np.int64)
+    for t in range(len(came) - 1, -1, -1):
+        path[t] = owner[at]
+        at -= int(came[t, at]) if t else 0
+    return path
+
+
+def _stretches(path: NDArray[np.int64]) -> list[tuple[int, int]]:
+    edges = np.flatnonzero(np.diff(path, prepend=-1, append=-1))
+    return [(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+
+
+def guessed(heard: Float) -> Labels:
+    """Labels of a clip without a transcript: what the encoder is sure of, the rest unlabelled."""
+    best = heard.argmax(1)
+    return np.where(heard.max(1) >= SURE, best, UNLABELLED).astype(np.uint8)
+
+
+def relabel(net: Encoder, data: Store, path: Path) -> dict[str, float]:
+    """Write new labels for all clips, aligned where they have units and guessed where not; returns what changed."""
+    ahead, new = max(net.config.taught), {}
+    moved = struck = total = 0
+    for k, name in enumerate(data.ids):
+        feats, labels = data.clip(k)
+        heard = posteriors(net, feats, ahead)[0]
+        known = labels != UNLABELLED
+        new[name] = realigned(labels, heard) if known.any() else guessed(heard)
+        total += int(known.sum())
+        moved += int((new[name] != labels)[known].sum())
+        struck += int((new[name][known] == UNLABELLED).sum())
+    write_file(path, npz_bytes(dict(new)))
+    return {"clips": len(new), "moved": moved / max(total, 1), "struck_out": struck / max(total, 1)}
