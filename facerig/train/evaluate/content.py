@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerig.phones import VISEMES15, flag_of_units, rasterise, units, viseme15_of_units
-from facerig.train.evaluate.events import FPS, Matches, percent, runs, spoken_events
+from facerig.train.evaluate.events import FPS, Event, Matches, percent, runs, spoken_events
 from facerig.train.evaluate.sets import Clip
 from facerig.train.evaluate.systems import CHANNELS, Output
 
@@ -45,7 +45,7 @@ class Content:
             self._rounding(truth, output.curves)
 
     @staticmethod
-    def _found(signal: Floats, truth: NDArray[np.int64]) -> list:  # type: ignore[type-arg]
+    def _found(signal: Floats, truth: NDArray[np.int64]) -> list[Event]:
         """Events in the labelled part: what lies wholly where nothing is labelled counts neither way."""
         labelled = truth >= 0
         return [e for e in runs(signal, ENTER, LEAVE)

@@ -1,13 +1,13 @@
 """Closures and other short events: from labels, from probabilities, from lip gaps; matched one to one. Knows no audio.
 
 Two events match where their stretches, one widened by TOLERANCE, overlap ("near"), or more strictly where their onsets
-are within TOLERANCE ("onset"). Every event takes part in one match at most, the closest onsets first, so that flickering
-is punished as false alarms.
+are within TOLERANCE ("onset"). Every event takes part in one match at most, the closest onsets first, so that
+flickering is punished as false alarms.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -72,9 +72,8 @@ def same_onset(wanted: Event, found: Event) -> bool:
     return abs(found.start - wanted.start) <= TOLERANCE
 
 
-def matched(wanted: Sequence[Event], found: Sequence[Event], rule: object) -> list[tuple[int, int]]:
+def matched(wanted: Sequence[Event], found: Sequence[Event], rule: Callable[[Event, Event], bool]) -> list[tuple[int, int]]:
     """Pairs (wanted, found), the closest onsets first, each used once."""
-    assert callable(rule)
     pairs = [(abs(f.start - w.start), i, j) for i, w in enumerate(wanted) for j, f in enumerate(found) if rule(w, f)]
     taken: list[tuple[int, int]] = []
     left, right = set(range(len(wanted))), set(range(len(found)))
@@ -102,7 +101,7 @@ def spoken_events(timed: Sequence[Timed], flag: str) -> list[Event]:
 def runs(signal: Floats, enter: float, leave: float | None = None, join: int = 1) -> list[Event]:
     """Stretches where a signal is over `enter` (until under `leave`); gaps of up to `join` frames are bridged.
 
-    Edges are placed between frames by the crossing of `enter`, so that 60 frames a second time a closure finer than that.
+    Edges are placed between frames, where the signal crosses `enter`: finer than 60 frames a second.
     """
     on = _hysteresis(signal, enter, enter if leave is None else leave)
     padded = np.concatenate([[False], on, [False]])

@@ -1,12 +1,14 @@
-"""Against measured faces: GRID's lip tracks and FACEGOOD's solved curves. Correlation, error, lag, closures, millimetres."""
+"""Against measured faces (GRID's tracks, FACEGOOD's curves): correlation, error, lag, closures, millimetres."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
+from facerig.phones import units
 from facerig.train.evaluate.events import FPS, Matches, runs
 from facerig.train.evaluate.sets import Clip
 from facerig.train.evaluate.shown import CLOSED_MM, lip_gap, reference_head, reference_mouth
@@ -48,6 +50,7 @@ FACEGOOD_TO_ARKIT: tuple[tuple[str, str, float], ...] = (
     ("mouth_lipCornerPull_l", "mouthSmileLeft", 1.0),
     ("mouth_lipCornerPull_r", "mouthSmileRight", 1.0),
 )
+STILL = 1e-5  # a track that varies less does not move
 EVERY = 6  # frames between two meshes: ten a second are enough for a mean distance
 
 
@@ -99,7 +102,7 @@ def _shifted(real: Floats, made: Floats, lag: int) -> tuple[Floats, Floats]:
 
 def correlation(a: Floats, b: Floats) -> float:
     """Pearson's r; 0 where one of them does not move."""
-    if len(a) < 3 or a.std() < 1e-9 or b.std() < 1e-9:
+    if len(a) < 3 or a.std() < STILL or b.std() < STILL:
         return 0.0
     return float(np.corrcoef(a, b)[0, 1])
 
@@ -152,8 +155,6 @@ class GridMotion:
 
 def _spoken(clip: Clip) -> tuple[int, int]:
     """First and last frame between which the clip is spoken."""
-    from facerig.train.evaluate.shown import units
-
     silent = {unit.unit for unit in units() if unit.is_silence}
     spoken = [t for t in clip.timed if t.unit not in silent]
     if not spoken:
@@ -164,7 +165,7 @@ def _spoken(clip: Clip) -> tuple[int, int]:
 def facegood_composite(clip: Clip, name: str) -> Floats:
     """What the solved curves say of jaw, rounding or closing."""
     columns = FACEGOOD[name][0]
-    return np.sum([clip.column(column) for column in columns], axis=0, dtype=np.float32)
+    return np.asarray(np.sum([clip.column(column) for column in columns], axis=0), np.float32)
 
 
 def facegood_figures(pairs: Sequence[tuple[Clip, Output]]) -> dict[str, object]:
@@ -187,7 +188,8 @@ def facegood_figures(pairs: Sequence[tuple[Clip, Output]]) -> dict[str, object]:
 def _composite_made(output: Output, name: str) -> Floats | None:
     columns, channels = FACEGOOD[name]
     if output.tracks:
-        return np.sum([output.tracks[c] for c in columns], axis=0, dtype=np.float32) if columns[0] in output.tracks else None
+        held = [output.tracks[column] for column in columns if column in output.tracks]
+        return np.sum(held, axis=0, dtype=np.float32) if held else None
     if output.curves is None:
         return None
     return np.asarray(output.curves[:, [CHANNELS.index(c) for c in channels]].sum(axis=1), np.float32)
@@ -219,12 +221,12 @@ def head_distances(clip: Clip, curves: Floats) -> dict[str, float]:
         distance = np.linalg.norm(move(curves[rows]) - move(real[rows]), axis=2) * scale
         largest.append(distance[:, lips].max(axis=1))
         means.append(distance.mean(axis=1))
-    return {"lve_mm": round(float(np.concatenate(largest).mean()), 3), "mve_mm": round(float(np.concatenate(means).mean()), 4)}
+    lve, mve = (float(np.concatenate(part).mean()) for part in (largest, means))
+    return {"lve_mm": round(lve, 3), "mve_mm": round(mve, 4)}
 
 
-def lip_vertices(move: object) -> np.ndarray:  # type: ignore[type-arg]
+def lip_vertices(move: Callable[[Floats], Floats]) -> NDArray[np.intp]:
     """Vertices that pucker or funnel move by half as much as the one they move most: the lips."""
-    assert callable(move)
     rest = move(np.zeros((1, len(CHANNELS)), np.float32))[0]
     lips = np.zeros(len(rest), bool)
     for channel in ("mouthPucker", "mouthFunnel"):

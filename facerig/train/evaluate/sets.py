@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerig.errors import OptionError
+from facerig.features import LogMel
 from facerig.phones import Timed
+from facerig.resample import Resample
 from facerig.train.corpora import motion, speech
 from facerig.train.corpora.base import Made, Source, data_folder
 from facerig.train.teacher.measured import FPS, GridClip, grid_clips, grid_names, loudness
@@ -52,9 +54,30 @@ class Clip:
     def energy(self) -> Floats:
         return loudness(self.samples, self.rate, self.frames)
 
+    @functools.cached_property
+    def mel(self) -> Floats:
+        return features(self.samples, self.rate, self.frames)
+
     def column(self, name: str) -> Floats:
         assert self.motion is not None
         return self.motion[:, self.columns.index(name)]
+
+
+def features(samples: Floats, rate: int, frames: int) -> Floats:
+    """[frames, 128] log-mel of a whole clip, as the pipeline computes them."""
+    edge = Resample(rate)
+    state, blocks = edge.push(edge.start(), samples)
+    native = np.concatenate([blocks, edge.flush(state)])
+    front = LogMel()
+    made = front.push(front.start(), native)[1]
+    return fitted(made, frames)
+
+
+def fitted(rows: Floats, frames: int) -> Floats:
+    """Exactly `frames` rows; the last one is repeated where some are missing."""
+    if len(rows) < frames:
+        rows = np.concatenate([rows, np.repeat(rows[-1:], frames - len(rows), axis=0)])
+    return rows[:frames]
 
 
 # set, clips of a full run, clips of a quick run (spread evenly over the set), what it is there for
@@ -89,7 +112,7 @@ def _from_source(name: str) -> Callable[[int], list[Clip]]:
     def read(limit: int) -> list[Clip]:
         source = next(s for s in (*speech.sources(), *_facegood()) if s.name == name)
         made = [m for m in _made(source) if m.row.split == "val" and (m.row.timed or m.targets is not None)]
-        return [_clip(made[k], source.columns) for k in thinned(len(made), limit)]
+        return [as_clip(made[k], source.columns) for k in thinned(len(made), limit)]
 
     return read
 
@@ -103,10 +126,11 @@ def _made(source: Source) -> Iterator[Made]:
         yield from part.make()
 
 
-def _clip(made: Made, columns: tuple[str, ...]) -> Clip:
+def as_clip(made: Made, columns: tuple[str, ...]) -> Clip:
+    """A corpus row as a clip to be judged on."""
     row = made.row
     timed = [Timed(*t) for t in row.timed]
-    samples = made.audio.astype(np.float32) / 32768
+    samples = made.audio.astype(np.float32) / np.float32(32768)
     return Clip(row.id, row.source, row.language, row.speaker, samples, row.rate, timed, made.targets, columns)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facerig.heads.landmarks import MouthMap, mouth_measures
 from facerig.mesh import Head
@@ -144,7 +145,7 @@ def _in_speech(event: Event, timed: Sequence[Timed]) -> bool:
     return any(t.start < event.end and t.end > event.start for t in timed if t.unit not in silent)
 
 
-def far_silence(timed: Sequence[Timed], frames: int) -> np.ndarray:  # type: ignore[type-arg]
+def far_silence(timed: Sequence[Timed], frames: int) -> NDArray[np.bool_]:
     """[frames] labelled silence at least FAR_FROM_SPEECH from any spoken unit."""
     silent = {unit.unit for unit in units() if unit.is_silence}
     still = np.zeros(frames, bool)

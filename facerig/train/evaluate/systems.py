@@ -14,11 +14,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from facerig.features import BANDS, HOPS, LogMel
+from facerig.features import BANDS, HOPS
 from facerig.phones import flag_of_units, rasterise, units
-from facerig.resample import Resample
 from facerig.rig import rig
-from facerig.train.evaluate.sets import Clip
+from facerig.train.evaluate.sets import Clip, fitted
 from facerig.transcript.articulation import expected, soft_raster
 
 Floats = NDArray[np.float32]
@@ -63,23 +62,6 @@ class Simple:
         return self.make(clip)
 
 
-def features(samples: Floats, rate: int, frames: int) -> Floats:
-    """[frames, 128] log-mel of a whole clip, as the pipeline computes them."""
-    edge = Resample(rate)
-    state, blocks = edge.push(edge.start(), samples)
-    native = np.concatenate([blocks, edge.flush(state)])
-    front = LogMel()
-    made = front.push(front.start(), native)[1]
-    return _fitted(made, frames)
-
-
-def _fitted(rows: Floats, frames: int) -> Floats:
-    """Exactly `frames` rows; the last one is repeated where some are missing."""
-    if len(rows) < frames:
-        rows = np.concatenate([rows, np.repeat(rows[-1:], frames - len(rows), axis=0)])
-    return rows[:frames]
-
-
 def summed(posteriors: Floats, flag: str) -> Floats:
     """[frames] probability of the units with a flag."""
     return np.asarray(posteriors[:, flag_of_units(flag)].sum(axis=1), np.float32)
@@ -118,10 +100,10 @@ class ModelSystem:
 
     def _make(self, clip: Clip) -> Output:
         curves = self.animator.animate(clip.samples, clip.rate)
-        shipped = _fitted(np.array(curves.select(CHANNELS, fill=0.0).values), clip.frames)
+        shipped = fitted(np.array(curves.select(CHANNELS, fill=0.0).values), clip.frames)
         if self.network is None:
             return Output(shipped)
-        raw, evidence, posteriors = self.network.posteriors(features(clip.samples, clip.rate, clip.frames))
+        raw, evidence, posteriors = self.network.posteriors(clip.mel)
         names = [n.removeprefix("contact:") for n in self.network.columns if n.startswith("contact:")]
         held = {name: evidence[:, names.index(name)] for name in CONTACT_NAMES if name in names}
         return Output(shipped, raw, posteriors, held)
@@ -157,7 +139,7 @@ def static(clip: Clip) -> Output:
 
 def mean_face(examples: Sequence[Clip]) -> Simple:
     """The mean of the teacher's curves over training clips, held still."""
-    mean = np.mean(np.concatenate([taught(clip).curves for clip in examples]), axis=0)  # type: ignore[arg-type]
+    mean = np.mean(np.concatenate([taught(clip).curves for clip in examples]), axis=0)
     return Simple("mean face", lambda clip: Output(np.tile(mean.astype(np.float32), (clip.frames, 1))))
 
 
@@ -176,7 +158,7 @@ def energy_jaw(clip: Clip) -> Output:
 
 def mel_windows(clip: Clip) -> Floats:
     """[frames, window * 32] band means around each frame."""
-    return around(_pooled(features(clip.samples, clip.rate, clip.frames)), WINDOW)
+    return around(pooled(clip.mel), WINDOW)
 
 
 def around(rows: Floats, shifts: Sequence[int] | range) -> Floats:
@@ -185,7 +167,7 @@ def around(rows: Floats, shifts: Sequence[int] | range) -> Floats:
     return np.concatenate([padded[reach + s : reach + s + len(rows)] for s in shifts], axis=1)
 
 
-def _pooled(mel: Floats) -> Floats:
+def pooled(mel: Floats) -> Floats:
     return np.asarray(mel.reshape(len(mel), HOPS, BANDS // 2, 2).mean(axis=(1, 3)), np.float32)
 
 
@@ -205,7 +187,7 @@ class RandomEncoder:
     def __call__(self, clip: Clip) -> Floats:
         import torch
 
-        mel = torch.from_numpy(features(clip.samples, clip.rate, clip.frames))[None]
+        mel = torch.from_numpy(clip.mel)[None]
         with torch.inference_mode():
             content, _ = self.encoder(mel, self.encoder.rest(mel, self.encoder.config.stride))
         return around(content[0].numpy(), (LOOK_AHEAD, 0, -LOOK_AHEAD))
@@ -252,7 +234,7 @@ class Regression:
             inputs = [encode(clip) for clip in clips]
             if source == "grid":
                 speech = ridge(inputs, [soft_raster(clip.timed, clip.frames) for clip in clips])
-            motion = [_fitted(clip.motion, clip.frames) for clip in clips if clip.motion is not None]
+            motion = [fitted(clip.motion, clip.frames) for clip in clips if clip.motion is not None]
             heads[source] = (ridge(inputs, motion), clips[0].columns)
         assert speech is not None
         return cls(name, encode, speech, heads)

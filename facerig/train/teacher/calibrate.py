@@ -46,14 +46,14 @@ MEASURES: dict[str, tuple[float, float, float, float, float]] = {
     "shrugL": (-6.18, 1.35, -7.88, 0.01, 6.66),
     "shrugU": (4.41, -0.08, -0.01, 5.10, 0.01),
 }
-FITTED = ("jaw", "close", "funnel", "pucker", "stretch", "smile", "lowDn", "upUp")  # the rest is not visible in the tracks
+FITTED = ("jaw", "close", "funnel", "pucker", "stretch", "smile", "lowDn", "upUp")  # the tracks do not show the rest
 GROUPS = ("jaw", "lips", "round")
 PRIOR = 6e-4  # weight of one target off by TARGET_SPREAD, or one dominance off by a factor e, against relative error
 TARGET_SPREAD = 0.08
 ENOUGH = 150  # frames of a unit (2.5 s) below which its row stays phonetics
-FURTHEST, STRONGEST = {"close": 0.4}, 2.0  # how far a target (else USUAL), and by what factor a dominance, may go: GRID's few
-# words tie sounds to places in the sentence ("b" always after silence), which a free fit takes for articulation
-USUAL = 0.12
+# How far a target, and by what factor a dominance, may leave the prior: GRID's few words tie sounds to places in the
+# sentence ("b" always after silence), which a free fit takes for articulation.
+USUAL, FURTHEST, STRONGEST = 0.12, {"close": 0.4}, 2.0
 HALF = 18  # frames of kernel on each side
 
 

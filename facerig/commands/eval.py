@@ -1,0 +1,59 @@
+"""facerig eval: the scoreboard of a model on real people, beside its baselines and its ceiling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    app.command(name="eval")(evaluate)
+
+
+def evaluate(
+    sets: Annotated[list[str] | None, typer.Option(help="Data sets (repeat, or separate by commas); default: all that "
+                                                   "are at hand.", show_default=False)] = None,
+    model: Annotated[str | None, typer.Option(help="Model by name or path (default: the shipped one).",
+                                              show_default=False)] = None,
+    rival: Annotated[list[str] | None, typer.Option(help="Another tool's output: NAME=FILE.tsv or NAME=FOLDER of "
+                                                    "rhubarb TSV files named like the clips.", show_default=False)] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A tenth of the clips, under a minute.")] = False,
+    baselines: Annotated[bool, typer.Option(help="Run baselines and ceiling too.")] = True,
+    json_output: Annotated[bool, typer.Option("--json", help="Only the JSON object, no tables.")] = False,
+) -> None:
+    """Measure a model on clips it was not trained on. The last line of the output is one JSON object.
+
+    Data is looked for in $FACERIG_DATA or ../shared/data; sets that are absent are left out.
+    """
+    from facerig.console import emit_json, say
+    from facerig.errors import InputError, MissingExtra
+
+    try:
+        from facerig.train.evaluate import report
+        from facerig.train.evaluate.scoreboard import Options, evaluate
+    except ImportError as error:
+        raise MissingExtra("facerig eval", "train", str(error)) from error
+
+    names = tuple(name for text in sets or () for name in text.split(",") if name)
+    result = evaluate(Options(names, model, tuple(rival or ()), quick, baselines), _progress(say))
+    if not result["sets"]:
+        raise InputError("no data set is at hand; accepted: the folder of data sets in $FACERIG_DATA or ../shared/data")
+    if not json_output:
+        report.show(result)
+    emit_json({**result, "targets": [dict(zip(("set", "figure", "target", "got", "verdict"), row, strict=True))
+                                     for row in report.targets(result)]})  # fmt: skip
+
+
+def _progress(say: Callable[[str], None]) -> Callable[[str], None]:
+    """Tells of each new step, and of long ones every so often."""
+    import sys
+
+    def note(text: str) -> None:
+        if sys.stderr.isatty():
+            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+        elif "/" not in text:
+            say(text)
+
+    return note

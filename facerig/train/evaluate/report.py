@@ -1,0 +1,143 @@
+"""The scoreboard as tables for people, and the targets it is held against. Knows no maths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from facerig.console import table
+
+# title, figures (heading, key)
+TABLES: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
+    ("Heard (percent)", (
+        ("viseme-15", "viseme15"), ("in speech", "viseme15_in_speech"), ("units", "units"), ("sp/sil", "speech_silence"),
+        ("pbm R", "pbm_recall"), ("P", "pbm_precision"), ("strict R", "pbm_onset_recall"), ("P", "pbm_onset_precision"),
+        ("onset ms", "pbm_onset_error_ms"), ("fv R", "fv_recall"), ("P", "fv_precision"), ("round AUC", "rounding_auc"),
+    )),
+    ("Shown (curves on a head)", (
+        ("closed at pbm %", "closed_at_pbm"), ("in open vowels %", "closed_in_open_vowels"), ("gap R", "gap_recall"),
+        ("P", "gap_precision"), ("onset ms", "gap_onset_error_ms"), ("jaw in silence", "jaw_in_silence"),
+        ("open in silence %", "open_in_silence"), ("jerk", "jerk"), ("jitter", "jitter"),
+        ("out of range %", "out_of_range"),
+        ("lip reader err %", "lip_reader_error"), ("in sync %", "sync_accuracy"), ("offset ms", "sync_offset_ms"),
+    )),
+)  # fmt: skip
+GRID_COLUMNS = ("gap_inner", "outer_height", "width_outer", "jaw_drop")
+HEARD_TARGETS: tuple[tuple[str, str, str, float], ...] = (
+    ("ljspeech", "viseme15", ">=", 68.0),
+    ("emodb", "viseme15", ">=", 62.0),
+    ("css10_es", "viseme15", ">=", 62.0),
+    *((name, key, ">=", least) for name in ("ljspeech", "emodb", "css10_es") for key, least in (
+        ("pbm_recall", 85.0), ("pbm_precision", 85.0), ("fv_recall", 70.0), ("fv_precision", 70.0),
+        ("speech_silence", 95.0), ("closed_at_pbm", 90.0))),
+    *((name, key, "<=", most) for name in ("ljspeech", "emodb", "css10_es") for key, most in (
+        ("pbm_onset_error_ms", 15.0), ("closed_in_open_vowels", 5.0), ("jaw_in_silence", 0.02))),
+)  # fmt: skip
+MOTION_TARGETS: tuple[tuple[str, tuple[str, ...], float], ...] = (
+    ("grid", ("gap_inner", "r"), 0.92),
+    ("grid", ("jaw_drop", "r"), 0.90),
+    ("grid", ("width_outer", "r"), 0.78),
+    ("grid", ("closure", "recall"), 88.0),
+    ("grid", ("closure", "precision"), 90.0),
+    ("facegood", ("1114_2_04", "jaw", "r"), 0.87),
+    ("facegood", ("1114_3_15", "jaw", "r"), 0.72),
+    ("facegood", ("1114_2_04", "rounding", "r"), 0.75),
+    ("facegood", ("1114_3_15", "rounding", "r"), 0.75),
+    ("facegood", ("1114_2_04", "closing", "r"), 0.60),
+    ("facegood", ("1114_3_15", "closing", "r"), 0.60),
+)
+
+
+def show(result: Mapping[str, Any]) -> None:
+    """All tables on stdout."""
+    for name, held in result["sets"].items():
+        for title, columns in TABLES:
+            _systems(f"{name} ({held['language']}, {held['clips']} clips, {held['seconds']} s): {title}", columns, held)
+        _motion(name, held["systems"])
+    for key, title in (("robustness", "Robustness"), ("not_speech", "Sounds that are not speech")):
+        if key in result:
+            _plain(title, result[key])
+    if "after_end" in result:
+        _plain("Mouth from 200 ms after a hard end", {"cut clips": result["after_end"]})
+    rows = targets(result)
+    table(f"Targets for {result['model']}", ("set", "figure", "target", "got", ""), rows, right=("target", "got"))
+
+
+def _systems(title: str, columns: Sequence[tuple[str, str]], held: Mapping[str, Any]) -> None:
+    rows = [[system, *(_cell(figures.get(key)) for _, key in columns)] for system, figures in held["systems"].items()
+            if any(figures.get(key) is not None for _, key in columns)]  # fmt: skip
+    if rows:
+        table(title, ("system", *(heading for heading, _ in columns)), rows, right=[heading for heading, _ in columns])
+
+
+def _motion(name: str, by_system: Mapping[str, Any]) -> None:
+    rows = []
+    for system, figures in by_system.items():
+        moved = figures.get("motion", {})
+        if name == "grid" and moved:
+            closure = moved.get("closure", {})
+            lag = moved.get("gap_inner", {}).get("lag_ms")
+            rest = (closure.get("recall"), closure.get("precision"), lag, moved.get("gap_error_mm"))
+            rows.append([system, *(_cell(moved.get(c, {}).get("r")) for c in GRID_COLUMNS), *map(_cell, rest)])
+        elif name == "facegood":
+            rows += [[system, clip, *(_cell(own.get(c, {}).get("r")) for c in ("jaw", "rounding", "closing")),
+                      _cell(own.get("jaw", {}).get("lag_ms")), _cell(own.get("lve_mm")), _cell(own.get("mve_mm"))]
+                     for clip, own in moved.items() if own]  # fmt: skip
+    if rows and name == "grid":
+        heads: tuple[str, ...] = ("system", "gap r", "height r", "width r", "jaw r", "closure R", "closure P", "lag ms", "gap error mm")
+        table("grid: measured lips", heads, rows, right=heads[1:])
+    elif rows:
+        heads = ("system", "clip", "jaw r", "rounding r", "closing r", "lag ms", "LVE mm", "MVE mm")
+        table("facegood: solved curves", heads, rows, right=heads[2:])
+
+
+def _plain(title: str, held: Mapping[str, Mapping[str, Any]]) -> None:
+    columns = list(next(iter(held.values())))
+    rows = [[name, *(_cell(figures.get(column)) for column in columns)] for name, figures in held.items()]
+    table(title, ("", *columns), rows, right=columns)
+
+
+def _cell(value: Any) -> str:
+    return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def targets(result: Mapping[str, Any]) -> list[tuple[str, str, str, str, str]]:
+    """(set, figure, target, got, verdict) of the model for every target whose set was run."""
+    rows = []
+    for name, key, sign, bound in HEARD_TARGETS:
+        if name in result["sets"]:
+            got = result["sets"][name]["systems"][result["model"]].get(key)
+            rows.append(_verdict(name, key, sign, bound, got))
+    for name, path, bound in MOTION_TARGETS:
+        if name in result["sets"]:
+            got = result["sets"][name]["systems"][result["model"]].get("motion", {})
+            for step in path:
+                got = got.get(step, {}) if isinstance(got, Mapping) else None
+            rows.append(_verdict(name, " ".join(path), ">=", bound, got if isinstance(got, int | float) else None))
+    return rows + _stress_targets(result)
+
+
+def _stress_targets(result: Mapping[str, Any]) -> list[tuple[str, str, str, str, str]]:
+    rows = []
+    if "after_end" in result:
+        rows.append(_verdict("after the end", "largest_jaw", "<=", 0.02, result["after_end"]["largest_jaw"]))
+    if "not_speech" in result:
+        worst = max(figures["mean_jaw"] for figures in result["not_speech"].values())
+        rows.append(_verdict("not speech", "worst mean_jaw", "<=", 0.05, worst))
+    if "robustness" in result:
+        held = result["robustness"]
+        lost = _lost(held["clean"]["pbm_recall"], held["snr10"]["pbm_recall"])
+        rows.append(_verdict("noise at 10 dB", "share of pbm_recall lost %", "<=", 10.0, lost))
+        rows.append(_verdict("whisper", "jaw_kept", ">=", 0.8, held["whisper"]["jaw_kept"]))
+    return rows
+
+
+def _lost(clean: float | None, noisy: float | None) -> float | None:
+    return round(100 * (1 - noisy / clean), 1) if clean and noisy is not None else None
+
+
+def _verdict(name: str, key: str, sign: str, bound: float, got: float | None) -> tuple[str, str, str, str, str]:
+    if got is None:
+        return name, key, f"{sign} {bound:g}", "-", "not measured"
+    reached = got >= bound if sign == ">=" else got <= bound
+    return name, key, f"{sign} {bound:g}", f"{got:g}", "reached" if reached else "missed"

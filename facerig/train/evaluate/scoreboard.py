@@ -1,0 +1,180 @@
+"""The whole evaluation in the order of its tables: hear, show, move, withstand, read. Prints nothing.
+
+Every system meets the same clips in the same run; what a system cannot do is None and not left out. Thresholds are
+fixed in advance (`content.ENTER`, `shown.CLOSED_MM`, `events.TOLERANCE`) and stated in the result.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from facerig.errors import OptionError
+from facerig.train.corpora import motion as motion_corpora
+from facerig.train.evaluate import content, critics, events, robustness, sets, shown, systems
+from facerig.train.evaluate.motion import GridMotion, facegood_figures
+from facerig.train.evaluate.rivals import Rhubarb
+from facerig.train.evaluate.sets import Clip
+from facerig.train.evaluate.systems import ModelSystem, Output, Regression, System
+from facerig.train.teacher.measured import grid_clips
+
+LABELLED = ("ljspeech", "emodb", "css10_es", "emu_ae", "grid")
+STRESSED = ("ljspeech", "emodb", "css10_es")  # sets that the robustness table draws its clips from
+CEILING = "teacher, true phones"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to run."""
+
+    sets: tuple[str, ...] = ()
+    model: str | None = None
+    rivals: tuple[str, ...] = ()
+    quick: bool = False
+    baselines: bool = True
+
+    def __post_init__(self) -> None:
+        for name in self.sets:
+            if name not in sets.set_names():
+                raise OptionError(f"--sets: got {name!r}, accepted: {', '.join(sets.set_names())}")
+
+
+@dataclass
+class Row:
+    """One system on one set."""
+
+    content: content.Content = field(default_factory=content.Content)
+    shown: shown.Shown = field(default_factory=shown.Shown)
+    critics: critics.Critics = field(default_factory=critics.Critics)
+    grid: GridMotion = field(default_factory=GridMotion)
+    facegood: list[tuple[Clip, Output]] = field(default_factory=list)
+
+    def add(self, clip: Clip, output: Output) -> None:
+        if clip.timed:
+            self.content.add(clip, output)
+        self.shown.add(clip, output)
+        self.critics.add(clip, output)
+        if clip.set == "grid":
+            self.grid.add(clip, output)
+        elif clip.set == "facegood":
+            self.facegood.append((clip, output))
+
+    def figures(self) -> dict[str, Any]:
+        out: dict[str, Any] = {**self.content.figures(), **self.shown.figures(), **self.critics.figures()}
+        if self.grid.error_mm or any(track.real for track in self.grid.tracks.values()):
+            out["motion"] = self.grid.figures()
+        if self.facegood:
+            out["motion"] = facegood_figures(self.facegood)
+        return out
+
+
+def evaluate(options: Options, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
+    """The scoreboard as one JSON-ready value."""
+    started = time.monotonic()
+    progress("loading the model")
+    model = ModelSystem(options.model)
+    judged = all_systems(model, options, progress)
+    table: dict[str, Any] = {}
+    stress: list[Clip] = []
+    for name in options.sets or sets.set_names():
+        clips = sets.load(name, quick=options.quick)
+        if not clips:
+            progress(f"{name}: the data is not on this machine")
+            continue
+        table[name] = one_set(name, clips, judged, progress)
+        if name in STRESSED:
+            stress += [clips[k] for k in sets.thinned(len(clips), 2 if options.quick else 8)]
+    result: dict[str, Any] = {"model": model.name, "quick": options.quick, "rules": rules(), "sets": table}
+    if stress:
+        progress("closing after the end")
+        result["after_end"] = after_end(model, stress)
+        progress("noise, rooms, lines, voices")
+        result["robustness"] = robustness.robustness(model, stress)
+    progress("sounds that are not speech")
+    result["not_speech"] = robustness.not_speech(model)
+    result["seconds"] = round(time.monotonic() - started, 1)
+    return result
+
+
+def rules() -> dict[str, float]:
+    """The thresholds, all fixed before any of these clips was seen."""
+    return {
+        "event_enter": content.ENTER,
+        "event_leave": content.LEAVE,
+        "event_tolerance_ms": events.TOLERANCE * 1000,
+        "closed_mm_over_rest": shown.CLOSED_MM,
+    }
+
+
+def one_set(
+    name: str, clips: Sequence[Clip], judged: Sequence[System], progress: Callable[[str], None]
+) -> dict[str, Any]:
+    """All systems on a set."""
+    rows = {system.name: Row() for system in judged}
+    for number, clip in enumerate(clips, start=1):
+        progress(f"{name} {number}/{len(clips)}")
+        for system in judged:
+            rows[system.name].add(clip, system.run(clip))
+    figures = {system: row.figures() for system, row in rows.items()}
+    return {"clips": len(clips), "seconds": round(sum(c.seconds for c in clips), 1), "language": clips[0].language,
+            "systems": figures}  # fmt: skip
+
+
+def all_systems(model: ModelSystem, options: Options, progress: Callable[[str], None]) -> list[System]:
+    """The model first, then what it is compared with."""
+    judged: list[System] = [model]
+    if options.baselines:
+        progress("training the baselines")
+        judged += [systems.expected_from(model), systems.Simple(CEILING, systems.taught), *floors(options.quick)]
+    return judged + [Rhubarb(text) for text in options.rivals]
+
+
+def floors(quick: bool) -> list[System]:
+    """Static, mean, loudness, and the two regressions."""
+    examples: dict[str, list[Clip]] = {}
+    try:
+        held = grid_clips("train", 30 if quick else 200)
+        examples["grid"] = [sets.grid_as_clip(clip) for clip in held]
+    except FileNotFoundError:
+        return [systems.Simple("static face", systems.static), systems.Simple("loudness jaw", systems.energy_jaw)]
+    solved = _facegood_training()
+    if solved:
+        examples["facegood"] = solved[:1] if quick else solved
+    return [
+        systems.Simple("static face", systems.static),
+        systems.mean_face(examples["grid"]),
+        systems.Simple("loudness jaw", systems.energy_jaw),
+        Regression.train("ridge on mel", systems.mel_windows, examples),
+        Regression.train("random encoder", systems.RandomEncoder(), examples),
+    ]
+
+
+def _facegood_training() -> list[Clip]:
+    source = next((s for s in motion_corpora.sources() if s.name == "facegood"), None)
+    if source is None:
+        return []
+    made = [m for part in source.parts for m in part.make()]
+    return [sets.as_clip(m, source.columns) for m in made if m.row.split == "train" and m.targets is not None]
+
+
+def after_end(model: System, clips: Sequence[Clip]) -> dict[str, float]:
+    """Clips cut where the last sound ends, then a second of silence: how open the mouth still is 200 ms later."""
+    jaws, gaps = [], []
+    for clip in clips:
+        tail = shown.with_tail(_cut(clip))
+        jaw, gap = shown.after_end(tail, model.run(tail))
+        jaws.append(jaw)
+        gaps.append(gap)
+    return {
+        "largest_jaw": round(max(jaws), 4),
+        "mean_jaw": round(sum(jaws) / len(jaws), 4),
+        "largest_gap_mm": round(max(gaps), 3),
+    }
+
+
+def _cut(clip: Clip) -> Clip:
+    spoken = [t for t in clip.timed if t.unit not in ("sil", "noise")]
+    end = round(spoken[-1].end * clip.rate) if spoken else len(clip.samples)
+    return replace(clip, id=f"{clip.id}+cut", samples=clip.samples[:end], motion=None)
