@@ -55,7 +55,7 @@ class House:
 
     def enter(self, front: str, metadata: Sequence[tuple[str, str | bytes]] | None) -> Guest:
         """Let a stream in, or say why not."""
-        self._check_room()
+        self.check_room()
         key = self.keys.find(metadata)
         if key is None:  # the interceptor has refused it already; this guards against a front without one
             raise Refused("no known API key")
@@ -80,7 +80,7 @@ class House:
             guest.session.close()
         self.metrics.sessions.labels(guest.front).dec()
 
-    def _check_room(self) -> None:
+    def check_room(self) -> None:
         if self.draining or not self.ready:
             raise Draining("this server takes no new streams (it is starting or going away); try another one")
         running = len(self.guests)

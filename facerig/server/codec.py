@@ -10,6 +10,7 @@ from facerig.errors import AudioError, MissingExtra, OptionError
 from facerig.server.flow import Sound
 
 OPUS_RATE = 48_000
+MAX_DECODED = 32 * 1_048_576  # bytes out of one message: a megabyte of FLAC silence can hold hours
 
 
 class Decoder:
@@ -39,11 +40,15 @@ class Decoder:
         return self._decoded([*packets, None])
 
     def _decoded(self, packets: list[Any]) -> bytes:
-        out = []
+        out: list[bytes] = []
+        size = 0
         try:
             for packet in packets:
                 for frame in self._codec.decode(packet):
                     out += [np.ascontiguousarray(part.to_ndarray()).tobytes() for part in self._resampler.resample(frame)]
+                    size += len(out[-1]) if out else 0
+                    if size > MAX_DECODED:
+                        raise AudioError(f"{self.name}: one message holds more than {MAX_DECODED >> 20} MB of sound")
         except self._av.FFmpegError as error:
             raise AudioError(f"{self.name}: a packet that cannot be decoded ({error})") from error
         return b"".join(out)

@@ -6,6 +6,7 @@ is resumed with the same controls gives the same frames. Without controls rows p
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -21,7 +22,7 @@ Vector = NDArray[np.float32]
 MOUTH = ("jaw", "lips", "tongue")
 MAX_GAIN = 2.0
 MAX_FADE_MS = 10_000
-MAX_CHANGES = 64  # of a track that are kept before the present: a control costs memory only while it matters
+MAX_CHANGES = 1_024  # of a track that wait for their frame: a control costs memory only while it matters
 STATE_FADE = 9  # frames: 150 ms
 EYE_RANGE = 35.0  # degrees of yaw or pitch that a full eyeLook* shape stands for
 
@@ -55,21 +56,29 @@ class Change:
 
 @dataclass
 class Track:
-    """One vector over time."""
+    """One vector over time. Changes are added on the event loop and read by the engine, so the list is only replaced."""
 
     rest: Vector
     changes: list[Change] = field(default_factory=list)
+    seen: int = -1
+    """The engine has asked for frames up to here."""
 
     def change(self, start: int, frames: int, target: Vector) -> None:
-        if self.changes:
-            start = max(start, self.changes[-1].start)  # time runs one way
-        before = self.at(np.array([start - 1], np.int64))[0]
-        self.changes = [*self.changes[-MAX_CHANGES:], Change(start, frames, before, target)]
+        changes = self.changes
+        if changes:
+            start = max(start, changes[-1].start)  # time runs one way
+        before = changes[-1].at(np.array([start - 1], np.int64))[0] if changes else self.rest
+        past = max(0, bisect_right(changes, self.seen, key=_start) - 1)  # the one in force is kept
+        check_option("controls", len(changes) - past + 1, f"up to {MAX_CHANGES} ahead", len(changes) - past < MAX_CHANGES)
+        self.changes = [*changes[past:], Change(start, frames, before, target)]
 
     def at(self, numbers: NDArray[np.int64]) -> Frames:
-        first = self.changes[0].before if self.changes else self.rest
-        out: Frames = np.repeat(first[None], len(numbers), axis=0)
-        for change in self.changes:
+        changes = self.changes
+        out: Frames = np.repeat((changes[0].before if changes else self.rest)[None], len(numbers), axis=0)
+        if not len(numbers):
+            return out
+        first = max(0, bisect_right(changes, int(numbers[0]), key=_start) - 1)
+        for change in changes[first : bisect_right(changes, int(numbers[-1]), key=_start)]:
             live = numbers >= change.start
             out[live] = change.at(numbers[live])
         return out
@@ -77,6 +86,10 @@ class Track:
     @property
     def neutral(self) -> bool:
         return not self.changes
+
+
+def _start(change: Change) -> int:
+    return change.start
 
 
 class Director:
@@ -144,6 +157,8 @@ class Director:
         if self.neutral or not len(values):
             return values
         numbers = np.arange(first, first + len(values), dtype=np.int64)
+        for track in (self._gain, self._state, self._mood, self._gaze):
+            track.seen = first
         out = values * self._gain.at(numbers)
         if not self._mood.neutral:
             out = self._felt(out, self._mood.at(numbers))

@@ -142,7 +142,9 @@ def guard(keys: Keys, refused: Callable[[str], None]) -> Any:
         await refuse(request, context)
         yield b""
 
-    class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+    base: Any = grpc.aio.ServerInterceptor
+
+    class Guard(base):  # type: ignore[misc]
         async def intercept_service(self, continuation: Any, details: Any) -> Any:
             if details.method.startswith(OPEN_METHODS) or keys.find(details.invocation_metadata) is not None:
                 return await continuation(details)

@@ -183,7 +183,7 @@ class Session:
         if 0 < owed <= MAX_RELEASE_MS * MAX_FPS // 1000 and len(resume.last_values) == len(self.channels):
             values = np.asarray(resume.last_values, np.float32)
             for step in range(owed):
-                self._queue.append((self.next_frame + step, values * _height(step + 1, owed), None, time.monotonic()))
+                self._queue.append((self.next_frame + step, values * np.float32(_height(step + 1, owed)), None, time.monotonic()))
 
     _skip_bytes = 0
 
@@ -250,7 +250,7 @@ class Session:
         self._events.append(Released(first, first + frames, max(0, old.flow.received - shown)))
         for step in range(frames):
             assert self._last_values is not None
-            self._queue.append((first + step, self._last_values * _height(step + 1, frames), None, now))
+            self._queue.append((first + step, self._last_values * np.float32(_height(step + 1, frames)), None, now))
         for one in self._markers:
             self._events.append(Reached(one.id, first))
         self._markers.clear()
@@ -359,7 +359,7 @@ class Session:
             raise self._error
 
 
-def _height(step: int, frames: int) -> np.float32:
+def _height(step: int, frames: int) -> float:
     """What is left of the face `step` frames into a release of `frames`: smooth, and nothing at the end."""
     share = min(1.0, step / frames)
-    return np.float32(1 - share * share * (3 - 2 * share))
+    return 1 - share * share * (3 - 2 * share)

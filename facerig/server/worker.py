@@ -107,10 +107,8 @@ class Worker:
 
     def nudge(self, segment: Segment) -> None:
         """Something changed for this segment: audio, its end, or room in its queue."""
-        if segment.due or segment.dead or not segment.flow.ready or not segment.room():
-            return
         with self._lock:  # both threads nudge; twice in one batch would step a slot twice
-            if segment.due:
+            if segment.due or segment.dead or not segment.flow.ready or not segment.room():
                 return
             segment.due, segment.since = True, time.monotonic()
             self._due.append(segment)

@@ -1,0 +1,290 @@
+"""NVIDIA Audio2Face-3D's controller and config services, spoken so that its clients need no change.
+
+Header answered at once, one frame a message with time code, its slice of audio and the emotions; at the end the mouth
+closes, then the end-of-processing event, then the status. Errors a client can cause are a status ERROR on a stream that
+ends well, as NVIDIA's own server does it; a full house is RESOURCE_EXHAUSTED. Knows no maths.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from facerig.errors import FacerigError, OptionError, ServiceError, check_option
+from facerig.rig import rig
+from facerig.server import a2f_params, emotions, faults, protos
+from facerig.server.admission import Guest, House
+from facerig.server.convert import mood_of
+from facerig.server.flow import Sound
+from facerig.server.pacing import Pacing
+from facerig.server.service import check_length
+from facerig.server.session import Plan, Row, Session
+from facerig.stage import FPS
+
+log = logging.getLogger("facerig.server")
+
+CONTROLLER = "nvidia_ace.services.a2f_controller.v1.A2FControllerService"
+CONFIG = "nvidia_ace.services.a2x_export_config.v1.A2XExportConfigService"
+AGGREGATE = "emotion_aggregate"
+CLOSING_SECONDS = 0.2
+NOTES_MOST = 12
+
+
+class A2FService:
+    """ProcessAudioStream and GetConfigs."""
+
+    SERVICES = (CONTROLLER, CONFIG)
+
+    def __init__(self, house: House) -> None:
+        self.house = house
+        self._out = protos.message("nvidia_ace.controller.v1.AnimationDataStream")
+        self._status = protos.message("nvidia_ace.status.v1.Status")
+
+    def handler(self) -> Any:
+        return protos.handlers(CONTROLLER, {"ProcessAudioStream": self.process})
+
+    def config_handler(self) -> Any:
+        return protos.handlers(CONFIG, {"GetConfigs": self.configs})
+
+    # ---- the stream -----------------------------------------------------------------------------------------------
+
+    async def process(self, requests: AsyncIterator[Any], context: Any) -> AsyncIterator[Any]:
+        guest: Guest | None = None
+        ear: asyncio.Task[None] | None = None
+        error: Exception | None = None
+        try:
+            self.house.check_room()
+            header = await self._header(requests)
+            guest = self.house.enter("a2f", context.invocation_metadata())
+            stream = Stream(self.house, guest, header, context.invocation_metadata())
+            yield self._out(animation_data_stream_header=stream.header())
+            ear = asyncio.create_task(stream.hear(requests))
+            async for answers in stream.answers():
+                for answer in answers:
+                    yield answer
+            yield self._out(event={"event_type": 0})
+            yield self._say("SUCCESS", "sent all data successfully")
+        except Exception as caught:
+            error = caught
+        finally:
+            if ear is not None:
+                ear.cancel()
+            if guest is not None:
+                self.house.leave(guest)
+        if error is not None:
+            yield await self._goodbye(context, error)
+
+    async def _header(self, requests: AsyncIterator[Any]) -> Any:
+        wait = self.house.config.header_seconds
+        try:
+            first = await asyncio.wait_for(anext(requests), wait)
+        except asyncio.TimeoutError:
+            raise faults.Idle(f"no audio stream header within {wait:g} s") from None
+        except StopAsyncIteration:
+            raise faults.Disorder("got the end of the stream, accepted: an audio stream header first") from None
+        if first.WhichOneof("stream_part") != "audio_stream_header":
+            raise faults.Disorder(f"got {first.WhichOneof('stream_part')}, accepted: an audio stream header first")
+        return first.audio_stream_header
+
+    async def _goodbye(self, context: Any, error: Exception) -> Any:
+        """The status; where it is the server's business and not the client's, gRPC's status as well."""
+        import grpc
+
+        _, status, label = faults.row(error)
+        self.house.metrics.errors.labels(label).inc()
+        if label == "fault":
+            log.error("an A2F stream failed", exc_info=error)
+        if label in ("overload", "draining", "handover", "fault"):
+            with contextlib.suppress(grpc.aio.AbortError):
+                await context.abort(getattr(grpc.StatusCode, status), faults.said(error))
+        return self._say("ERROR", faults.said(error))
+
+    def _say(self, code: str, text: str) -> Any:
+        return self._out(status=self._status(code=self._status.Code.Value(code), message=text))
+
+    # ---- configs --------------------------------------------------------------------------------------------------
+
+    async def configs(self, request: Any, context: Any) -> AsyncIterator[Any]:
+        import yaml
+
+        kind = protos.message("nvidia_ace.services.a2x_export_config.v1.A2XConfig")
+        for name, content in export_configs(self.house).items():
+            if request.config_type == 1:
+                yield kind(name=f"{name}.json", content=json.dumps(content, indent=2) + "\n")
+            else:
+                yield kind(name=f"{name}.yaml", content=yaml.safe_dump(content, sort_keys=False))
+
+
+class Stream:
+    """One call of ProcessAudioStream."""
+
+    def __init__(self, house: House, guest: Guest, header: Any, metadata: Any) -> None:
+        self.house, self.guest = house, guest
+        asked = {key: value for key, value in metadata or () if isinstance(value, str)}
+        fps = int(asked.get("facerig-fps", str(house.config.a2f_fps)) or 0)
+        check_option("facerig-fps", fps, "30 or 60", fps in (30, 60))
+        tongue = asked.get("facerig-tongue", str(house.config.a2f_tongue)).lower() in ("1", "true", "yes")
+        self.audio = header.audio_header
+        self.notes: list[str] = []
+        self.rig = "a2f68" if tongue else "a2f"
+        self.shapes = rig(self.rig).names
+        face = a2f_params.face_of(header.face_params, header.blendshape_params, self.shapes, self.notes)
+        self.mood = a2f_params.mood_of(header.emotion_post_processing_params, header.emotion_params, self.notes)
+        self.post = a2f_params.FacePost(face, self.shapes, fps)
+        self._gain = face.values["inputStrength"]
+        pacing = Pacing.parse(asked.get("facerig-pacing", house.config.a2f_pacing))
+        plan = Plan(sound_of(self.audio), self.rig, fps, pacing, echo=True, moods=True,
+                    backlog=house.config.backlog_seconds)
+        self.session = guest.session = Session(house.worker, plan, self.post.push)
+        beginning = a2f_params.asked_of(header.emotion_params.beginning_emotion, self.notes)
+        self._input: list[tuple[float, dict[str, float]]] = [(0.0, beginning)] if beginning else []
+        self.session.director.emotion(0, self.mood.weights(beginning), fade_ms=0)
+        self._data = protos.message("nvidia_ace.controller.v1.AnimationDataStream")
+        self._aggregate = protos.message("nvidia_ace.emotion_aggregate.v1.EmotionAggregate")
+        self._last: Row | None = None
+        self._said: set[str] = set()
+
+    def header(self) -> Any:
+        kind = protos.message("nvidia_ace.controller.v1.AnimationDataStreamHeader")
+        return kind(audio_header=self.audio, skel_animation_header={"blend_shapes": self.shapes},
+                    start_time_code_since_epoch=time.time())
+
+    # ---- in -----------------------------------------------------------------------------------------------------
+
+    async def hear(self, requests: AsyncIterator[Any]) -> None:
+        try:
+            async for request in requests:
+                self.guest.heard = time.monotonic()
+                part = request.WhichOneof("stream_part")
+                if part == "end_of_audio":
+                    break
+                if part != "audio_with_emotion":
+                    raise faults.Disorder(f"got {part}, accepted: audio_with_emotion or end_of_audio")
+                self._emotions(request.audio_with_emotion.emotions)
+                await self._sound(request.audio_with_emotion.audio_buffer)
+            self.session.end()
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            self.session.fail(error if isinstance(error, FacerigError) else ServiceError(faults.said(error)))
+
+    async def _sound(self, data: bytes) -> None:
+        config = self.house.config
+        if len(data) > config.chunk_bytes:
+            raise faults.TooMuch(f"audio buffer: got {len(data)} bytes, accepted: up to {config.chunk_bytes}")
+        if self._gain != 1.0:
+            whole = np.frombuffer(data[: len(data) // 2 * 2], "<i2").astype(np.float32) * self._gain
+            data = np.clip(np.rint(whole), -32768, 32767).astype("<i2").tobytes()
+        await self.session.push(data)
+        check_length(self.session, config.clip_seconds)
+
+    def _emotions(self, given: Any) -> None:
+        """Time-coded emotions: each from its own time on, or from now where that has passed."""
+        for one in sorted(given, key=lambda one: float(one.time_code)):
+            check_option("time_code", one.time_code, "0 to 1e6 seconds", 0 <= one.time_code <= 1e6)
+            asked = a2f_params.asked_of(one.emotion, self.notes)
+            check_option("emotions", len(self._input), "up to 1024 of a stream", len(self._input) < 1024)
+            self._input.append((float(one.time_code), asked))
+            first = one.time_code <= 0
+            self.session.director.emotion(round(one.time_code * FPS), self.mood.weights(asked),
+                                          fade_ms=0 if first else self.mood.fade_ms)
+
+    # ---- out ------------------------------------------------------------------------------------------------------
+
+    async def answers(self) -> AsyncIterator[list[Any]]:
+        async for items in self.session.items():
+            rows = [item for item in items if isinstance(item, Row)]
+            self._count(rows)
+            yield [*self._news(), *(self._frame(row, row.mood) for row in rows)]
+        yield [*self._news(), *(self._frame(row, row.mood) for row in self._closing())]
+
+    def _closing(self) -> list[Row]:
+        """Frames after the clip, where its last one leaves the mouth open."""
+        if self._last is None:
+            return []
+        last, frames = self._last, round(CLOSING_SECONDS * self.session.plan.fps)
+        rows = self.post.closing(last.values, frames)
+        return [Row(last.index + 1 + place, values, last.mood) for place, values in enumerate(rows)]
+
+    def _news(self) -> list[Any]:
+        """Notes that have not been said, as INFO."""
+        fresh = [note for note in dict.fromkeys(self.notes) if note not in self._said][: NOTES_MOST]
+        self._said.update(self.notes)
+        self.notes.clear()
+        status = protos.message("nvidia_ace.status.v1.Status")
+        return [self._data(status=status(code=status.INFO, message="; ".join(fresh)))] if fresh else []
+
+    def _count(self, rows: list[Row]) -> None:
+        metrics = self.house.metrics
+        metrics.frames.labels("a2f").inc(len(rows))
+        for row in rows:
+            metrics.latency.observe(row.waited)
+
+    def _frame(self, row: Row, mood: Any) -> Any:
+        self._last = row
+        seconds = row.index / self.session.plan.fps
+        out = self._data()
+        data = out.animation_data
+        weights = data.skel_animation.blend_shape_weights.add()
+        weights.time_code = seconds
+        weights.values.extend(row.values.tolist())
+        data.audio.time_code = seconds
+        data.audio.audio_buffer = row.audio
+        packed = data.metadata[AGGREGATE]
+        packed.type_url = "type.googleapis.com/nvidia_ace.emotion_aggregate.v1.EmotionAggregate"
+        packed.value = self._moods(seconds, mood).SerializeToString()
+        return out
+
+    def _moods(self, seconds: float, mood: Any) -> Any:
+        """a2e_output stays empty: nothing is heard, and NVIDIA's own sample client fails on anything in it."""
+        aggregate = self._aggregate()
+        asked = [emotion for at, emotion in self._input if at <= seconds]
+        _add(aggregate.input_emotions.add(), seconds, asked[-1] if asked else {})
+        felt = mood_of(mood.tolist()) if mood is not None else {}
+        _add(aggregate.a2f_smoothed_output.add(), seconds, felt)
+        return aggregate
+
+
+def _add(wire: Any, seconds: float, weights: Mapping[str, float]) -> None:
+    wire.time_code = seconds
+    for name in emotions.A2F_NAMES:
+        wire.emotion[name] = weights.get(name, 0.0)
+
+
+def sound_of(audio: Any) -> Sound:
+    """AudioHeader -> Sound; what NVIDIA does not take either is refused in words."""
+    check_option("audio_format", audio.audio_format, "0 (PCM)", audio.audio_format == 0)
+    check_option("channel_count", audio.channel_count, "1", audio.channel_count == 1)
+    check_option("bits_per_sample", audio.bits_per_sample, "16", audio.bits_per_sample == 16)
+    if not 8_000 <= audio.samples_per_second <= 192_000:
+        raise OptionError(f"samples_per_second: got {audio.samples_per_second}, accepted: 8000 to 192000")
+    return Sound(int(audio.samples_per_second))
+
+
+def export_configs(house: House) -> dict[str, Any]:
+    """What GetConfigs tells: how this server is set, and every parameter with its default."""
+    config = house.config
+    face = {name: default for name, default, *_ in a2f_params.FACE}
+    return {
+        "facerig_deployment_config": {
+            "model": house.worker.animator.model, "fps": config.a2f_fps, "pacing": config.a2f_pacing,
+            "stream_number": house.capacity, "max_clip_seconds": config.clip_seconds, "idle_seconds": config.idle_seconds,
+            "enable_tongue_blendshapes": config.a2f_tongue,
+        },
+        "facerig_stylization_config": {
+            "default_beginning_emotions": dict.fromkeys(emotions.A2F_NAMES, 0.0),
+            "a2e": {"enabled": False, "live_transition_time": a2f_params.TRANSITION,
+                    "post_processing_params": {name: default for name, default, *_ in a2f_params.EMOTION}},
+            "a2f": {"face_params": face, "blendshape_params": {
+                "enable_clamping_bs_weight": False,
+                "weight_multipliers": dict.fromkeys(rig("a2f").names, 1.0),
+                "weight_offsets": dict.fromkeys(rig("a2f").names, 0.0)}},
+        },
+    }

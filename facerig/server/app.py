@@ -1,0 +1,203 @@
+"""A server from start to end: load, warm up, listen, drain, stop. Knows no message and no maths."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import logging.handlers
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from facerig.errors import ServiceError
+from facerig.pipeline import Animator
+from facerig.server import security, tracing
+from facerig.server.a2f import A2FService
+from facerig.server.admission import House
+from facerig.server.authoring import AuthoringService
+from facerig.server.config import ServerConfig
+from facerig.server.health import Health
+from facerig.server.http import Http
+from facerig.server.metrics import Metrics
+from facerig.server.service import AnimationService
+from facerig.server.worker import Worker, capacity
+
+log = logging.getLogger("facerig.server")
+
+SWITCH_SECONDS = 0.001  # how soon the event loop gets the interpreter back from the engine's thread (Python's: 5 ms)
+OVERHEAD = 65_536  # bytes of a message besides its audio
+
+
+class Server:
+    """Everything that runs in one process. `start`, then `wait` or `stop`."""
+
+    def __init__(self, config: ServerConfig, animator: Animator | None = None) -> None:
+        self.config = config
+        self.keys = security.Keys.load(config.api_keys, config.new_per_minute)
+        self.credentials = security.server_credentials(config)
+        self.animator = animator or Animator.load(config.model, block=config.block)
+        self.worker = Worker(self.animator, config.sessions, config.max_batch)
+        self.house = House(self.worker, config, self.keys, Metrics())
+        self.http = Http(self.house)
+        self.ports: dict[str, int] = {}
+        self._grpc: Any = None
+        self._watch: asyncio.Task[None] | None = None
+        self._stopped = asyncio.Event()
+
+    # ---- life ---------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Listen at once with health NOT_SERVING, warm up, then serve."""
+        sys.setswitchinterval(min(SWITCH_SECONDS, sys.getswitchinterval()))
+        self._listen()
+        await self._grpc.start()
+        if self.config.http_port >= 0:
+            await self.http.start(self.config.host, self.config.http_port)
+            self.ports["http"] = self.http.port
+        self._watch = asyncio.create_task(self.house.watch())
+        await asyncio.get_running_loop().run_in_executor(None, self.worker.warm_up)
+        self.house.capacity = min(self.config.sessions, self.config.capacity or self._measured())
+        self.worker.start()
+        self.house.ready = True
+        log.info("serving", extra={"fields": {**self.ports, "model": self.animator.model, "capacity": self.house.capacity}})
+
+    async def stop(self, drain: float | None = None) -> None:
+        """Refuse new streams, let the running ones finish for `drain` seconds, hand over the rest, go."""
+        self.house.draining = True
+        log.info("draining", extra={"fields": {"sessions": len(self.house.guests)}})
+        await self.house.drain(self.config.drain_seconds if drain is None else drain)
+        await self._grpc.stop(0.2)
+        await self.http.stop()
+        if self._watch is not None:
+            self._watch.cancel()
+        await self.worker.stop()
+        self._stopped.set()
+
+    async def wait(self) -> None:
+        """Until a signal has stopped the server."""
+        loop = asyncio.get_running_loop()
+        tasks: set[asyncio.Task[None]] = set()
+
+        def go() -> None:
+            if not tasks:  # a second signal while draining changes nothing
+                tasks.add(asyncio.create_task(self.stop()))
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, go)
+        await self._stopped.wait()
+
+    # ---- inside -------------------------------------------------------------------------------------------------
+
+    def _measured(self) -> int:
+        return capacity(self.worker.step_times, self.animator.block, self.config.wire_ms / 1000, self.config.capacity_share)
+
+    def _listen(self) -> None:
+        import grpc
+
+        refused = self.house.metrics.errors
+        guard = security.guard(self.keys, lambda cause: refused.labels(cause).inc())
+        self._grpc = grpc.aio.server(options=self._options(), interceptors=[*tracing.interceptors(self.config.trace), guard])
+        fronts = (AnimationService(self.house), A2FService(self.house), AuthoringService(self.house))
+        names = ("facerig.v1.Animation", *A2FService.SERVICES, AuthoringService.SERVICE)
+        handlers = [*(front.handler() for front in fronts), A2FService(self.house).config_handler(),
+                    Health(self.house, names).handler()]
+        self._grpc.add_generic_rpc_handlers(tuple(handlers))
+        if self.config.reflection or self.config.local:
+            _reflect(self._grpc, names)
+        for name, port in (("facerig", self.config.port), ("a2f", self.config.a2f_port)):
+            if port >= 0:
+                self.ports[name] = self._bind(name, port)
+
+    def _bind(self, name: str, port: int) -> int:
+        address = f"{self.config.host}:{port}"
+        try:
+            if self.credentials is not None:
+                bound = self._grpc.add_secure_port(address, self.credentials)
+            else:
+                bound = self._grpc.add_insecure_port(address)
+        except RuntimeError as error:
+            raise ServiceError(f"{name}: cannot listen on {address}; is another server running?") from error
+        if not bound:
+            raise ServiceError(f"{name}: cannot listen on {address}; is another server running?")
+        return int(bound)
+
+    def _options(self) -> list[tuple[str, int]]:
+        alive = int(self.config.keepalive_seconds * 1000)
+        return [
+            ("grpc.so_reuseport", 0),  # two servers on one port would each get half of the streams
+            ("grpc.max_receive_message_length", max(self.config.chunk_bytes, self._clip_bytes()) + OVERHEAD),
+            ("grpc.max_metadata_size", 16_384),
+            ("grpc.max_concurrent_streams", max(100, 2 * self.config.sessions)),
+            ("grpc.keepalive_time_ms", alive),
+            ("grpc.keepalive_timeout_ms", alive),
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
+            ("grpc.http2.max_pings_without_data", 0),
+            ("grpc.server_handshake_timeout_ms", int(self.config.header_seconds * 1000)),
+        ]
+
+    def _clip_bytes(self) -> int:
+        """A clip in one message: 16 bit at 48 kHz for the longest clip, but no more than 64 MB."""
+        return min(64 * 1_048_576, self.config.clip_seconds * 96_000)
+
+
+def _reflect(server: Any, names: tuple[str, ...]) -> None:
+    """Where grpcio-reflection is installed; from our own pool, so that NVIDIA's services are in it."""
+    with contextlib.suppress(ImportError):
+        from grpc_reflection.v1alpha import reflection
+
+        from facerig.server import protos
+
+        reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), server, pool=protos.pool())
+
+
+# ---- logs -----------------------------------------------------------------------------------------------------------
+
+
+class _Json(logging.Formatter):
+    """One object a line: time, level, event, fields. Never audio, never keys: nothing puts them into `fields`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
+        row = {"time": stamp, "level": record.levelname.lower(), "event": record.getMessage(),
+               **getattr(record, "fields", {})}
+        if record.exc_info:
+            row["trace"] = self.formatException(record.exc_info)
+        return json.dumps(row, ensure_ascii=False, default=str)
+
+
+class _Forgiving(logging.handlers.WatchedFileHandler):
+    """A full disk costs log lines and no stream."""
+
+    lost = 0
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
+        self.lost += 1
+
+
+def set_up_logging(config: ServerConfig) -> logging.Handler:
+    """For `facerig serve` alone; a server inside another program logs as that program does."""
+    handler: logging.Handler
+    if config.log_file:
+        try:
+            handler = _Forgiving(Path(config.log_file), encoding="utf-8")
+        except OSError as error:
+            raise ServiceError(f"log_file: {config.log_file}: {error.strerror or error}") from error
+    else:
+        handler = logging.StreamHandler()
+    handler.setFormatter(_Json() if config.log_json else logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    return handler
+
+
+async def serve(config: ServerConfig) -> None:
+    """What `facerig serve` runs."""
+    server = Server(config)
+    await server.start()
+    print(json.dumps({"ports": server.ports, "capacity": server.house.capacity, "model": server.animator.model}), flush=True)
+    await server.wait()

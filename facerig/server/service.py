@@ -1,0 +1,253 @@
+"""Our own protocol: translates messages into a session and back. All it decides is order; maths and clocks are behind.
+
+Each stream is two coroutines: this one sends what the session lets out, `_hear` reads what the client says. Whatever goes
+wrong in either ends in `_say_goodbye`: the status message with a reason, then gRPC's own status.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import facerig
+from facerig.errors import FacerigError, ServiceError
+from facerig.rig import REGIONS, rig, rig_names
+from facerig.server import convert, emotions, faults
+from facerig.server.admission import Guest, House
+from facerig.server.codec import Decoder
+from facerig.server.director import STATES
+from facerig.server.pacing import Pacing
+from facerig.server.session import Item, Released, Row, Session
+from facerig.stage import FPS, RATE
+from facerig.v1 import animation_pb2 as pb
+
+log = logging.getLogger("facerig.server")
+
+SERVICE = "facerig.v1.Animation"
+SLICE = 65_536  # bytes of a clip that are fed at a time
+Read = Callable[[], Any]
+
+
+class AnimationService:
+    """Animate, AnimateFile, Info, Rigs."""
+
+    def __init__(self, house: House) -> None:
+        self.house = house
+
+    def handler(self) -> Any:
+        import grpc
+
+        kinds: tuple[tuple[str, Any, Any, Any, Any], ...] = (
+            ("Animate", grpc.stream_stream_rpc_method_handler, self.animate, pb.AnimateRequest, pb.AnimateResponse),
+            ("AnimateFile", grpc.unary_stream_rpc_method_handler, self.animate_file, pb.AnimateFileRequest,
+             pb.AnimateResponse),
+            ("Info", grpc.unary_unary_rpc_method_handler, self.info, pb.InfoRequest, pb.InfoResponse),
+            ("Rigs", grpc.unary_unary_rpc_method_handler, self.rigs, pb.RigsRequest, pb.RigsResponse),
+        )
+        made = {name: kind(behaviour, asked.FromString, answer.SerializeToString)
+                for name, kind, behaviour, asked, answer in kinds}
+        return grpc.method_handlers_generic_handler(SERVICE, made)
+
+    # ---- streams ------------------------------------------------------------------------------------------------
+
+    async def animate(self, requests: AsyncIterator[pb.AnimateRequest], context: Any) -> AsyncIterator[pb.AnimateResponse]:
+        async def header() -> pb.Header:
+            return await self._header(requests)
+
+        async for answer in self._stream(context, header, Pacing.parse(self.house.config.pacing),
+                                         lambda guest, session, codec: self._hear(requests, guest, session, codec)):
+            yield answer
+
+    async def animate_file(self, request: pb.AnimateFileRequest, context: Any) -> AsyncIterator[pb.AnimateResponse]:
+        async def header() -> pb.Header:
+            return request.header
+
+        async for answer in self._stream(context, header, Pacing("burst"),
+                                         lambda guest, session, codec: self._feed(request.audio, guest, session, codec)):
+            yield answer
+
+    async def _stream(self, context: Any, read_header: Read, pacing: Pacing, hear: Any) -> AsyncIterator[pb.AnimateResponse]:
+        guest: Guest | None = None
+        ear: asyncio.Task[None] | None = None
+        sent, error = 0, None
+        try:
+            self.house.check_room()  # before the header, so that a full house says so at once
+            header = await read_header()
+            guest = self.house.enter("facerig", context.invocation_metadata())
+            session, codec = self._open(guest, header, pacing)
+            yield self._first(session, header)
+            for text in _notices(header):
+                yield pb.AnimateResponse(notice=pb.Notice(text=text))
+            ear = asyncio.create_task(hear(guest, session, codec))
+            async for items in session.items():
+                sent += self._count(items, session)
+                for answer in convert.responses(items):
+                    yield answer
+            yield pb.AnimateResponse(status=pb.Status(code=pb.Status.CODE_DONE, reason="done", frames=sent))
+        except Exception as caught:
+            error = caught
+        finally:
+            if ear is not None:
+                ear.cancel()
+            if guest is not None:
+                self.house.leave(guest)
+        if error is not None:
+            async for answer in self._say_goodbye(context, error, sent):
+                yield answer
+
+    def _open(self, guest: Guest, header: pb.Header, pacing: Pacing) -> tuple[Session, Decoder | None]:
+        sound, codec = convert.sound_of(header.audio)
+        plan = convert.plan_of(header, pacing, self.house.config.backlog_seconds)
+        resume = convert.resumption_of(header)
+        if resume is not None and codec:
+            raise faults.Disorder(f"resume: not with {codec}, which keeps state between packets; begin anew")
+        session = guest.session = Session(self.house.worker, plan, resume=resume)
+        convert.begin(session, header)
+        if resume is not None:
+            self.house.metrics.resumed.inc()
+        return session, Decoder(codec, sound) if codec else None
+
+    def _first(self, session: Session, header: pb.Header) -> pb.AnimateResponse:
+        animator = self.house.worker.animator
+        return pb.AnimateResponse(header=pb.StreamHeader(
+            session_id=header.resume.session_id[:64] or secrets.token_hex(8), channels=session.channels,
+            fps=session.plan.fps, delay_ms=animator.latency_ms(session.plan.sound.rate), first_frame=session.next_frame,
+            context_ms=context_ms(animator.context_seconds), resumable=not convert.sound_of(header.audio)[1],
+            model=animator.model, rig=session.plan.rig, block=animator.block,
+        ))
+
+    def _count(self, items: list[Item], session: Session) -> int:
+        rows = [item for item in items if isinstance(item, Row)]
+        self.house.metrics.frames.labels("facerig").inc(len(rows))
+        for row in rows:
+            self.house.metrics.latency.observe(row.waited)
+        for item in items:
+            if isinstance(item, Released):
+                self.house.metrics.dropped.inc(item.dropped / session.plan.sound.rate)
+        return len(rows)
+
+    # ---- hearing ------------------------------------------------------------------------------------------------
+
+    async def _header(self, requests: AsyncIterator[pb.AnimateRequest]) -> pb.Header:
+        wait = self.house.config.header_seconds
+        try:
+            first = await asyncio.wait_for(anext(requests), wait)
+        except asyncio.TimeoutError:
+            raise faults.Idle(f"no header within {wait:g} s") from None
+        except StopAsyncIteration:
+            raise faults.Disorder("header: got the end of the stream, accepted: the header first") from None
+        if first.WhichOneof("part") != "header":
+            raise faults.Disorder(f"header: got {first.WhichOneof('part') or 'an empty message'}, accepted: the header first")
+        return first.header
+
+    async def _hear(self, requests: AsyncIterator[pb.AnimateRequest], guest: Guest, session: Session,
+                    codec: Decoder | None) -> None:
+        """Everything after the header; an error here ends the stream through the session."""
+        try:
+            async for request in requests:
+                guest.heard = time.monotonic()
+                part = request.WhichOneof("part")
+                if part == "audio":
+                    await self._audio(request.audio.data, session, codec)
+                elif part == "control":
+                    convert.control(session, request.control)
+                elif part == "end":
+                    break
+                else:
+                    raise faults.Disorder(f"message: got {part or 'nothing in it'}, accepted: audio, control or end")
+            if codec is not None:
+                await session.push(await _off_loop(codec.flush))
+            session.end()
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            session.fail(_ours(error))
+
+    async def _feed(self, audio: bytes, guest: Guest, session: Session, codec: Decoder | None) -> None:
+        try:
+            for at in range(0, len(audio), SLICE):
+                await self._audio(audio[at : at + SLICE], session, codec)
+                guest.heard = time.monotonic()
+            if codec is not None:
+                await session.push(await _off_loop(codec.flush))
+            session.end()
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            session.fail(_ours(error))
+
+    async def _audio(self, data: bytes, session: Session, codec: Decoder | None) -> None:
+        config = self.house.config
+        if len(data) > config.chunk_bytes:
+            raise faults.TooMuch(f"audio chunk: got {len(data)} bytes, accepted: up to {config.chunk_bytes}")
+        await session.push(await _off_loop(codec.push, data) if codec is not None else data)
+        burst = session.plan.pacing.mode == "burst"
+        check_length(session, config.clip_seconds if burst else config.stream_seconds)
+
+    # ---- ends ---------------------------------------------------------------------------------------------------
+
+    async def _say_goodbye(self, context: Any, error: Exception, sent: int) -> AsyncIterator[pb.AnimateResponse]:
+        import grpc
+
+        code, status, label = faults.row(error)
+        self.house.metrics.errors.labels(label).inc()
+        if label == "fault":
+            log.error("a stream failed", exc_info=error)
+        reason = faults.said(error)
+        yield pb.AnimateResponse(status=pb.Status(code=code, reason=reason, frames=sent))
+        with contextlib.suppress(grpc.aio.AbortError):
+            await context.abort(getattr(grpc.StatusCode, status), reason)
+
+    # ---- what there is ------------------------------------------------------------------------------------------
+
+    async def info(self, request: pb.InfoRequest, context: Any) -> pb.InfoResponse:
+        house, animator = self.house, self.house.worker.animator
+        return pb.InfoResponse(
+            version=facerig.__version__, model=animator.model, native_fps=FPS, native_rate=RATE,
+            delay_ms=animator.latency_ms(), context_ms=context_ms(animator.context_seconds), block=animator.block,
+            emotions=emotions.NAMES, regions=("all", *REGIONS), states=tuple(STATES), sessions=len(house.guests),
+            capacity=house.capacity, serving=house.ready and not house.draining,
+            limits=pb.Limits(chunk_bytes=house.config.chunk_bytes, clip_seconds=house.config.clip_seconds,
+                             idle_seconds=int(house.config.idle_seconds)),
+        )
+
+    async def rigs(self, request: pb.RigsRequest, context: Any) -> pb.RigsResponse:
+        found = [rig(name) for name in rig_names()]
+        return pb.RigsResponse(rigs=[pb.Rig(name=one.name, title=one.title, channels=one.names) for one in found])
+
+
+def context_ms(seconds: float) -> int:
+    """What a client must keep to resume: the model's context, the resampler's reach and a rounding margin."""
+    return int(seconds * 1000) + 120
+
+
+def check_length(session: Session, most: float) -> None:
+    seconds = session.audio_samples / session.plan.sound.rate
+    if seconds > most:
+        raise faults.TooMuch(f"audio: got more than {most:g} s, accepted: up to that in one stream; begin another one")
+
+
+def _notices(header: pb.Header) -> list[str]:
+    """What was asked for that there is not."""
+    out = []
+    if header.style not in ("", "default"):
+        out.append(f"style {header.style[:40]!r}: this model has none but its own")
+    if header.tracks.phones:
+        out.append("tracks.phones: this model gives none")
+    return out
+
+
+def _ours(error: Exception) -> FacerigError:
+    if isinstance(error, FacerigError):
+        return error
+    log.error("a stream's reader failed", exc_info=error)
+    return ServiceError(faults.said(error))
+
+
+async def _off_loop(work: Callable[..., bytes], *arguments: bytes) -> bytes:
+    return await asyncio.get_running_loop().run_in_executor(None, work, *arguments)
