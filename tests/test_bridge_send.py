@@ -168,7 +168,7 @@ def test_timecode_of_the_day() -> None:
 class Slow:
     """A target that hangs until it is let go."""
 
-    name, fps = "slow", 60
+    name, fps, prompt = "slow", 60, False
 
     def __init__(self) -> None:
         self.gate, self.seen = threading.Event(), []

@@ -57,7 +57,7 @@ def number(pose: Pose) -> int:
 class Seen:
     """A target that remembers."""
 
-    name, fps = "seen", 60
+    name, fps, prompt = "seen", 60, False
 
     def __init__(self) -> None:
         self.poses: list[Pose] = []

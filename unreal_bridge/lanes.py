@@ -1,7 +1,8 @@
 """Sending to many targets at once: one lane (thread and mailbox) a target, so that none can delay another.
 
-A lane's mailbox holds the newest poses only: a target that stalls loses frames and gets the present again when it comes
-back. Knows neither protocols nor faces.
+A target that cannot wait (an open datagram socket) is served at once, since every change of threads costs time on a busy
+machine. All others have a thread; its mailbox holds the newest poses only, so that a target that stalls loses frames and
+gets the present again when it comes back. Knows neither protocols nor faces.
 """
 
 from __future__ import annotations
@@ -23,6 +24,11 @@ class Target(Protocol):
 
     name: str
     fps: int
+
+    @property
+    def prompt(self) -> bool:
+        """Whether `send` is sure not to wait for anybody now."""
+        ...
 
     def send(self, pose: Pose) -> int:
         """Hand one pose over; returns how many receivers it went to."""
@@ -52,6 +58,7 @@ class Lane:
         self.target, self.counts = target, Counts()
         self._box: deque[Pose] = deque()
         self._ready = threading.Condition()
+        self._busy = threading.Lock()  # held while a pose is being sent, by whichever thread
         self._open = True
         self._thread = threading.Thread(target=self._run, name=f"lane {target.name}", daemon=True)
         self._thread.start()
@@ -60,6 +67,12 @@ class Lane:
         """Never waits. Frames that the target's rate has no place for are left out here."""
         thinned = pose.every(self.target.fps)
         if thinned is None:
+            return
+        if self.target.prompt and not self._box and self._busy.acquire(blocking=False):
+            try:
+                self._send(thinned)
+            finally:
+                self._busy.release()
             return
         with self._ready:
             if len(self._box) >= DEPTH:
@@ -82,7 +95,8 @@ class Lane:
 
     def _run(self) -> None:
         while (pose := self._next()) is not None:
-            self._send(pose)
+            with self._busy:
+                self._send(pose)
 
     def _next(self) -> Pose | None:
         with self._ready:

@@ -39,6 +39,8 @@ class PhoneTarget:
             raise ServiceError(f"{name}: cannot listen at {host}:{port}: {error.strerror}") from None
         self._socket.setblocking(False)
 
+    prompt = False  # connecting may take a while
+
     @property
     def port(self) -> int:
         return int(self._socket.getsockname()[1])

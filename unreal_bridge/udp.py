@@ -24,6 +24,10 @@ class UdpTarget:
         self._retry = 0.0
         self._words = "starting"
 
+    @property
+    def prompt(self) -> bool:
+        return self._socket is not None  # looking up a name may take seconds, sending never waits
+
     def send(self, pose: Pose) -> int:
         datagrams = self._encode(pose)
         if not datagrams:

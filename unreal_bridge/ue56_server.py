@@ -58,6 +58,8 @@ class Ue56Target:
         self._thread = threading.Thread(target=self._serve, name=f"control {name}", daemon=True)
         self._thread.start()
 
+    prompt = True
+
     @property
     def port(self) -> int:
         return int(self._listener.getsockname()[1])

@@ -33,6 +33,8 @@ class VtsTarget:
         self._link: Any = None
         self._retry = 0.0
 
+    prompt = False  # connecting may take a while
+
     def send(self, pose: Pose) -> int:
         if self._link is None:
             self._open()

@@ -1,7 +1,7 @@
 """bench live: are frames on time? Senders on this machine, measured by the kernel's own time stamps at the receiver.
 
-Four targets run side by side: two Live Link sockets, a 5.6 server with a connected engine, and one target that hangs for
-seconds at a time. What is reported is the first Live Link socket.
+Four targets run side by side: two Live Link sockets, a 5.6 server with a connected engine, and one target that hangs
+for seconds at a time. What is reported is the first Live Link socket.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ print(json.dumps({"floor_jitter_p99_ms": round(error[int(len(error) * 0.99)] * 1
 class Hanging:
     """A target that takes seconds for every frame."""
 
-    name, fps = "hanging", FPS
+    name, fps, prompt = "hanging", FPS, False
 
     def send(self, pose: Pose) -> int:
         time.sleep(HANG_SECONDS)
@@ -101,7 +101,8 @@ def bench_live(seconds: float = 600.0, model: str = "fake") -> dict[str, Any]:
             lane.close()
         loop.faces[0].feed.close()
     return {"seconds": seconds, **figures(np.array(steady.times), np.array(steady.frames)),
-            "late_p99_ms": _ms(np.percentile(late, 99)), **json.loads(floor.communicate()[0]), "skipped": loop.clock.skipped,
+            "late_p99_ms": _ms(np.percentile(late, 99)), **json.loads(floor.communicate()[0]),
+            "skipped": loop.clock.skipped,
             "repeated": faces[0].repeated, "second_livelink_frames": len(second.times),
             "engine_frames": len(engine.times), "hanging_sent": lanes[3].counts.sent,
             "hanging_dropped": lanes[3].counts.dropped, "model": model}
