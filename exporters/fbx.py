@@ -157,7 +157,8 @@ def _mesh(part: Part, scale: float) -> tuple[Node, ...]:
                leaf("UVIndex", integers(part.triangles))),
         _layer("LayerElementMaterial", "", "AllSame", "IndexToDirect", leaf("Materials", integers([0]))),
         Node("Layer", (integer(0),), (leaf("Version", integer(100)), *(
-            Node("LayerElement", (), (leaf("Type", text(layer)), leaf("TypedIndex", integer(0)))) for layer in layers))))
+            Node("LayerElement", (), (leaf("Type", text(layer)), leaf("TypedIndex", integer(0))))
+            for layer in layers))))
 
 
 def _layer(kind: str, name: str, mapping: str, reference: str, *data: Node) -> Node:

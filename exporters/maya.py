@@ -84,7 +84,7 @@ def _data(track: Track, fps: int, indent: str) -> Iterator[str]:
     yield f"{indent}  }}\n{indent}}}\n"
 
 
-# ---- reading ----------------------------------------------------------------------------------------------------------
+# ---- reading ------------------------------------------------------------------------------------------------
 
 
 def read(data: bytes, name: str, fps: int | None = None) -> Curves:

@@ -1,0 +1,134 @@
+"""Runs a batch: what is unchanged is skipped, the rest is spread over workers, every line ends in the report.
+
+A worker that dies (a crash, no memory) takes no other line along: the lines that were in the air are made again,
+one by one, and only the one that kills its worker a second time fails.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+
+from facerig.batch.store import Store, clashes, file_names
+from facerig.batch.table import Line
+from facerig.batch.work import Result, Settings, make
+from facerig.errors import FacerigError, check_option
+
+MAX_JOBS = 256
+AHEAD = 2  # lines waiting for each worker: finished files are held in memory only until they are written
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+Todo = tuple[Line, str]
+Tell = Callable[[Result], None]
+Spread = Callable[[Sequence[Todo], Settings], Iterator[tuple[Todo, Result]]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be made, and what needs not be."""
+
+    todo: list[Todo]
+    settled: list[Result]
+
+
+def plan(lines: list[Line], settings: Settings, store: Store, force: bool = False) -> Plan:
+    """Lines that must be made, with their keys; the others' results."""
+    twice = clashes([line for line in lines if not line.problem])
+    todo: list[Todo] = []
+    settled: list[Result] = []
+    for line in lines:
+        problem = line.problem or twice.get(line.number, "")
+        try:
+            key = "" if problem else store.key(line, settings)
+        except FacerigError as error:
+            problem, key = str(error), ""
+        known = None if problem or force else store.done(line, key, file_names(line))
+        if problem:
+            settled.append(Result(line.number, "failed", error=problem))
+        elif known is not None:
+            settled.append(known)
+        else:
+            todo.append((line, key))
+    return Plan(todo, settled)
+
+
+def run(lines: list[Line], settings: Settings, store: Store, jobs: int = 1, force: bool = False,
+        tell: Tell | None = None, spread: Spread | None = None) -> list[Result]:
+    """Results of all lines in the order of the table; `tell` hears each as it comes."""
+    check_option("jobs", jobs, f"a whole number from 1 to {MAX_JOBS}", 1 <= jobs <= MAX_JOBS)
+    planned = plan(lines, settings, store, force)
+    results = {result.line: result for result in planned.settled}
+    for result in planned.settled:
+        if tell:
+            tell(result)
+    for (line, key), made in (spread or _local(jobs))(planned.todo, settings):
+        result = _kept(store, line, key, made)
+        results[line.number] = result
+        if tell:
+            tell(result)
+    return [results[line.number] for line in lines]
+
+
+def _kept(store: Store, line: Line, key: str, made: Result) -> Result:
+    if made.status != "done":
+        return made
+    try:
+        return store.write(line, key, made, file_names(line))
+    except FacerigError as error:
+        return replace(made, status="failed", error=str(error), files={})
+
+
+# ---- here -----------------------------------------------------------------------------------------------------
+
+
+def _local(jobs: int) -> Spread:
+    return _in_turn if jobs == 1 else lambda todo, settings: _in_processes(todo, settings, jobs)
+
+
+def _in_turn(todo: Sequence[Todo], settings: Settings) -> Iterator[tuple[Todo, Result]]:
+    for entry in todo:
+        yield entry, make(entry[0], settings)
+
+
+def _in_processes(todo: Sequence[Todo], settings: Settings, jobs: int) -> Iterator[tuple[Todo, Result]]:
+    waiting = deque(todo)
+    air: dict[Future[Result], Todo] = {}
+    with _pool(min(jobs, len(todo) or 1)) as pool:
+        while waiting or air:
+            try:
+                while waiting and len(air) < jobs * AHEAD:
+                    air[pool.submit(make, waiting[0][0], settings)] = waiting[0]
+                    waiting.popleft()
+                future = next(iter(wait(air, return_when=FIRST_COMPLETED).done))
+                result = future.result()
+            except BrokenProcessPool:
+                break
+            yield air.pop(future), result
+    for entry in (*air.values(), *waiting):
+        yield entry, _alone(entry, settings)
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    # Spawned, as forking a process that holds threads (onnxruntime's) can hang.
+    return ProcessPoolExecutor(workers, get_context("spawn"), initializer=_one_thread)
+
+
+def _one_thread() -> None:
+    """Before numpy or a model is loaded: workers share the cores, each needs one."""
+    for name in THREADS:
+        os.environ.setdefault(name, "1")
+
+
+def _alone(entry: Todo, settings: Settings) -> Result:
+    """In a worker of its own, after one died that was shared."""
+    try:
+        with _pool(1) as pool:
+            return pool.submit(make, entry[0], settings).result()
+    except BrokenProcessPool:
+        return Result(entry[0].number, "failed", error="the worker process died (a crash, or no memory); is the audio "
+                                                       "file damaged?")

@@ -1,0 +1,103 @@
+"""Where a batch's files lie and what is known of them: so that a second run does only what is new or changed.
+
+Beside the outputs, `.facerig/` holds one small JSON file a line: the hash of all that the line was made from, and
+the hashes of what was written. It is written last, so an interrupted line is simply made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import facerig
+from facerig.batch.table import Line
+from facerig.batch.work import Result, Settings
+from facerig.errors import InputError
+from facerig.files import write_file
+
+NOTES = ".facerig"
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Store:
+    """The output folder of a batch."""
+
+    folder: Path
+    model: str = ""
+    """what stands for the model's weights: two models of one name must not be taken for each other"""
+
+    def key(self, line: Line, settings: Settings) -> str:
+        """The hash of everything that the line's files depend on; InputError where the audio cannot be read."""
+        known = {"facerig": facerig.__version__, "model": self.model, "settings": asdict(settings),
+                 "character": line.character, "emotion": line.emotion, "transcript": line.transcript,
+                 "formats": line.formats, "name": line.name, "audio": file_hash(line.audio)}
+        return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
+
+    def done(self, line: Line, key: str, names: dict[str, str]) -> Result | None:
+        """The earlier result, where the line is unchanged and its files lie there as they were written."""
+        try:
+            note = json.loads(self._note(line).read_bytes())
+            same = note["key"] == key and note["files"].keys() == set(names.values())
+            if not same or any(file_hash(self.folder / name) != digest for name, digest in note["files"].items()):
+                return None
+            known: dict[str, Any] = note["result"]
+            return Result(line.number, "skipped", known["seconds"], known["frames"], 0.0, "", tuple(known["warnings"]),
+                          known["plot"], {}, tuple(note["files"]))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, InputError):
+            return None
+
+    def write(self, line: Line, key: str, result: Result, names: dict[str, str]) -> Result:
+        """The files, then the note that they are complete."""
+        hashes = {}
+        for suffix, data in result.files.items():
+            write_file(self.folder / names[suffix], data)
+            hashes[names[suffix]] = hashlib.sha256(data).hexdigest()
+        known = {"seconds": result.seconds, "frames": result.frames, "warnings": result.warnings, "plot": result.plot}
+        note = {"key": key, "files": hashes, "result": known}
+        write_file(self._note(line), json.dumps(note, ensure_ascii=False).encode())
+        return result.written(tuple(hashes))
+
+    def _note(self, line: Line) -> Path:
+        """By place and name, not by row: a row that moves in the table keeps its files."""
+        label = hashlib.sha256(f"{line.folder}/{line.name}".encode()).hexdigest()[:16]
+        return self.folder / NOTES / f"{line.name[:40]}.{label}.json"
+
+
+def file_hash(path: Path) -> str:
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as stream:
+            while piece := stream.read(CHUNK):
+                digest.update(piece)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    return digest.hexdigest()
+
+
+def file_names(line: Line) -> dict[str, str]:
+    """Where each format goes: a folder a character; Live Link's CSV by the rule that Unreal's importer reads."""
+    from exporters.livelink_csv import file_name
+
+    names = {}
+    for suffix in line.formats:
+        plain = f"{line.name}{suffix}"
+        if suffix == ".csv" and line.name.isascii() and line.folder.isascii():
+            plain = file_name(line.name, 1, line.folder)
+        names[suffix] = f"{line.folder}/{plain}"
+    return names
+
+
+def clashes(lines: list[Line]) -> dict[int, str]:
+    """Lines whose files an earlier line writes already, with the reason."""
+    taken: dict[str, int] = {}
+    out: dict[int, str] = {}
+    for line in lines:
+        for name in file_names(line).values():
+            first = taken.setdefault(name, line.number)
+            if first != line.number:
+                out[line.number] = f"row {first} writes {name} already; rename the audio file or the character"
+    return out

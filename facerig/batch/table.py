@@ -1,0 +1,113 @@
+"""The table of a batch: one line of dialogue a row, read from CSV or TSV. Knows columns, not how lines are made.
+
+A row that cannot be used is kept with its problem, so that it shows in the report and stops nothing.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from facerig.errors import InputError, OptionError
+
+# our column | names that tables give it (lower case, without spaces)
+COLUMNS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("audio", ("audio", "audiopath", "path", "file", "wav")),
+    ("character", ("character", "speaker", "subject")),
+    ("emotion", ("emotion", "mood")),
+    ("transcript", ("transcript", "text", "line", "words")),
+    ("formats", ("formats", "outputformats", "format", "output", "outputs")),
+)
+MAX_TABLE_BYTES = 64_000_000
+DEFAULT_CHARACTER = "facerig"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row: what to animate, for whom, and what to write."""
+
+    number: int
+    """of the row in the file, the header being 1"""
+    audio: Path
+    character: str = ""
+    emotion: str = ""
+    transcript: str = ""
+    formats: tuple[str, ...] = ()
+    problem: str = ""
+    """why the row cannot be used, empty where it can"""
+
+    @property
+    def name(self) -> str:
+        """Letters, digits and hyphens of the audio file's name: what every tool takes as a file name."""
+        return _plain(self.audio.stem) or f"line{self.number}"
+
+    @property
+    def folder(self) -> str:
+        return _plain(self.character) or DEFAULT_CHARACTER
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^\w-]+", "-", text.strip()).replace("_", "-").strip("-")
+
+
+def read_table(path: Path, formats: tuple[str, ...] = (".csv",)) -> list[Line]:
+    """All rows; audio paths are relative to the table. `formats` are those of rows that name none."""
+    rows = _rows(path)
+    header = {re.sub(r"[\s_-]", "", cell.lower()): cell for cell in rows[0] if cell}
+    columns = {ours: next((header[name] for name in names if name in header), None) for ours, names in COLUMNS}
+    if columns["audio"] is None:
+        raise InputError(f"{path.name}: header {', '.join(rows[0])!r} has no column audio; columns are audio, "
+                         f"character, emotion, transcript, formats (only the first is needed)")
+    at = {ours: rows[0].index(cell) for ours, cell in columns.items() if cell is not None}
+    lines = [_line(path, number, {ours: _cell(row, place) for ours, place in at.items()}, formats)
+             for number, row in enumerate(rows[1:], 2) if any(cell.strip() for cell in row)]
+    if not lines:
+        raise InputError(f"{path.name}: the table has a header and no lines")
+    return lines
+
+
+def _rows(path: Path) -> list[list[str]]:
+    try:
+        if path.stat().st_size > MAX_TABLE_BYTES:
+            raise InputError(f"{path.name}: over {MAX_TABLE_BYTES} bytes; a table of lines is a small text file")
+        text = path.read_bytes().decode("utf-8-sig")
+        first = text.partition("\n")[0]
+        delimiter = max(",;\t", key=first.count)
+        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path.name}: not a UTF-8 CSV table ({error})") from None
+    if not rows or not any(cell.strip() for cell in rows[0]):
+        raise InputError(f"{path.name}: the table is empty")
+    return [[cell.strip() for cell in row] for row in rows]
+
+
+def _cell(row: list[str], place: int) -> str:
+    return row[place] if place < len(row) else ""
+
+
+def _line(table: Path, number: int, cells: Mapping[str, str], formats: tuple[str, ...]) -> Line:
+    problem, wanted = "", formats
+    try:
+        wanted = read_formats(cells.get("formats", "")) or formats
+    except OptionError as error:
+        problem = str(error)
+    audio = cells["audio"]
+    if not audio:
+        problem = "the column audio is empty"
+    return Line(number, table.parent / audio, cells.get("character", ""), cells.get("emotion", ""),
+                cells.get("transcript", ""), wanted, problem)
+
+
+def read_formats(text: str) -> tuple[str, ...]:
+    """Suffixes of a cell such as `csv fbx` or `.glb;.a2f.json`."""
+    import exporters
+
+    return tuple(dict.fromkeys(exporters.format_of(word) for word in re.split(r"[\s;,|]+", text) if word))
+
+

@@ -1,0 +1,168 @@
+"""One line of a batch, from audio to the bytes of its files. Runs anywhere: here, in a worker process, on a cluster.
+
+It writes nothing and raises nothing: what goes wrong is told in the result. A model is loaded once a process.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from facerig.batch.table import Line
+from facerig.curves import Curves
+from facerig.errors import FacerigError
+
+PLOT_POINTS = 160
+# Drawn in the report: the channels that show speech best.
+PLOTTED = ("jawOpen", "mouthClose", "mouthFunnel", "eyeBlinkLeft")
+QUIET = 0.02  # a take whose channels all move by less shows nothing
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all lines of a batch share."""
+
+    model: str = "auto"
+    fps: int = 60
+    rig: str | None = None
+    head: str | None = None
+    keys: float | None = None
+    seed: int | None = None
+    """where the animator takes one"""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a line. `files` holds bytes by suffix until they are written."""
+
+    line: int
+    status: str
+    """done, failed or skipped"""
+    seconds: float = 0.0
+    """of the clip"""
+    frames: int = 0
+    took: float = 0.0
+    error: str = ""
+    warnings: tuple[str, ...] = ()
+    plot: dict[str, list[float]] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
+    outputs: tuple[str, ...] = ()
+    """names of the written files, relative to the batch's folder"""
+
+    def written(self, outputs: tuple[str, ...], took: float | None = None) -> Result:
+        return replace(self, files={}, outputs=outputs, took=self.took if took is None else took)
+
+
+def make(line: Line, settings: Settings) -> Result:
+    """Animate and export one line; faults of ours are told too, so that one line never stops the rest."""
+    started = time.perf_counter()
+    with _heard() as warnings:
+        try:
+            curves = _animated(line, settings, warnings)
+            files = _exported(line, curves, settings)
+        except FacerigError as error:
+            return Result(line.number, "failed", took=_since(started), error=str(error), warnings=tuple(warnings))
+        except Exception as error:
+            fault = f"a fault of facerig's own: {type(error).__name__}: {error}"
+            return Result(line.number, "failed", took=_since(started), error=fault, warnings=tuple(warnings))
+    return Result(line.number, "done", curves.seconds, curves.frames, _since(started),
+                  warnings=(*warnings, *_remarks(curves)), plot=_plot(curves), files=files)
+
+
+def _since(started: float) -> float:
+    return round(time.perf_counter() - started, 3)
+
+
+@lru_cache(maxsize=2)
+def _animator(model: str) -> Any:
+    from facerig.pipeline import Animator
+
+    return Animator.load(model=model)
+
+
+@lru_cache(maxsize=4)
+def head_of(name: str | None) -> Any:
+    if name is None:
+        return None
+    from facerig.heads import load_head  # type: ignore[attr-defined]
+
+    return load_head(name)
+
+
+def _animated(line: Line, settings: Settings, warnings: list[str]) -> Curves:
+    animator = _animator(settings.model)
+    known = inspect.signature(animator.animate).parameters
+    wished = {"emotion": line.emotion, "transcript": line.transcript, "seed": settings.seed}
+    given = {name: value for name, value in wished.items() if value not in ("", None)}
+    for name in given.keys() - known.keys():
+        if name != "seed":
+            warnings.append(f"{name} is not used: the model takes none")
+    curves: Curves = animator.animate(line.audio, **{name: value for name, value in given.items() if name in known})
+    if settings.rig:
+        from facerig.retarget import retarget
+
+        curves = retarget(curves, settings.rig)
+    return curves.resample(settings.fps)
+
+
+def _exported(line: Line, curves: Curves, settings: Settings) -> dict[str, bytes]:
+    import exporters
+
+    head = head_of(settings.head)
+    options = exporters.ExportOptions(name=line.name, keys=settings.keys)
+    return {suffix: exporters.export(curves, suffix, head, options) for suffix in line.formats}
+
+
+def _remarks(curves: Curves) -> list[str]:
+    remarks = []
+    if curves.frames and max(np.ptp(curves.values, axis=0), default=0) < QUIET:
+        remarks.append("the face hardly moves: is the clip silent?")
+    if curves.seconds < 0.2:
+        remarks.append(f"the clip lasts only {curves.seconds:.2f} s")
+    return remarks
+
+
+def _plot(curves: Curves) -> dict[str, list[float]]:
+    """A few points of a few channels, each the largest value of its stretch."""
+    lower = {name.lower(): name for name in curves.channels}
+    names = [lower[name.lower()] for name in PLOTTED if name.lower() in lower] or list(curves.channels[:3])
+    if not curves.frames:
+        return {}
+    edges = np.unique(np.linspace(0, curves.frames, PLOT_POINTS + 1).astype(int)[:-1])
+    return {name: np.round(np.maximum.reduceat(curves[name], edges), 3).tolist() for name in names}
+
+
+class _Listener(logging.Handler):
+    def __init__(self, heard: list[str]) -> None:
+        super().__init__(logging.WARNING)
+        self.heard = heard
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if text not in self.heard:
+            self.heard.append(text)
+
+
+@contextmanager
+def _heard() -> Iterator[list[str]]:
+    """What our modules warn of meanwhile goes into the report, and not onto a screen that shows a progress bar."""
+    heard: list[str] = []
+    listener, loggers = _Listener(heard), [logging.getLogger(name) for name in ("facerig", "exporters")]
+    before = [logger.propagate for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(listener)
+        logger.propagate = False
+    try:
+        yield heard
+    finally:
+        for logger, propagate in zip(loggers, before, strict=True):
+            logger.removeHandler(listener)
+            logger.propagate = propagate

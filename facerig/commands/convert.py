@@ -1,0 +1,54 @@
+"""facerig convert: a curves file -> a curves file, in another rig, rate or format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    app.command(no_args_is_help=True)(convert)
+
+
+def convert(
+    source: Annotated[Path, typer.Argument(help="Any file that facerig reads (facerig formats).", show_default=False)],
+    target: Annotated[Path, typer.Argument(help="The file to write; its suffix names the format.", show_default=False)],
+    rig: Annotated[str | None, typer.Option(help="Retarget to this rig.", show_default=False)] = None,
+    own_map: Annotated[Path | None, typer.Option("--map", help="Your own retarget map (.json or .yaml).",
+                                                 show_default=False)] = None,
+    fps: Annotated[int | None, typer.Option(help="Resample to this rate.", show_default=False)] = None,
+    read_fps: Annotated[int | None, typer.Option(help="Frame rate of an input that holds none or a wrong one.",
+                                                 show_default=False)] = None,
+    start: Annotated[int | None, typer.Option(help="Number of the first frame.", show_default=False)] = None,
+    head: Annotated[str | None, typer.Option(help="Head by name or path, where the format wants one.",
+                                             show_default=False)] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Convert curves between files, rigs and frame rates, both ways."""
+    import exporters
+    from facerig import retarget as retargeting
+    from facerig.batch.work import head_of
+    from facerig.console import emit, emit_json
+    from facerig.files import write_file
+
+    suffix = exporters.format_of(target)
+    curves = exporters.read(source, read_fps)
+    if own_map is not None:
+        using = retargeting.load_map(own_map)
+        curves = retargeting.retarget(curves, rig or using.target, using)
+    elif rig is not None:
+        curves = retargeting.retarget(curves, rig)
+    if fps is not None:
+        curves = curves.resample(fps)
+    if start is not None:
+        curves = curves.moved(start)
+    data = exporters.export(curves, suffix, head_of(head))
+    write_file(target, data)
+    if json_output:
+        emit_json({"output": str(target), "frames": curves.frames, "fps": curves.fps, "start": curves.start,
+                   "channels": len(curves.channels), "bytes": len(data)})
+    else:
+        emit(f"{target}  {curves.frames} frames at {curves.fps} fps, {len(curves.channels)} channels, "
+             f"{len(data)} bytes")

@@ -1,0 +1,135 @@
+"""facerig export: a curves file -> any format, with a head where the format wants one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from facerig.errors import InputError, OptionError
+
+
+def register(app: typer.Typer) -> None:
+    app.command(no_args_is_help=True)(export)
+    app.command()(formats)
+
+
+def export(
+    curves: Annotated[list[Path], typer.Argument(help="Curves files (see facerig formats).", show_default=False)],
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Output file or folder (default: beside the input).",
+                                             show_default=False)] = None,
+    format: Annotated[str | None, typer.Option(help="Output format, where --out is no file name.",
+                                               show_default=False)] = None,
+    head: Annotated[str | None, typer.Option(help="Head by name or path, for FBX, glTF and USD.",
+                                             show_default=False)] = None,
+    rig: Annotated[str | None, typer.Option(help="Retarget to this rig first.", show_default=False)] = None,
+    fps: Annotated[int | None, typer.Option(help="Frames a second of the output; default: the input's.",
+                                            show_default=False)] = None,
+    read_fps: Annotated[int | None, typer.Option(help="Frame rate of an input that holds none or a wrong one.",
+                                                 show_default=False)] = None,
+    keys: Annotated[bool, typer.Option("--keys", help="Few cubic keys instead of one a frame.")] = False,
+    bound: Annotated[float, typer.Option(help="Largest error of --keys on any frame.")] = 0.02,
+    name: Annotated[str | None, typer.Option(help="Of the take: animation stack, clip, subject.",
+                                             show_default=False)] = None,
+    node: Annotated[str, typer.Option(help="Maya: the node that bears the curves.")] = "blendShape1",
+    raw: Annotated[bool, typer.Option("--raw", help="Live Link CSV: leave values outside 0..1 as they are.")] = False,
+    take: Annotated[int | None, typer.Option(help="Live Link CSV: name the file <Slate>_<Take>_<Subject>_cal.csv.",
+                                             show_default=False)] = None,
+    subject: Annotated[str, typer.Option(help="Live Link CSV: the subject of --take.")] = "facerig",
+    no_joints: Annotated[bool, typer.Option("--no-joints", help="Leave the head's joints out.")] = False,
+    quantise: Annotated[bool, typer.Option("--quantise", help="glTF: small integers for lengths.")] = False,
+    audio: Annotated[Path | None, typer.Option(help="glTF: a wav file to carry along.", show_default=False)] = None,
+    fbx_version: Annotated[int, typer.Option(help="FBX: 7400 or 7500.")] = 7400,
+    layout: Annotated[str, typer.Option(help="USD: skel or a2f.")] = "skel",
+    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
+) -> None:
+    """Export curves to FBX, glTF, USD, CSV, Maya, engine tables and more."""
+    import exporters
+    from facerig.batch.work import head_of
+
+    options = exporters.ExportOptions(
+        rig=rig, name=name or "facerig", keys=bound if keys else None, calibrated=not raw, joints=not no_joints,
+        quantise=quantise, audio=None if audio is None else _bytes(audio), fbx_version=fbx_version, layout=layout,
+        node=node)
+    targets = _targets(curves, out, format, None if take is None else (take, subject, not raw))
+    mesh = head_of(head)
+    rows = [_one(source, target, suffix, mesh, options, fps, read_fps) for source, (target, suffix) in targets.items()]
+    _told(rows, json_output)
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
+        raise OptionError(f"--audio: {path.name} is no wav file; convert it to wav first")
+    return data
+
+
+def _targets(sources: list[Path], out: Path | None, format: str | None,
+             slate: tuple[int, str, bool] | None) -> dict[Path, tuple[Path, str]]:
+    """Where each input goes; two inputs never share a file."""
+    import exporters
+    from exporters.livelink_csv import file_name
+
+    one_file = out is not None and bool(out.suffix) and not out.is_dir()
+    if one_file and len(sources) > 1:
+        raise OptionError(f"--out: got the file {out} for {len(sources)} inputs, accepted: a folder")
+    if not one_file and format is None:
+        raise OptionError("--format: got none, accepted: a format (facerig formats), or an --out with a suffix")
+    targets: dict[Path, tuple[Path, str]] = {}
+    for source in sources:
+        suffix = exporters.format_of(format or out or "")
+        target = out if one_file and out is not None else (out or source.parent) / f"{source.stem}{suffix}"
+        if slate is not None and suffix == ".csv":
+            stem = "".join(c if c.isalnum() or c == "-" else "-" for c in target.name.removesuffix(suffix))
+            target = target.with_name(file_name(stem, *slate))
+        if target.resolve() == source.resolve():
+            raise OptionError(f"--out: {target} would overwrite the input; give another name or folder")
+        if target in (taken for taken, _ in targets.values()):
+            raise OptionError(f"two inputs would be written to {target}; rename one")
+        targets[source] = (target, suffix)
+    return targets
+
+
+def _one(source: Path, target: Path, suffix: str, head: Any, options: Any, fps: int | None,
+         read_fps: int | None) -> dict[str, object]:
+    import exporters
+    from facerig.files import write_file
+
+    curves = exporters.read(source, read_fps)
+    if fps is not None:
+        curves = curves.resample(fps)
+    data = exporters.export(curves, suffix, head, options)
+    write_file(target, data)
+    return {"input": str(source), "output": str(target), "frames": curves.frames, "fps": curves.fps,
+            "channels": len(curves.channels), "bytes": len(data)}
+
+
+def _told(rows: list[dict[str, object]], as_json: bool) -> None:
+    from facerig.console import emit, emit_json
+
+    if as_json:
+        emit_json({"done": rows})
+        return
+    for row in rows:
+        emit(f"{row['output']}  {row['frames']} frames at {row['fps']} fps, {row['channels']} channels, "
+             f"{row['bytes']} bytes")
+
+
+def formats(
+    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """List the formats: what is written, what is read, which options count."""
+    import exporters
+    from facerig.console import emit_json, table
+
+    rows = [(suffix, row.title, row.head, "yes" if Path(f"x{suffix}").suffix in exporters.READERS else "no",
+             " ".join(row.heeds)) for suffix, row in exporters.EXPORTERS.items()]
+    columns = ("suffix", "what", "head", "read", "options")
+    if json_output:
+        emit_json({row[0]: dict(zip(columns[1:], row[1:], strict=True)) for row in rows})
+    else:
+        table("Formats", columns, rows)
