@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,7 @@ def _json(path: Path, text: str) -> Any:
         raise RigError(f"{path}: {error}") from None
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         keys = [key for key, _ in pairs]
@@ -95,9 +96,17 @@ def _yaml(path: Path, text: str) -> Any:
         import yaml
     except ImportError:
         raise MissingExtra("a map in YAML", "yaml", "or write it in JSON") from None
+
+    class Loader(yaml.SafeLoader):
+        """The safe one, which a key that stands twice does not pass."""
+
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            return _unique([(self.construct_object(key, deep=True), self.construct_object(value, deep=True))
+                            for key, value in node.value])
+
     try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        return yaml.load(text, Loader)
+    except (yaml.YAMLError, RecursionError, ValueError, TypeError) as error:  # TypeError: a list for a key
         reason = " ".join(str(error).split())
         raise RigError(f"{path}: no YAML: {reason[:200]}") from None
 
@@ -190,5 +199,6 @@ def _number(where: str, got: Any) -> float:
 
 
 def _shown(got: Any) -> str:
-    text = repr(got)
-    return text if len(text) <= 40 else f"{text[:40]}..."
+    """A short form; reprlib, since YAML's aliases can make a value of a few bytes whose repr fills the memory."""
+    text = " ".join(reprlib.repr(got).split())
+    return text if len(text) <= 60 else f"{text[:60]}..."

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -157,8 +158,8 @@ def _through(curves: Curves, target: Rig, last: RetargetMap | None = None) -> Cu
 
 
 def source_rig(channels: Sequence[str], target: Rig | None = None) -> Rig:
-    """The rig that the channels are; else the target where they hold all of it; else the smallest rig that holds them all
-    and of which they are half or more (51 ARKit shapes: what is missing counts as neutral); else the largest they hold.
+    """The rig that the channels are; else the target where they hold all of it; else the smallest rig that holds them
+    all and of which they are half or more (51 ARKit shapes: the missing one is neutral); else the largest they hold.
     """
     exact = identify(channels)
     if exact is not None:
@@ -193,7 +194,7 @@ def _shipped_route(source: str, target: str) -> tuple[RetargetMap, ...]:
         raise RigError(f"rig {flame[0]!r} needs a head: its expressions are shapes of a mesh, not of the face's parts; "
                        f"fit them with `facerig heads`")
     for stops in ((source, target), (source, HUB, target)):
-        steps = [_step(first, last) for first, last in zip(stops, stops[1:], strict=False)]
+        steps = [_step(first, last) for first, last in pairwise(stops)]
         found = tuple(step for step in steps if step is not None)
         if len(found) == len(steps):
             return found

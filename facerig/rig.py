@@ -43,7 +43,7 @@ class Channel:
         if not self.name.strip():
             raise RigError(f"channel name: got {self.name!r}, accepted: text that is not empty")
         if not (self.low < self.high and math.isfinite(self.high - self.low)):
-            raise RigError(f"channel {self.name!r}: range {self.low} to {self.high} is no range; low must be below high")
+            raise RigError(f"channel {self.name!r}: {self.low} to {self.high} is no range; low must be below high")
         for what, got, accepted in (("kind", self.kind, KINDS), ("region", self.region, REGIONS)):
             if got not in accepted:
                 raise RigError(f"channel {self.name!r}: {what} {got!r}; accepted: {', '.join(accepted)}")

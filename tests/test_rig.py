@@ -18,7 +18,7 @@ COUNTS = {
     "vrm-perfect-sync": 52, "oculus": 15, "azure-visemes": 22, "azure": 55, "meta": 70, "sranipal": 51, "rocketbox": 67,
     "muzzle": 13, "jaw": 1,
 }
-UDP_ORDER = """
+UDP_TEXT = """
 0 EyeBlinkLeft 1 EyeLookDownLeft 2 EyeLookInLeft 3 EyeLookOutLeft 4 EyeLookUpLeft 5 EyeSquintLeft 6 EyeWideLeft
 7 EyeBlinkRight 8 EyeLookDownRight 9 EyeLookInRight 10 EyeLookOutRight 11 EyeLookUpRight 12 EyeSquintRight
 13 EyeWideRight 14 JawForward 15 JawLeft 16 JawRight 17 JawOpen 18 MouthClose 19 MouthFunnel 20 MouthPucker
@@ -29,22 +29,31 @@ UDP_ORDER = """
 44 BrowOuterUpLeft 45 BrowOuterUpRight 46 CheekPuff 47 CheekSquintLeft 48 CheekSquintRight 49 NoseSneerLeft
 50 NoseSneerRight 51 TongueOut 52 HeadYaw 53 HeadPitch 54 HeadRoll 55 LeftEyeYaw 56 LeftEyePitch 57 LeftEyeRoll
 58 RightEyeYaw 59 RightEyePitch 60 RightEyeRoll
-""".split()
-TONGUE = ("tongueTipUp tongueTipDown tongueTipLeft tongueTipRight tongueRollUp tongueRollDown tongueRollLeft "
-          "tongueRollRight tongueUp tongueDown tongueLeft tongueRight tongueIn tongueStretch tongueWide tongueNarrow").split()
+"""
+UDP_ORDER = UDP_TEXT.split()
+TONGUE_TEXT = """tongueTipUp tongueTipDown tongueTipLeft tongueTipRight tongueRollUp tongueRollDown tongueRollLeft
+tongueRollRight tongueUp tongueDown tongueLeft tongueRight tongueIn tongueStretch tongueWide tongueNarrow"""
+TONGUE = TONGUE_TEXT.split()
+OCULUS_TEXT = "sil PP FF TH DD kk CH SS nn RR aa E ih oh ou"
+VRM_TEXT = """happy angry sad relaxed surprised aa ih ou ee oh blink blinkLeft blinkRight lookUp lookDown lookLeft
+lookRight neutral"""
 # Places that are stated one by one, of rigs whose whole order is not in the lists above.
 ANCHORS = [
     ("meta", 0, "BROW_LOWERER_L"), ("meta", 1, "BROW_LOWERER_R"), ("meta", 22, "INNER_BROW_RAISER_L"),
     ("meta", 24, "JAW_DROP"), ("meta", 27, "JAW_THRUST"), ("meta", 34, "LIP_FUNNELER_LB"),
-    ("meta", 37, "LIP_FUNNELER_RT"), ("meta", 44, "LIP_SUCK_LB"), ("meta", 47, "LIP_SUCK_RT"), ("meta", 50, "LIPS_TOWARD"),
+    ("meta", 37, "LIP_FUNNELER_RT"), ("meta", 44, "LIP_SUCK_LB"),
+    ("meta", 47, "LIP_SUCK_RT"),
+    ("meta", 50, "LIPS_TOWARD"),
     ("meta", 53, "MOUTH_LEFT"), ("meta", 54, "MOUTH_RIGHT"), ("meta", 61, "UPPER_LIP_RAISER_L"),
     ("meta", 62, "UPPER_LIP_RAISER_R"), ("meta", 63, "TONGUE_TIP_INTERDENTAL"), ("meta", 68, "TONGUE_OUT"),
     ("meta", 69, "TONGUE_RETREAT"), ("sranipal", 0, "JAW_RIGHT"), ("sranipal", 1, "JAW_LEFT"),
     ("sranipal", 2, "JAW_FORWARD"), ("sranipal", 3, "JAW_OPEN"), ("sranipal", 4, "MOUTH_APE_SHAPE"),
     ("sranipal", 36, "TONGUE_DOWNLEFT_MORPH"), ("sranipal", 37, "EYE_LEFT_BLINK"), ("sranipal", 50, "EYE_RIGHT_UP"),
-    ("rocketbox", 0, "AK_01_BrowDownLeft"), ("rocketbox", 8, "AK_09_EyeBlinkLeft"), ("rocketbox", 9, "AK_10_EyeBlinkRight"),
+    ("rocketbox", 0, "AK_01_BrowDownLeft"), ("rocketbox", 8, "AK_09_EyeBlinkLeft"),
+    ("rocketbox", 9, "AK_10_EyeBlinkRight"),
     ("rocketbox", 24, "AK_25_JawOpen"), ("rocketbox", 25, "AK_26_JawRight"), ("rocketbox", 26, "AK_27_MouthClose"),
-    ("rocketbox", 43, "AK_44_MouthSmileLeft"), ("rocketbox", 44, "AK_45_MouthSmileRight"), ("rocketbox", 51, "AK_52_TongueOut"),
+    ("rocketbox", 43, "AK_44_MouthSmileLeft"), ("rocketbox", 44, "AK_45_MouthSmileRight"),
+    ("rocketbox", 51, "AK_52_TongueOut"),
     ("rocketbox", 52, "AA_VI_00_Sil"), ("rocketbox", 57, "AA_VI_05_KK"), ("rocketbox", 66, "AA_VI_14_U"),
     ("azure", 51, "tongueOut"), ("azure", 52, "headRoll"), ("azure", 53, "leftEyeRoll"), ("azure", 54, "rightEyeRoll"),
     ("flame", 99, "expression099"), ("flame", 100, "global_x"), ("flame", 103, "neck_x"), ("flame", 106, "jaw_x"),
@@ -146,11 +155,9 @@ def test_metahuman_lists_differ_as_stated() -> None:
 
 
 def test_viseme_sets() -> None:
-    assert rig("oculus").names == tuple("sil PP FF TH DD kk CH SS nn RR aa E ih oh ou".split())
+    assert rig("oculus").names == tuple(OCULUS_TEXT.split())
     assert rig("azure-visemes").names == tuple(f"viseme{number:02d}" for number in range(22))
-    assert set(rig("vrm").names) == set(
-        "happy angry sad relaxed surprised aa ih ou ee oh blink blinkLeft blinkRight lookUp lookDown lookLeft lookRight "
-        "neutral".split())
+    assert set(rig("vrm").names) == set(VRM_TEXT.split())
 
 
 @pytest.mark.parametrize(("name", "place", "channel"), ANCHORS)
@@ -214,7 +221,8 @@ def test_identify_in_any_order(names: list[str]) -> None:
 
 
 @pytest.mark.parametrize("names", [(), ("jawOpen",), ("jawOpen", "jawOpen"), rig("arkit").names[:51],
-                                   (*rig("arkit").names, "extra"), (*rig("arkit").names[:51], "jawOpen"), ("jaw", "jaw")])
+                                   (*rig("arkit").names, "extra"), (*rig("arkit").names[:51], "jawOpen"),
+                                   ("jaw", "jaw")])
 def test_identify_refuses_what_is_no_rig(names: tuple[str, ...]) -> None:
     assert identify(names) is None
 
@@ -230,7 +238,7 @@ def test_unknown_rig_names_the_nearest(asked: str, hint: str) -> None:
 
 
 def test_unknown_channel_names_the_nearest() -> None:
-    with pytest.raises(RigError, match="did you mean .*jawOpen"):
+    with pytest.raises(RigError, match=r"did you mean .*jawOpen"):
         rig("arkit").index("JawOpn")
 
 
@@ -273,7 +281,7 @@ def test_bad_tables(tmp_path: Path, text: str, message: str) -> None:
 def test_a_table_that_is_no_text(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "mine.csv"
     path.write_bytes(content)
-    with pytest.raises(RigError, match="mine.csv"):
+    with pytest.raises(RigError, match="mine"):
         read_rig(path)
 
 
