@@ -17,6 +17,7 @@ from facerig.heads.builtin.skin import BORDER, EYE_RADIUS, SEAM, Skin, cavity, w
 from facerig.heads.builtin.source import Dense, Doubles, averaged
 from facerig.heads.builtin.template import half_skin
 from facerig.heads.builtin.tongue import smooth, tongue_shapes
+from facerig.heads.npz import head_to_npz
 from facerig.mesh import Head, Ints, Joint, Part, Shape, rotation_matrices, vertex_normals
 
 NECK, HEAD, JAW, LEFT_EYE, RIGHT_EYE = range(5)
@@ -33,14 +34,30 @@ Moves = Mapping[str, Doubles]
 
 
 def build(folder: Path) -> Head:
+    dense, skin = fitted(folder)
+    return assembled(dense, skin)
+
+
+def build_all(folder: Path) -> tuple[bytes, bytes, bytes]:
+    """The head's .npz, and the pictures of its skin and eyes."""
+    from facerig.heads.builtin.paint import eye_picture, skin_picture
+
+    dense, skin = fitted(folder)
+    pictures = skin_picture(skin, dense), eye_picture(balls.LIMBUS, balls.EYE_RINGS[1])
+    return head_to_npz(assembled(dense, skin)), *pictures
+
+
+def fitted(folder: Path) -> tuple[Dense, Skin]:
     dense = averaged(folder)
     chart = flattened(dense)
-    skin = whole_skin(half_skin(chart, dense), chart, dense)
+    return dense, whole_skin(half_skin(chart, dense), chart, dense)
+
+
+def assembled(dense: Dense, skin: Skin) -> Head:
     moves = skin_shapes(skin, dense)
-    joints = _joints(dense.eye)
     parts = (_face(skin, moves), _mouth(skin, moves), _eyes(dense.eye), _teeth(), _gums(), _tongue(),
              _lashes(skin, moves, dense.eye))
-    return Head("builtin", parts, joints, 0.01, _landmarks(skin, dense, parts))
+    return Head("builtin", parts, _joints(dense.eye), 0.01, _landmarks(skin, dense, parts))
 
 
 def _joints(eye: Doubles) -> tuple[Joint, ...]:

@@ -13,6 +13,7 @@ from facerig.heads.builtin.source import Dense, Doubles
 from facerig.heads.builtin.template import HalfSkin, quad_triangles
 from facerig.mesh import Ints
 
+UV_CORE = 0.016  # flat radius around the nose that keeps its scale in the picture; further out is drawn in
 EYE_RADIUS = 1.34
 LID_RADIUS = 1.405  # where the lids' edges lie: .65 mm off the eyeball, which hides what a straight blink cuts off
 LID_LININGS = ((0.02, 1.385), (0.28, 1.375), (0.55, 1.37))  # beyond the edge in cm, radius
@@ -81,7 +82,7 @@ def _mirrored_numbers(middle: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> tup
 def _uvs(places: Doubles, middle: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Doubles:
     """The disc with its outside drawn in, so that the face takes most of the picture; v up."""
     radius = np.hypot(places[:, 0], places[:, 1])
-    shrunk = np.log1p(radius / 0.05) / np.log1p(1 / 0.05) / np.maximum(radius, 1e-12)
+    shrunk = np.log1p(radius / UV_CORE) / np.log1p(1 / UV_CORE) / np.maximum(radius, 1e-12)
     flat = 0.5 * places * shrunk[:, None] * 0.98
     both = np.concatenate([flat, flat[~middle] * [-1, 1]])
     return both + 0.5

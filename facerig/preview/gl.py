@@ -1,0 +1,167 @@
+"""A head drawn by pyrender over EGL: weights in, RGB pictures out. Needs no display; knows no curves and no files.
+
+Where OpenGL is missing it says which packages to install. One Renderer holds one GL context; it belongs to the thread
+that made it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facerig.errors import MissingExtra, OptionError, check_option
+from facerig.mesh import Deformer, Floats, Head
+from facerig.preview.materials import HIDDEN, LOOKS, OTHER, material_of
+from facerig.preview.normals import NormalMaker
+
+Picture = NDArray[np.uint8]
+PACKAGES = "apt install libegl1 libgl1-mesa-dri libgles2"
+VIEWS = {"front": 0.0, "three-quarter": 38.0, "profile": 90.0}
+MAX_SIDE = 4096
+MARGIN = 1.06
+# yaw and pitch to the view in degrees, intensity, colour: key, fill, rim
+LIGHTS = ((38, 32, 3.4, (1.0, 0.96, 0.90)), (-52, 8, 1.5, (0.85, 0.92, 1.0)), (168, 38, 3.6, (1.0, 0.98, 0.95)))
+AMBIENT = 0.34
+BACKGROUND = (0.145, 0.155, 0.175)
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a picture is taken."""
+
+    width: int = 512
+    height: int = 512
+    view: str = "front"  # front, three-quarter or profile; a turntable gives angles instead
+    wire: bool = False
+    close: bool = False  # the face instead of the whole head
+    background: tuple[float, float, float] = BACKGROUND
+
+    def __post_init__(self) -> None:
+        check_option("view", self.view, ", ".join(VIEWS), self.view in VIEWS)
+        for what, side in (("width", self.width), ("height", self.height)):
+            check_option(what, side, f"16 to {MAX_SIDE}", 16 <= side <= MAX_SIDE)
+
+
+def load_pyrender() -> Any:
+    """pyrender on EGL, or an error that names what is missing."""
+    os.environ.setdefault("PYOPENGL_PLATFORM", "egl")
+    if not hasattr(np, "infty"):
+        np.infty = np.inf  # type: ignore[attr-defined]  # pyrender 0.1.45 still asks numpy 2 for its old name
+    try:
+        import warnings
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import pyrender
+    except ImportError as error:
+        if "GL" in str(error) or "EGL" in str(error):
+            raise MissingExtra("preview", "preview", f"and OpenGL: {PACKAGES}; {error}") from error
+        raise MissingExtra("preview", "preview", str(error)) from error
+    return pyrender
+
+
+class Renderer:
+    """Draws frames of one head. Use as a context, or close() it."""
+
+    def __init__(self, head: Head, channels: Sequence[str], style: Style | None = None) -> None:
+        self.head, self.style = head, style or Style()
+        self._pyrender = load_pyrender()
+        self._deform = Deformer(head, channels)
+        self._shown = [n for n, part in enumerate(head.parts) if part.material not in HIDDEN and len(part.triangles)]
+        self._normals = {n: NormalMaker(len(head.parts[n].vertices), head.parts[n].triangles) for n in self._shown}
+        self._materials = {n: material_of(head, head.parts[n].material) for n in self._shown}
+        self._scene = self._pyrender.Scene(bg_color=[*self.style.background, 1.0], ambient_light=[AMBIENT] * 3)
+        self._nodes: list[Any] = []
+        self._middle, self._reach = framing(head, self.style.close)
+        self._camera, self._lights = self._stage()
+        self._target = self._context()
+
+    def __enter__(self) -> Renderer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._target is not None:
+            self._target.delete()
+            self._target = None
+
+    def frame(self, weights: Floats, rotations: Mapping[str, Floats] | None = None, yaw: float | None = None) -> Picture:
+        """One picture [height, width, 3]; weights [C]; rotations joint -> [3] radians; yaw overrides the view's."""
+        turns = {name: np.asarray(r, np.float32)[None] for name, r in (rotations or {}).items()}
+        moved = self._deform(np.asarray(weights, np.float32)[None], turns)[0]
+        self._replace_meshes(moved)
+        self._aim(VIEWS[self.style.view] if yaw is None else yaw)
+        flags = self._pyrender.RenderFlags.NONE if not self.style.wire else self._pyrender.RenderFlags.ALL_WIREFRAME
+        picture, _ = self._target.render(self._scene, flags=flags)
+        return np.ascontiguousarray(picture)
+
+    def _context(self) -> Any:
+        try:
+            return self._pyrender.OffscreenRenderer(self.style.width, self.style.height)
+        except Exception as error:  # PyOpenGL raises whatever the driver's loader met
+            raise MissingExtra("preview", "preview", f"OpenGL cannot start here: {PACKAGES}; {error}") from error
+
+    def _replace_meshes(self, moved: Floats) -> None:
+        for node in self._nodes:
+            self._scene.remove_node(node)
+        self._nodes = [self._scene.add(self._mesh(number, moved)) for number in self._shown]
+
+    def _mesh(self, number: int, moved: Floats) -> Any:
+        part = self.head.parts[number]
+        first = self.head.part_starts[number]
+        points = np.ascontiguousarray(moved[first : first + len(part.vertices)])
+        normals = self._normals[number](points)
+        return self._pyrender.Mesh([self._pyrender.Primitive(
+            positions=points, normals=normals, texcoord_0=part.uvs, indices=part.triangles,
+            material=self._materials[number], mode=4)])
+
+    def _stage(self) -> tuple[Any, list[tuple[Any, float, float]]]:
+        camera = self._scene.add(self._pyrender.PerspectiveCamera(np.radians(FIELD), znear=self._reach * 0.5,
+                                                                  zfar=self._reach * 20))
+        lights = [(self._scene.add(self._pyrender.DirectionalLight(color=colour, intensity=strength)), yaw, pitch)
+                  for yaw, pitch, strength, colour in LIGHTS]
+        return camera, lights
+
+    def _aim(self, yaw: float) -> None:
+        distance = self._reach / np.tan(np.radians(FIELD) / 2) * max(1.0, self.style.height / self.style.width)
+        self._scene.set_pose(self._camera, looking(yaw, 3.0, self._middle, distance))
+        for node, aside, pitch in self._lights:  # the lights go with the camera, as in a studio with a turntable
+            self._scene.set_pose(node, looking(yaw + aside, pitch, self._middle, distance))
+
+
+FIELD = 18.0  # degrees: a portrait lens
+
+
+def looking(yaw: float, pitch: float, middle: NDArray[np.float64], distance: float) -> NDArray[np.float64]:
+    """Pose of a camera or light that looks at `middle` from this side."""
+    y, p = np.radians(yaw), np.radians(pitch)
+    back = np.array([np.sin(y) * np.cos(p), np.sin(p), np.cos(y) * np.cos(p)])
+    right = np.array([np.cos(y), 0.0, -np.sin(y)])
+    pose = np.eye(4)
+    pose[:3, 0], pose[:3, 1], pose[:3, 2] = right, np.cross(back, right), back
+    pose[:3, 3] = middle + distance * back
+    return pose
+
+
+def framing(head: Head, close: bool) -> tuple[NDArray[np.float64], float]:
+    """What the camera looks at, and half the height that it sees (in the head's units)."""
+    skin = [part for part in head.parts if part.material == "skin"] or list(head.parts)
+    points = np.concatenate([part.vertices for part in skin]).astype(np.float64)
+    if not len(points):
+        raise OptionError(f"head {head.name}: has no vertices to look at")
+    low, high = points.min(axis=0), points.max(axis=0)
+    if close and {"point8", "point27"} <= head.landmarks.keys():
+        chin, root = (head.vertices[head.landmarks[name]].astype(np.float64) for name in ("point8", "point27"))
+        face = abs(root[1] - chin[1])
+        return np.array([0.0, chin[1] + 0.62 * face, (low[2] + high[2]) / 2]), 0.98 * face
+    return (low + high) / 2, float(high[1] - low[1]) / 2 * MARGIN
+
+
+__all__ = ["LOOKS", "OTHER", "Picture", "Renderer", "Style", "framing", "load_pyrender"]
