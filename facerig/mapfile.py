@@ -39,7 +39,7 @@ def read_map_file(file: str) -> MapDraft:
     content = _parsed(path)
     _check_keys(f"{path}", content, TOP_KEYS, needed=("version", "source", "target", "rows"))
     if content["version"] is True or content["version"] != VERSION:
-        raise RigError(f"{path}: version: got {content['version']!r}, accepted: {VERSION}")
+        raise RigError(f"{path}: version: got {_shown(content['version'])}, accepted: {VERSION}")
     if not isinstance(content["rows"], list) or not content["rows"]:
         raise RigError(f"{path}: rows: got {_shown(content['rows'])}, accepted: a list with a row or more")
     source, target = (_rig(path, key, content[key]) for key in ("source", "target"))
