@@ -14,10 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from facerig.batch.run import Spread, Todo
+from facerig.batch.run import Made, Spread, Todo
 from facerig.batch.table import Line
 from facerig.batch.work import Result, Settings, make
 from facerig.errors import MissingExtra, OptionError, ServiceError
+from facerig.mesh import Head
 
 IN_FLIGHT = 64  # lines handed out and not yet back, over the whole cluster
 AUTHENTICATION = "RAY_AUTH_MODE"
@@ -35,7 +36,7 @@ def spread_over(address: str) -> Iterator[Spread]:
     except Exception as error:  # Ray's own errors share no base class
         raise ServiceError(f"--ray: no cluster at {address}: {type(error).__name__}: {error}") from None
     try:
-        yield lambda todo, settings: _spread(ray, todo, settings)
+        yield lambda todo, settings, head: _spread(ray, todo, settings, head)
     finally:
         ray.shutdown()
 
@@ -48,23 +49,24 @@ def _ray() -> Any:
     return ray
 
 
-def make_there(line: Line, audio: bytes, settings: Settings) -> Result:
+def make_there(line: Line, audio: bytes, settings: Settings, head: Head | None) -> Result:
     """On the cluster: the audio in a file of the machine's own, then the line as anywhere."""
     with tempfile.TemporaryDirectory(prefix="facerig-ray-") as folder:
         copy = Path(folder) / line.audio.name
         copy.write_bytes(audio)
-        return make(replace(line, audio=copy), settings)
+        return make(replace(line, audio=copy), settings, head)
 
 
-def _spread(ray: Any, todo: Sequence[Todo], settings: Settings) -> Iterator[tuple[Todo, Result]]:
+def _spread(ray: Any, todo: Sequence[Todo], settings: Settings, head: Head | None) -> Made:
     remote = ray.remote(num_cpus=1, max_retries=1)(make_there)
+    shared = ray.put(head)  # sent once, not once a line
     waiting = list(reversed(todo))
     air: dict[Any, Todo] = {}
     while waiting or air:
         while waiting and len(air) < IN_FLIGHT:
             entry = waiting.pop()
             try:
-                air[remote.remote(entry[0], entry[0].audio.read_bytes(), settings)] = entry
+                air[remote.remote(entry[0], entry[0].audio.read_bytes(), settings, shared)] = entry
             except OSError as error:
                 problem = f"{entry[0].audio}: cannot be read: {error.strerror}"
                 yield entry, Result(entry[0].number, "failed", error=problem)

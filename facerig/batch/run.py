@@ -18,6 +18,7 @@ from facerig.batch.store import Store, clashes, file_names
 from facerig.batch.table import Line
 from facerig.batch.work import Result, Settings, make
 from facerig.errors import FacerigError, check_option
+from facerig.mesh import Head
 
 MAX_JOBS = 256
 AHEAD = 2  # lines waiting for each worker: finished files are held in memory only until they are written
@@ -25,7 +26,8 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 Todo = tuple[Line, str]
 Tell = Callable[[Result], None]
-Spread = Callable[[Sequence[Todo], Settings], Iterator[tuple[Todo, Result]]]
+Made = Iterator[tuple[Todo, Result]]
+Spread = Callable[[Sequence[Todo], Settings, "Head | None"], Made]
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,8 @@ def plan(lines: list[Line], settings: Settings, store: Store, force: bool = Fals
     return Plan(todo, settled)
 
 
-def run(lines: list[Line], settings: Settings, store: Store, jobs: int = 1, force: bool = False,
-        tell: Tell | None = None, spread: Spread | None = None) -> list[Result]:
+def run(lines: list[Line], settings: Settings, store: Store, head: Head | None = None, jobs: int = 1,
+        force: bool = False, tell: Tell | None = None, spread: Spread | None = None) -> list[Result]:
     """Results of all lines in the order of the table; `tell` hears each as it comes."""
     check_option("jobs", jobs, f"a whole number from 1 to {MAX_JOBS}", 1 <= jobs <= MAX_JOBS)
     planned = plan(lines, settings, store, force)
@@ -66,7 +68,7 @@ def run(lines: list[Line], settings: Settings, store: Store, jobs: int = 1, forc
     for result in planned.settled:
         if tell:
             tell(result)
-    for (line, key), made in (spread or _local(jobs))(planned.todo, settings):
+    for (line, key), made in (spread or _local(jobs))(planned.todo, settings, head):
         result = _kept(store, line, key, made)
         results[line.number] = result
         if tell:
@@ -87,22 +89,22 @@ def _kept(store: Store, line: Line, key: str, made: Result) -> Result:
 
 
 def _local(jobs: int) -> Spread:
-    return _in_turn if jobs == 1 else lambda todo, settings: _in_processes(todo, settings, jobs)
+    return _in_turn if jobs == 1 else lambda todo, settings, head: _in_processes(todo, settings, head, jobs)
 
 
-def _in_turn(todo: Sequence[Todo], settings: Settings) -> Iterator[tuple[Todo, Result]]:
+def _in_turn(todo: Sequence[Todo], settings: Settings, head: Head | None) -> Made:
     for entry in todo:
-        yield entry, make(entry[0], settings)
+        yield entry, make(entry[0], settings, head)
 
 
-def _in_processes(todo: Sequence[Todo], settings: Settings, jobs: int) -> Iterator[tuple[Todo, Result]]:
+def _in_processes(todo: Sequence[Todo], settings: Settings, head: Head | None, jobs: int) -> Made:
     waiting = deque(todo)
     air: dict[Future[Result], Todo] = {}
     with _pool(min(jobs, len(todo) or 1)) as pool:
         while waiting or air:
             try:
                 while waiting and len(air) < jobs * AHEAD:
-                    air[pool.submit(make, waiting[0][0], settings)] = waiting[0]
+                    air[pool.submit(make, waiting[0][0], settings, head)] = waiting[0]
                     waiting.popleft()
                 future = next(iter(wait(air, return_when=FIRST_COMPLETED).done))
                 result = future.result()
@@ -110,7 +112,7 @@ def _in_processes(todo: Sequence[Todo], settings: Settings, jobs: int) -> Iterat
                 break
             yield air.pop(future), result
     for entry in (*air.values(), *waiting):
-        yield entry, _alone(entry, settings)
+        yield entry, _alone(entry, settings, head)
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
@@ -124,11 +126,11 @@ def _one_thread() -> None:
         os.environ.setdefault(name, "1")
 
 
-def _alone(entry: Todo, settings: Settings) -> Result:
+def _alone(entry: Todo, settings: Settings, head: Head | None) -> Result:
     """In a worker of its own, after one died that was shared."""
     try:
         with _pool(1) as pool:
-            return pool.submit(make, entry[0], settings).result()
+            return pool.submit(make, entry[0], settings, head).result()
     except BrokenProcessPool:
         return Result(entry[0].number, "failed", error="the worker process died (a crash, or no memory); is the audio "
                                                        "file damaged?")

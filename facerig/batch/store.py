@@ -12,11 +12,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import facerig
 from facerig.batch.table import Line
 from facerig.batch.work import Result, Settings
 from facerig.errors import InputError
 from facerig.files import write_file
+from facerig.mesh import Head
 
 NOTES = ".facerig"
 CHUNK = 1 << 20
@@ -29,10 +32,12 @@ class Store:
     folder: Path
     model: str = ""
     """what stands for the model's weights: two models of one name must not be taken for each other"""
+    head: str = ""
+    """the digest of the head, where formats want one"""
 
     def key(self, line: Line, settings: Settings) -> str:
         """The hash of everything that the line's files depend on; InputError where the audio cannot be read."""
-        known = {"facerig": facerig.__version__, "model": self.model, "settings": asdict(settings),
+        known = {"facerig": facerig.__version__, "model": self.model, "head": self.head, "settings": asdict(settings),
                  "character": line.character, "emotion": line.emotion, "transcript": line.transcript,
                  "formats": line.formats, "name": line.name, "audio": file_hash(line.audio)}
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
@@ -75,6 +80,20 @@ def file_hash(path: Path) -> str:
                 digest.update(piece)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    return digest.hexdigest()
+
+
+def head_digest(head: Head | None) -> str:
+    """A hash of the geometry."""
+    if head is None:
+        return ""
+    digest = hashlib.sha256(f"{head.name} {head.metres_per_unit} {head.joints}".encode())
+    for part in head.parts:
+        digest.update(f"{part.name} {part.material}".encode())
+        for array in (part.vertices, part.triangles, part.normals, part.uvs, part.joint_index, part.joint_weight):
+            digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
+        for name, shape in part.shapes.items():
+            digest.update(name.encode() + shape.index.tobytes() + np.ascontiguousarray(shape.offsets).tobytes())
     return digest.hexdigest()
 
 

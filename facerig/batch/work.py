@@ -19,6 +19,7 @@ import numpy as np
 from facerig.batch.table import Line
 from facerig.curves import Curves
 from facerig.errors import FacerigError
+from facerig.mesh import Head
 
 PLOT_POINTS = 160
 # Drawn in the report: the channels that show speech best.
@@ -33,7 +34,6 @@ class Settings:
     model: str = "auto"
     fps: int = 60
     rig: str | None = None
-    head: str | None = None
     keys: float | None = None
     seed: int | None = None
     """where the animator takes one"""
@@ -61,13 +61,13 @@ class Result:
         return replace(self, files={}, outputs=outputs, took=self.took if took is None else took)
 
 
-def make(line: Line, settings: Settings) -> Result:
+def make(line: Line, settings: Settings, head: Head | None = None) -> Result:
     """Animate and export one line; faults of ours are told too, so that one line never stops the rest."""
     started = time.perf_counter()
     with _heard() as warnings:
         try:
             curves = _animated(line, settings, warnings)
-            files = _exported(line, curves, settings)
+            files = _exported(line, curves, settings, head)
         except FacerigError as error:
             return Result(line.number, "failed", took=_since(started), error=str(error), warnings=tuple(warnings))
         except Exception as error:
@@ -88,15 +88,6 @@ def _animator(model: str) -> Any:
     return Animator.load(model=model)
 
 
-@lru_cache(maxsize=4)
-def head_of(name: str | None) -> Any:
-    if name is None:
-        return None
-    from facerig.heads import load_head  # type: ignore[attr-defined]
-
-    return load_head(name)
-
-
 def _animated(line: Line, settings: Settings, warnings: list[str]) -> Curves:
     animator = _animator(settings.model)
     known = inspect.signature(animator.animate).parameters
@@ -113,10 +104,9 @@ def _animated(line: Line, settings: Settings, warnings: list[str]) -> Curves:
     return curves.resample(settings.fps)
 
 
-def _exported(line: Line, curves: Curves, settings: Settings) -> dict[str, bytes]:
+def _exported(line: Line, curves: Curves, settings: Settings, head: Head | None) -> dict[str, bytes]:
     import exporters
 
-    head = head_of(settings.head)
     options = exporters.ExportOptions(name=line.name, keys=settings.keys)
     return {suffix: exporters.export(curves, suffix, head, options) for suffix in line.formats}
 

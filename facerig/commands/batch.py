@@ -39,20 +39,21 @@ def batch(
     Writes report.html and report.json beside the files. The exit code is 3 when a line failed.
     """
     from facerig.batch.run import run
-    from facerig.batch.store import Store
+    from facerig.batch.store import Store, head_digest
     from facerig.batch.table import read_formats, read_table
-    from facerig.batch.work import Settings, head_of
+    from facerig.batch.work import Settings
+    from facerig.commands.export import load_head
     from facerig.pipeline import Animator
 
     if not 1 <= fps <= 1000:
         raise OptionError(f"--fps: got {fps}, accepted: a whole number from 1 to 1000")
     lines = read_table(table, read_formats(format))
-    settings = Settings(model, fps, rig, head, keys, seed)
+    settings = Settings(model, fps, rig, keys, seed)
     _check(settings)
-    head_of(head)  # a head that is not there is an error now, not once a line
-    store = Store(out, Animator.load(model=model).model)
+    mesh = load_head(head)
+    store = Store(out, Animator.load(model=model).model, head_digest(mesh))
     with _spread(ray) as spread:
-        results = _shown(lines, lambda tell: run(lines, settings, store, jobs, force, tell, spread), json_output)
+        results = _shown(lines, lambda tell: run(lines, settings, store, mesh, jobs, force, tell, spread), json_output)
     _reported(out, lines, results, json_output)
 
 

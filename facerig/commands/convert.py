@@ -29,7 +29,7 @@ def convert(
     """Convert curves between files, rigs and frame rates, both ways."""
     import exporters
     from facerig import retarget as retargeting
-    from facerig.batch.work import head_of
+    from facerig.commands.export import load_head
     from facerig.console import emit, emit_json
     from facerig.files import write_file
 
@@ -44,7 +44,7 @@ def convert(
         curves = curves.resample(fps)
     if start is not None:
         curves = curves.moved(start)
-    data = exporters.export(curves, suffix, head_of(head))
+    data = exporters.export(curves, suffix, load_head(head))
     write_file(target, data)
     if json_output:
         emit_json({"output": str(target), "frames": curves.frames, "fps": curves.fps, "start": curves.start,

@@ -46,16 +46,26 @@ def export(
 ) -> None:
     """Export curves to FBX, glTF, USD, CSV, Maya, engine tables and more."""
     import exporters
-    from facerig.batch.work import head_of
-
     options = exporters.ExportOptions(
         rig=rig, name=name or "facerig", keys=bound if keys else None, calibrated=not raw, joints=not no_joints,
         quantise=quantise, audio=None if audio is None else _bytes(audio), fbx_version=fbx_version, layout=layout,
         node=node)
     targets = _targets(curves, out, format, None if take is None else (take, subject, not raw))
-    mesh = head_of(head)
+    mesh = load_head(head)
     rows = [_one(source, target, suffix, mesh, options, fps, read_fps) for source, (target, suffix) in targets.items()]
     _told(rows, json_output)
+
+
+def load_head(name: str | None) -> Any:
+    """The head of that name or file; None where none was asked for."""
+    if name is None:
+        return None
+    from facerig import heads
+
+    load = getattr(heads, "load_head", None)
+    if load is None:
+        raise OptionError(f"--head: got {name!r}, but this installation holds no heads")
+    return load(name)
 
 
 def _bytes(path: Path) -> bytes:

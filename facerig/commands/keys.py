@@ -55,11 +55,11 @@ def _write(take: Any, tracks: Any, out: Path, bound: float, head: str | None) ->
     import numpy as np
 
     import exporters
-    from facerig.batch.work import head_of
+    from facerig.commands.export import load_head
     from facerig.files import write_file
 
     suffix = exporters.format_of(out)
     if "keys" not in exporters.EXPORTERS[suffix].heeds and take.frames:
         frames = np.arange(take.start, take.end)
         take = take.with_values(np.stack([tracks[name].at(frames) for name in take.channels], axis=1))
-    write_file(out, exporters.export(take, suffix, head_of(head), exporters.ExportOptions(keys=bound)))
+    write_file(out, exporters.export(take, suffix, load_head(head), exporters.ExportOptions(keys=bound)))
