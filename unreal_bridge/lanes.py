@@ -1,8 +1,8 @@
 """Sending to many targets at once: one lane (thread and mailbox) a target, so that none can delay another.
 
-A target that cannot wait (an open datagram socket) is served at once, since every change of threads costs time on a busy
-machine. All others have a thread; its mailbox holds the newest poses only, so that a target that stalls loses frames and
-gets the present again when it comes back. Knows neither protocols nor faces.
+A target that cannot wait (an open datagram socket) is served at once, since every change of threads costs time on a
+busy machine. All others have a thread; its mailbox holds the newest poses only, so that a target that stalls loses
+frames and gets the present again when it comes back. Knows neither protocols nor faces.
 """
 
 from __future__ import annotations
