@@ -60,7 +60,7 @@ class A2FService:
         ear: asyncio.Task[None] | None = None
         error: Exception | None = None
         try:
-            self.house.check_room()
+            self.house.check_open()
             header = await self._header(requests)
             guest = self.house.enter("a2f", context.invocation_metadata())
             stream = Stream(self.house, guest, header, context.invocation_metadata())

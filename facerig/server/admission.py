@@ -21,8 +21,6 @@ from facerig.server.worker import SMOOTHING, Worker
 
 log = logging.getLogger("facerig.server")
 
-QUEUE_AGE_MOST = 0.040  # seconds; beyond, frames of those who are in begin to miss 50 ms
-LOOP_LAG_MOST = 0.040
 FRESH = 1.0  # seconds for which a measurement of pressure counts
 QUIET_STATES = ("listening", "idle", "off")
 
@@ -53,9 +51,11 @@ class House:
 
     # ---- coming and going ---------------------------------------------------------------------------------------
 
-    def enter(self, front: str, metadata: Sequence[tuple[str, str | bytes]] | None) -> Guest:
-        """Let a stream in, or say why not."""
-        self.check_room()
+    def enter(self, front: str, metadata: Sequence[tuple[str, str | bytes]] | None, resuming: bool = False) -> Guest:
+        """Let a stream in, or say why not. One that another replica has lost is let in while there is a slot."""
+        self.check_open()
+        if not resuming:
+            self._check_room()
         key = self.keys.find(metadata)
         if key is None:  # the interceptor has refused it already; this guards against a front without one
             raise Refused("no known API key")
@@ -80,11 +80,16 @@ class House:
             guest.session.close()
         self.metrics.sessions.labels(guest.front).dec()
 
-    def check_room(self) -> None:
+    def check_open(self) -> None:
+        """What can be said before a stream's header has come."""
         if self.draining or not self.ready:
             raise Draining("this server takes no new streams (it is starting or going away); try another one")
+        if not self.worker.free:
+            raise Refused(f"full: all {len(self.guests)} slots are taken; try another server or later")
+
+    def _check_room(self) -> None:
         running = len(self.guests)
-        if running >= min(self.capacity, self.worker.engine.batch.slots) or not self.worker.free:
+        if running >= self.capacity:
             raise Refused(f"full: {running} streams run, capacity {self.capacity}; try another server or later")
         if running and self.pressed:
             raise Refused(f"busy: {running} streams run and frames wait {self.worker.load.queue_age * 1000:.0f} ms; "
@@ -95,7 +100,8 @@ class House:
         """Whether those who are in would suffer from one more."""
         if time.monotonic() - self._felt > FRESH:
             return False
-        return self.worker.load.queue_age > QUEUE_AGE_MOST or self.loop_lag > LOOP_LAG_MOST
+        most = self.config.pressure_ms / 1000
+        return self.worker.load.queue_age > most or self.loop_lag > most
 
     def _note_step(self, batch: int, seconds: float, age: float) -> None:
         self._felt = time.monotonic()

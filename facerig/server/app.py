@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import json
 import logging
 import logging.handlers
+import os
 import signal
 import sys
 import time
@@ -195,9 +197,27 @@ def set_up_logging(config: ServerConfig) -> logging.Handler:
     return handler
 
 
-async def serve(config: ServerConfig) -> None:
-    """What `facerig serve` runs."""
+def run(config: ServerConfig) -> None:
+    """What `facerig serve` runs: until a signal; on uvloop where that is installed."""
+    loop = _new_loop()
+    try:
+        loop.run_until_complete(_serve(config))
+    finally:
+        loop.close()
+
+
+async def _serve(config: ServerConfig) -> None:
     server = Server(config)
     await server.start()
-    print(json.dumps({"ports": server.ports, "capacity": server.house.capacity, "model": server.animator.model}), flush=True)
+    told = {"ports": server.ports, "capacity": server.house.capacity, "model": server.animator.model, "pid": os.getpid()}
+    print(json.dumps(told), flush=True)
     await server.wait()
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        uvloop: Any = importlib.import_module("uvloop")
+    except ImportError:
+        return asyncio.new_event_loop()
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return loop

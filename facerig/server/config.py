@@ -51,6 +51,8 @@ class ServerConfig:
     """Streams admitted (0: measured at start-up)."""
     capacity_share: float = 0.8
     """Part of a second that measured capacity may fill."""
+    pressure_ms: float = 40.0
+    """No new streams while ready ones wait longer, or the event loop wakes later: beyond, 50 ms would be missed."""
     wire_ms: float = 6.0
     """Event-loop time that one real-time stream costs in a second, for the measured capacity."""
 
@@ -129,6 +131,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("max_batch", 1, 4_096),
     ("capacity", 0, 100_000),
     ("capacity_share", 0.05, 4.0),
+    ("pressure_ms", 1, 60_000),
     ("wire_ms", 0, 1_000),
     ("chunk_bytes", 1_024, 64 * 1_048_576),
     ("clip_seconds", 1, 36_000),

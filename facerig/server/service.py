@@ -76,9 +76,9 @@ class AnimationService:
         ear: asyncio.Task[None] | None = None
         sent, error = 0, None
         try:
-            self.house.check_room()  # before the header, so that a full house says so at once
+            self.house.check_open()
             header = await read_header()
-            guest = self.house.enter("facerig", context.invocation_metadata())
+            guest = self.house.enter("facerig", context.invocation_metadata(), header.HasField("resume"))
             session, codec = self._open(guest, header, pacing)
             yield self._first(session, header)
             for text in _notices(header):

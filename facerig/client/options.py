@@ -1,0 +1,97 @@
+"""What a client is told: where the servers are, and what is wanted of them. Plain values; knows no gRPC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from facerig.errors import InputError, check_option
+from facerig.v1 import animation_pb2 as pb
+
+PACINGS = {"": pb.Pacing.MODE_UNSPECIFIED, "realtime": pb.Pacing.MODE_REALTIME, "burst": pb.Pacing.MODE_BURST,
+           "lead": pb.Pacing.MODE_LEAD}
+ENCODINGS = {"pcm16": (pb.AudioFormat.ENCODING_PCM16, 2), "float32": (pb.AudioFormat.ENCODING_FLOAT32, 4)}
+DEFAULT = "127.0.0.1:52100"
+
+
+@dataclass(frozen=True)
+class Target:
+    """Replicas of one service, and how to speak to them."""
+
+    addresses: tuple[str, ...] = (DEFAULT,)
+    api_key: str = field(default="", repr=False)
+    tls: bool = False
+    ca: str = ""
+    """PEM file of the authority that signed the server's certificate (default: the system's)."""
+    cert: str = ""
+    """PEM files of the client's own certificate and key, for mTLS."""
+    key: str = field(default="", repr=False)
+    server_name: str = ""
+    """Name in the server's certificate where it is not the address."""
+    retry_seconds: float = 10.0
+    """How long a broken stream looks for a server."""
+    keepalive_seconds: float = 10.0
+    """A connection that does not answer for so long is given up."""
+
+    def __post_init__(self) -> None:
+        check_option("server", self.addresses, "one or more HOST:PORT", bool(self.addresses) and all(self.addresses))
+        check_option("cert and key", "one of them", "both or none", bool(self.cert) == bool(self.key))
+
+    @classmethod
+    def parse(cls, text: str, api_key: str = "", ca: str = "", tls: bool = False) -> Target:
+        """`host:port[,host:port...]`."""
+        addresses = tuple(part.strip() for part in text.split(",") if part.strip())
+        for address in addresses:
+            port = address.rpartition(":")[2]
+            check_option("server", address, "HOST:PORT", ":" in address and port.isdigit())
+        return cls(addresses, api_key, tls or bool(ca), ca)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a stream is to be."""
+
+    rate: int = 24_000
+    channels: int = 1
+    encoding: str = "pcm16"
+    rig: str = "arkit"
+    fps: int = 60
+    pacing: str = ""
+    """realtime, burst, lead (with lead_ms), or the server's default."""
+    lead_ms: int = 0
+    style: str = ""
+    seed: int = 0
+    emotion: Mapping[str, float] = field(default_factory=dict)
+    gains: Mapping[str, float] = field(default_factory=dict)
+    echo: bool = False
+    """Have the slice of audio sent back with each frame."""
+    moods: bool = False
+    """Have the emotions sent with each frame."""
+
+    def __post_init__(self) -> None:
+        check_option("pacing", self.pacing, ", ".join(name for name in PACINGS if name), self.pacing in PACINGS)
+        check_option("encoding", self.encoding, ", ".join(ENCODINGS), self.encoding in ENCODINGS)
+
+    @property
+    def width(self) -> int:
+        """Bytes of one sample of all channels."""
+        return ENCODINGS[self.encoding][1] * self.channels
+
+    def header(self) -> pb.Header:
+        audio = pb.AudioFormat(encoding=ENCODINGS[self.encoding][0], rate=self.rate, channels=self.channels)
+        header = pb.Header(audio=audio, rig=self.rig, fps=self.fps, style=self.style, seed=self.seed,
+                           pacing=pb.Pacing(mode=PACINGS[self.pacing], lead_ms=self.lead_ms),
+                           tracks=pb.Tracks(audio=self.echo, emotion=self.moods))
+        if self.emotion:
+            header.emotion.weights.update(self.emotion)
+        if self.gains:
+            header.gains.regions.update(self.gains)
+        return header
+
+
+def read_pem(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error

@@ -1,0 +1,120 @@
+"""The short way: audio in, frames out, as an iterator. Files, arrays, iterables of samples or bytes, and `mic`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import queue
+import threading
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from facerig.audio import microphone, open_audio
+from facerig.client.options import DEFAULT, Target, Wish
+from facerig.client.stream import Frame, Stream
+from facerig.resample import mono
+
+Source = str | os.PathLike[str] | np.ndarray[Any, Any] | Iterable[Any] | AsyncIterable[Any]
+BLOCK_SECONDS = 0.1
+
+
+def stream(source: Source, server: str | Target = DEFAULT, rate: int = 24_000, **wish: Any) -> Iterator[Frame]:
+    """Frames of a file, `mic`, an array of samples at `rate`, or an iterable of them; keywords are those of `Wish`.
+
+    Runs its own event loop in a thread; leaving the loop early closes the stream.
+    """
+    frames: queue.Queue[Frame | BaseException | None] = queue.Queue(maxsize=256)
+    gone = threading.Event()
+
+    async def run() -> None:
+        async with contextlib.aclosing(astream(source, server, rate, **wish)) as running:
+            async for frame in running:
+                while not gone.is_set():
+                    try:
+                        frames.put(frame, timeout=0.1)
+                        break
+                    except queue.Full:
+                        continue
+                if gone.is_set():
+                    return
+
+    def work() -> None:
+        end: BaseException | None = None
+        try:
+            asyncio.run(run())
+        except BaseException as error:
+            end = error
+        if not gone.is_set():
+            frames.put(end)
+
+    thread = threading.Thread(target=work, name="facerig-client", daemon=True)
+    thread.start()
+    try:
+        while (frame := frames.get()) is not None:
+            if isinstance(frame, BaseException):
+                raise frame
+            yield frame
+    finally:
+        gone.set()
+        while not frames.empty():
+            frames.get_nowait()
+        thread.join(5)
+
+
+async def astream(source: Source, server: str | Target = DEFAULT, rate: int = 24_000,
+                  **wish: Any) -> AsyncGenerator[Frame, None]:
+    """The same for `async for`."""
+    target = server if isinstance(server, Target) else Target.parse(server)
+    with chunks(source, rate) as (own_rate, parts):
+        asked = replace(Wish(**wish), rate=own_rate, channels=1, encoding="float32")
+        async with Stream(target, asked) as running:
+            sender = asyncio.create_task(_send_all(running, parts))
+            try:
+                async for event in running:
+                    if isinstance(event, Frame):
+                        yield event
+                await sender
+            finally:
+                sender.cancel()
+
+
+async def _send_all(running: Stream, parts: AsyncIterator[bytes]) -> None:
+    async for part in parts:
+        await running.send(part)
+    await running.end()
+
+
+@contextmanager
+def chunks(source: Source, rate: int) -> Iterator[tuple[int, AsyncIterator[bytes]]]:
+    """(rate, float32 mono bytes) of any source."""
+    if isinstance(source, np.ndarray):
+        yield rate, _one(mono(source).tobytes())
+    elif isinstance(source, AsyncIterable):
+        yield rate, _converted(source)
+    elif isinstance(source, str | os.PathLike):
+        opened = microphone() if source == "mic" else open_audio(source, block_seconds=BLOCK_SECONDS)
+        with opened as audio:
+            yield audio.rate, _blocking(iter(audio.blocks))
+    else:
+        yield rate, _blocking(iter(source))
+
+
+async def _one(data: bytes) -> AsyncIterator[bytes]:
+    yield data
+
+
+async def _converted(source: AsyncIterable[Any]) -> AsyncIterator[bytes]:
+    async for part in source:
+        yield mono(np.asarray(part)).tobytes()
+
+
+async def _blocking(parts: Iterator[Any]) -> AsyncIterator[bytes]:
+    """Blocks of a source that makes us wait (a microphone, a disk), read off the event loop."""
+    loop = asyncio.get_running_loop()
+    while (part := await loop.run_in_executor(None, next, parts, None)) is not None:
+        yield mono(np.asarray(part)).tobytes()
