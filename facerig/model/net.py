@@ -65,7 +65,8 @@ class ConvLayer(nn.Module):
 
     def forward(self, x: Tensor, past: Tensor, stride: int) -> tuple[Tensor, Tensor]:
         seen, past = _remembered(past, x)
-        mixed = self._shifted(seen, x.shape[1], stride) if self.training else self._gathered(seen, x.shape[1], stride)
+        exporting = torch.compiler.is_exporting()  # one frame at a time is what the graph must be fast at
+        mixed = (self._gathered if exporting else self._shifted)(seen, x.shape[1], stride)
         return x + self.down(self.dropout(F.relu(self.up(self.norm(mixed))))), past
 
     def _shifted(self, seen: Tensor, count: int, stride: int) -> Tensor:

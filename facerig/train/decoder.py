@@ -10,7 +10,6 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -89,9 +88,9 @@ class Judged(nn.Module):
 class DecoderTrainer:
     """One run on one frozen encoder."""
 
-    def __init__(self, net: Net, run: DecoderRun, data: Motion, judges: Mapping[str, Motion], log: Path) -> None:
+    def __init__(self, net: Net, run: DecoderRun, data: Motion, judges: Mapping[str, Motion]) -> None:
         torch.manual_seed(run.seed)
-        self.net, self.run, self.data, self.judges, self.log = net, run, data, judges, log
+        self.net, self.run, self.data, self.judges = net, run, data, judges
         self.rng = np.random.default_rng(run.seed)
         spread = np.nan_to_num(np.nanstd(np.concatenate([data.measures, np.zeros_like(data.measures[:2])]), axis=0), nan=1.0)
         self.judged = Judged(np.maximum(spread, 1e-3).astype(np.float32))

@@ -178,7 +178,7 @@ def _shifted(rows: Tensor, ahead: int, stride: int) -> tuple[Tensor, int]:
 
 
 @torch.no_grad()
-def posteriors(net: Encoder, feats: Float, ahead: int) -> tuple[Float, Float]:
+def posteriors(net: Encoder, feats: Float, ahead: int, half: bool = True) -> tuple[Float, Float]:
     """(unit, contact) probabilities [T, ...] of a clip at every frame, aligned with it, read in bfloat16."""
     training = net.training
     net.eval()
@@ -190,8 +190,9 @@ def posteriors(net: Encoder, feats: Float, ahead: int) -> tuple[Float, Float]:
     touch = np.zeros((len(padded), 4), np.float32)
     for phase in range(stride):
         cut = padded[phase : len(padded) - (stride - phase) % stride] if phase else padded
-        content = net.phase(torch.from_numpy(np.ascontiguousarray(cut))[None])
-        own, contacts = net.read(content, ahead)
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            content = net.phase(torch.from_numpy(np.ascontiguousarray(cut))[None])
+        own, contacts = net.read(content.float(), ahead)
         rows = np.arange(own.shape[1]) * stride + stride - 1 + phase
         units[rows], touch[rows] = own[0].softmax(-1).numpy(), contacts[0].sigmoid().numpy()
     net.train(training)

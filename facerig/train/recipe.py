@@ -6,6 +6,7 @@ Which sets are learnt from and which only judge is a table here, and nowhere els
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,24 +16,35 @@ from facerig.errors import InputError
 from facerig.model.config import NetConfig, preset
 from facerig.phones import units
 from facerig.rig import rig
-from facerig.train.corpora import PackedSet, cache_folder, load_packed
+from facerig.train import shards
+from facerig.train.corpora import PackedClip, PackedSet, cache_folder, load_packed
 from facerig.train.data import Store, chosen, store
 
 # source, weight of its hours in the encoder's crops; a source that was not built is left out
 LEARNT: tuple[tuple[str, float], ...] = (
     ("synthetic", 1.0),
-    ("speechocean", 2.0),  # real people: half of what is heard
+    ("speechocean", 3.0),  # real people: half of what is heard
     ("grid", 0.6),  # one talker, 51 words: worth less than its length
-    ("facegood", 1.0),
-    ("nonspeech", 1.0),
-    ("augmented", 1.0),
+    ("facegood", 1.0),  # Mandarin without labels: guessed ones, half-way
+    ("augmented", 1.0),  # whisper, codecs, breath: see shards
 )
+
+# Real speech whose labels the encoder sharpens (or, without a transcript, guesses) when it is good enough to.
+RELABELLED = ("speechocean", "grid", "facegood")
+
+# The decoder: hours of speech with the teacher's curves; sets with measured motion; weights of a set's hours.
+MOVED_HOURS: tuple[tuple[str, float], ...] = (("synthetic", 1.5), ("speechocean", 1.5))
+MEASURED = ("grid", "facegood")
+MOVED: tuple[tuple[str, float], ...] = (("grid", 1.5), ("facegood", 6.0), ("synthetic", 0.7))
+MEASURED_JUDGES = 60
 
 # Sets nobody learns from; the log watches them, no choice is made by them.
 WATCHED = ("ljspeech", "css10_es", "emodb")
 # What choices are made by: clips kept apart of the sets learnt from.
 CHOOSING = ("speechocean", "synthetic", "grid")
 WATCHED_CLIPS = 120
+AUGMENTED_HOURS = 3.0
+GUESSED = 0.5  # trust of labels that the encoder guessed
 CHOOSING_CLIPS = 60
 
 
@@ -43,15 +55,34 @@ def config(name: str, **changes: object) -> NetConfig:
 
 def learnt(cache: Path, relabelled: Mapping[str, NDArray[np.uint8]] | None = None,
            packed: PackedSet | None = None) -> Store:
-    """Labelled clips of the training split of all sets that are learnt from."""
+    """Labelled clips of the training split of all sets that are learnt from, and the augmented ones."""
     held = packed or load_packed()
-    names = [name for name, _ in LEARNT]
-    clips = chosen(held, names, "train")
+    clips = chosen(held, [name for name, _ in LEARNT], "train")
     new = relabelled or {}
     usable = [c for c in clips.clips if c.label_kind != "none" or c.id in new]
     if not usable:
         raise InputError("no labelled corpus is packed; run `python -m facerig.train.corpora build`")
-    return store(PackedSet(tuple(usable), held.arrays, held.columns), cache, new)
+    trusted = [replace(c, trust=_trust(c, new)) for c in usable]
+    own = PackedSet(tuple(trusted), held.arrays, held.columns)
+    shard = cache / "augmented.npz"
+    if not shard.is_file():
+        shards.save(shards.augmented(labelled(own), AUGMENTED_HOURS), shard)
+    return shards.joined(store(own, cache, new), shards.read(shard))
+
+
+def _trust(clip: PackedClip, new: Mapping[str, NDArray[np.uint8]]) -> float:
+    """Sharpened labels count in full, guessed ones half."""
+    if clip.id not in new:
+        return clip.trust
+    return GUESSED if clip.label_kind == "none" else 1.0
+
+
+def labelled(packed: PackedSet) -> PackedSet:
+    """Real speech as often as synthetic."""
+    real = [c for c in packed.clips if c.source != "synthetic" and c.label_kind != "none"]
+    made = [c for c in packed.clips if c.source == "synthetic"]
+    times = max(1, len(made) // max(1, len(real)))
+    return PackedSet((*made, *real * times), packed.arrays, packed.columns)
 
 
 def judges(cache: Path, packed: PackedSet | None = None) -> dict[str, Store]:
