@@ -17,11 +17,12 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from scipy.signal import butter, sosfiltfilt
 
-from facerig.phones import units
+from facerig.phones import Timed, units
 from facerig.train.corpora.base import Float, Int16
 
 HOP = 0.002
 REACH = 0.07  # seconds searched on either side
+MAX_SHIFT = 0.025  # seconds: more is no bias but a failure
 STEP_DB = 8.0  # a boundary whose level changes by less says nothing
 
 
@@ -90,6 +91,26 @@ def offsets(
         if instant is not None:
             found.append((kind, instant - start))
     return found
+
+
+def snap_pauses(samples: Int16, rate: int, timed: Sequence[Timed]) -> list[Timed]:
+    """The labels with onsets after a pause and offsets before one moved to where the signal shows them."""
+    full = level_db(samples.astype(np.float64) / 32768, rate)
+    out = list(timed)
+    for k in range(1, len(out)):
+        kind = boundary_kind(out[k - 1].unit, out[k].unit)
+        if kind not in ("onset", "offset"):
+            continue
+        instant = crossing(full, out[k].start, kind == "onset")
+        if instant is not None and out[k - 1].start + HOP < instant < out[k].end - HOP:
+            out[k - 1], out[k] = out[k - 1]._replace(end=instant), out[k]._replace(start=instant)
+    return out
+
+
+def bias(found: Iterable[tuple[str, float]]) -> float:
+    """One shift for a voice's labels, in seconds: the median of the boundaries inside speech, at most MAX_SHIFT."""
+    inside = [offset for kind, offset in found if kind in ("closure", "hiss")]
+    return float(np.clip(np.median(inside), -MAX_SHIFT, MAX_SHIFT)) if len(inside) >= 10 else 0.0
 
 
 def summary(found: Iterable[tuple[str, float]]) -> dict[str, tuple[int, float, float]]:
