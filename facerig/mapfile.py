@@ -34,8 +34,7 @@ class MapDraft:
     origin: str
 
 
-def read_map_file(file: str) -> MapDraft:
-    path = Path(file)
+def read_map_file(path: Path) -> MapDraft:
     content = _parsed(path)
     _check_keys(f"{path}", content, TOP_KEYS, needed=("version", "source", "target", "rows"))
     if content["version"] is True or content["version"] != VERSION:

@@ -8,10 +8,13 @@ frame alone, in a fixed order of operations, so parts of a take retargeted apart
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from itertools import pairwise
+from os import PathLike
+from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,10 +83,11 @@ class RetargetMap:
         """values [T, source channels] -> [T, target channels]."""
         if values.ndim != 2 or values.shape[1] != len(self.source):
             raise RigError(f"{self.origin}: got values of shape {values.shape}, accepted: [T, {len(self.source)}]")
-        out = np.zeros((len(values), len(self.target)), np.float32)
+        columns = np.ascontiguousarray(values.T)  # a channel's values side by side, for long takes
+        out = np.zeros((len(self.target), len(values)), np.float32)
         for group in self._groups:
-            out[:, group.targets] = group.apply(values)
-        return out
+            out[group.targets] = group.apply(columns)
+        return np.ascontiguousarray(out.T)
 
     @cached_property
     def _groups(self) -> tuple[_Group, ...]:
@@ -98,9 +102,9 @@ def retarget(curves: Curves, to: Rig | str, using: RetargetMap | None = None) ->
     return _through(curves, target)
 
 
-def load_map(path: str | object) -> RetargetMap:
+def load_map(path: str | PathLike[str]) -> RetargetMap:
     """A user's own map: a small .json or .yaml file (docs/RIGS.md has the schema)."""
-    return _from_draft(read_map_file(str(path)))
+    return _from_draft(read_map_file(Path(path)))
 
 
 @cache
@@ -113,7 +117,7 @@ def shipped_map(source: str, target: str) -> RetargetMap | None:
         for last in _twins(target):
             path = assets_folder() / "maps" / f"{first}--{last}.json"
             if path.is_file():
-                found = _from_draft(read_map_file(str(path)))
+                found = _from_draft(read_map_file(path))
                 return replace(found, source=rig(source), target=rig(target))
     return None
 
@@ -266,17 +270,19 @@ class _Group:
 
     rule: str
     targets: Columns
-    layers: tuple[tuple[Columns, Columns, Values], ...]  # rows of the group, source columns, weights
+    layers: tuple[tuple[int, Columns, Values], ...]  # how many rows (the first ones), source channels, weights
     offset: Values
     low: Values
     high: Values
 
-    def apply(self, values: Values) -> Values:
-        _, columns, weights = self.layers[0]  # every row has a first term
-        out: Values = values[:, columns] * weights
-        for rows, columns, weights in self.layers[1:]:
-            out[:, rows] = _join(self.rule, out[:, rows], values[:, columns] * weights)
-        limited: Values = np.clip(out + self.offset, self.low, self.high)
+    def apply(self, columns: Values) -> Values:
+        """[source channels, T] -> [rows, T]."""
+        _, sources, weights = self.layers[0]  # every row has a first term
+        out: Values = columns[sources] * weights
+        for rows, sources, weights in self.layers[1:]:
+            out[:rows] = _join(self.rule, out[:rows], columns[sources] * weights)
+        out += self.offset
+        limited: Values = np.clip(out, self.low, self.high, out=out)
         return limited
 
 
@@ -293,15 +299,40 @@ def _join(rule: str, left: Values, right: Values) -> Values:
 def _compiled(chart: RetargetMap, rule: str) -> _Group:
     # Rows with most terms first, so that each layer is a leading part of the group.
     rows = sorted((row for row in chart.rows if row.rule == rule), key=lambda row: -len(row.terms))
-    limits = np.array([_limits(row, chart.source, chart.target) for row in rows], np.float32)
-    layers = tuple(_layer(chart, rows, depth) for depth in range(len(rows[0].terms)))
+    low, high = zip(*(_limits(row, chart.source, chart.target) for row in rows), strict=True)
+    layers = tuple(_layer(chart.source, rows, depth) for depth in range(len(rows[0].terms)))
     targets = np.array([chart.target.index(row.target) for row in rows], np.intp)
-    offset = np.array([row.offset for row in rows], np.float32)
-    return _Group(rule, targets, layers, offset, limits[:, 0], limits[:, 1])
+    return _Group(rule, targets, layers, _upright(row.offset for row in rows), _upright(low), _upright(high))
 
 
-def _layer(chart: RetargetMap, rows: Sequence[Row], depth: int) -> tuple[Columns, Columns, Values]:
-    members = [place for place, row in enumerate(rows) if len(row.terms) > depth]
-    terms = [rows[place].terms[depth] for place in members]
-    columns = np.array([chart.source.index(name) for name, _ in terms], np.intp)
-    return np.array(members, np.intp), columns, np.array([weight for _, weight in terms], np.float32)
+def _layer(source: Rig, rows: Sequence[Row], depth: int) -> tuple[int, Columns, Values]:
+    terms = [row.terms[depth] for row in rows if len(row.terms) > depth]
+    return len(terms), np.array([source.index(name) for name, _ in terms], np.intp), _upright(w for _, w in terms)
+
+
+def _upright(numbers: Iterable[float]) -> Values:
+    """One number a row, to be met with [rows, T]."""
+    return np.array(list(numbers), np.float32)[:, None]
+
+
+# ---- bench ----------------------------------------------------------------------------------------------------
+
+
+def bench_retarget(seconds: int = 60) -> dict[str, float | int | str]:
+    """Speed from the native rig to MetaHuman's 251: a whole take, and single frames as a stream asks for them."""
+    source = rig("facerig")
+    take = Curves(source.names, 60, np.random.default_rng(0).random((seconds * 60, len(source)), np.float32))
+    whole = _best_of_five(lambda: retarget(take, "metahuman"))
+    single = _best_of_five(lambda: [retarget(take.slice(at, at + 1), "metahuman") for at in range(60)]) / 60
+    return {"bench": "retarget", "seconds": seconds, "x_real_time": round(seconds / whole),
+            "us_per_frame_in_a_take": round(whole / take.frames * 1e6, 2),
+            "us_per_single_frame": round(single * 1e6, 1)}
+
+
+def _best_of_five(work: Callable[[], object]) -> float:
+    took = []
+    for _ in range(5):
+        begun = perf_counter()
+        work()
+        took.append(perf_counter() - begun)
+    return min(took)

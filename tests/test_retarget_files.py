@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import builtins
 import json
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from facerig.curves import Curves
 from facerig.errors import MissingExtra, RigError
 from facerig.files import assets_folder
 from facerig.mapfile import MAX_MAP_BYTES
-from facerig.retarget import RetargetMap, Row, load_map
-from facerig.rig import rig
+from facerig.retarget import RetargetMap, Row, bench_retarget, load_map, retarget
+from facerig.rig import rig, rig_names
 
 MAPS = sorted((assets_folder() / "maps").glob("*.json"))
 
@@ -224,3 +227,36 @@ def test_shipped_maps_are_well_kept(path: Path) -> None:
     assert len(rows) == len(found.rows), "one row a line"
     places = [found.target.index(each.target) for each in found.rows]
     assert places == sorted(places), "rows in the target's order"
+
+
+# ---- what the documentation says ------------------------------------------------------------------------------------
+
+GUIDE = Path(__file__).resolve().parent.parent / "docs" / "RIGS.md"
+
+
+def test_the_guide_lists_every_rig_with_its_count() -> None:
+    listed = re.findall(r"^\| `([a-z0-9-]+)` \| (\d+) \| ", GUIDE.read_text().split("## Conventions")[0], re.MULTILINE)
+    assert {name: int(count) for name, count in listed} == {name: len(rig(name)) for name in rig_names()}
+
+
+def test_the_guides_fox_works(tmp_path: Path) -> None:
+    example = re.search(r"```yaml\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    assert example is not None
+    path = tmp_path / "fox.yaml"
+    path.write_text(example[1])
+    fox = load_map(path)
+    assert fox.neutral == ("tail",)
+    start = Curves(rig("arkit").names, 60, np.ones((1, 52)))
+    made = retarget(start, fox.target, using=fox)
+    assert dict(zip(made.channels, made.values[0].tolist(), strict=True)) == pytest.approx(
+        {"jaw": 0.3, "grinLeft": 1, "grinRight": 1, "ears": 0, "tail": 0}, abs=1e-6)
+    path.write_text(example[1].replace("[mouthSmileLeft,", "[mouthSmilLeft,"))
+    with pytest.raises(RigError) as caught:
+        load_map(path)
+    assert str(caught.value).replace(str(path), "fox.yaml") in GUIDE.read_text()
+
+
+def test_bench_gives_figures() -> None:
+    figures = bench_retarget(seconds=1)
+    assert figures["bench"] == "retarget"
+    assert min(figures["x_real_time"], figures["us_per_single_frame"]) > 0
