@@ -22,6 +22,7 @@ from facerig.errors import OptionError
 BENCHES: dict[str, tuple[str, str]] = {
     "chain": ("facerig.bench:bench_chain", "speed of the whole chain against real time, one core"),
     "import": ("facerig.bench:bench_import", "time to import facerig, exporters and unreal_bridge"),
+    "retarget": ("facerig.retarget:bench_retarget", "curves to MetaHuman: a take, and a single frame"),
     "export": ("exporters.bench:bench_export", "every heavy format: seconds, memory, size"),
     "deform": ("facerig.heads.bench:bench_deform", "deformation of a head, vertices a second"),
     "preview": ("facerig.preview.bench:bench_preview", "pictures a second"),

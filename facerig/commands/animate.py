@@ -91,9 +91,12 @@ def file_name(source: Path, suffix: str) -> str:
 
 def _converter(rig: str | None, map_file: Path | None, fps: int) -> Any:
     from facerig import retarget as retargeting
+    from facerig.console import say
     from facerig.rig import rig as rig_by_name
 
     own_map = retargeting.load_map(map_file) if map_file else None
+    if own_map is not None and own_map.neutral:
+        say(f"{map_file}: no row moves {', '.join(own_map.neutral[:8])}{' ...' if len(own_map.neutral) > 8 else ''}")
     target = rig_by_name(rig) if rig else None
 
     def convert(curves: Any) -> Any:
