@@ -51,6 +51,7 @@ class Pacer:
         self.pacing, self.fps = pacing, fps
         self._anchor: float | None = None
         self._cost = 0.0  # how much lateness has moved the anchor
+        self._spare = 0.0
         self._slack = float("inf")
         self._window_end = 0
         self.late = 0
@@ -70,14 +71,22 @@ class Pacer:
         if self._anchor is None:
             return
         early = self._anchor + frame / self.fps - ready
+        self._creep(early)
         if early < 0:
             self._move(-early)
             self.late += frame > self._settled and -early > LATE
         self._slack = min(self._slack, max(early, 0.0))
         if frame >= self._window_end:
-            spare = min(max(self._slack - MARGIN, 0.0), WINDOW * CREEP)
-            self._move(-spare if self._slack < LIVE else -min(spare, max(self._cost, 0.0)))
+            spare = max(self._slack - MARGIN, 0.0)
+            self._spare = spare if self._slack < LIVE else min(spare, max(self._cost, 0.0))
             self._slack, self._window_end = float("inf"), frame + int(WINDOW * self.fps)
+
+    def _creep(self, early: float) -> None:
+        """Win back a little with each frame, as long as nothing is late."""
+        step = min(self._spare, CREEP / self.fps) if early > 0 else self._spare
+        self._spare -= step
+        if early > 0:
+            self._move(-step)
 
     def _move(self, seconds: float) -> None:
         assert self._anchor is not None

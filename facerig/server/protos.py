@@ -6,7 +6,7 @@ copy is an error. Ours live apart, so both can be imported in one process. Knows
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ def pool() -> descriptor_pool.DescriptorPool:
     return own
 
 
-@lru_cache(maxsize=None)
+@cache
 def message(name: str) -> Any:
     """The class of the message with that full name."""
     return message_factory.GetMessageClass(pool().FindMessageTypeByName(name))

@@ -1,0 +1,136 @@
+"""What the server's tests share: a server in this process, servers in others, and plain callers of both protocols."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from functools import lru_cache
+from typing import Any
+
+import grpc
+import numpy as np
+from numpy.typing import NDArray
+
+from facerig.pipeline import Animator
+from facerig.server import protos
+from facerig.server.app import Server
+from facerig.server.config import ServerConfig
+from facerig.v1 import animation_pb2 as pb
+
+ANIMATE, ANIMATE_FILE = "/facerig.v1.Animation/Animate", "/facerig.v1.Animation/AnimateFile"
+CONTROLLER = "nvidia_ace.services.a2f_controller.v1.A2FControllerService"
+RATE = 16_000
+# A test's machine may be busy with other work, and a server that feels pressure refuses; tests of that set it back.
+CALM: dict[str, Any] = {"port": 0, "a2f_port": -1, "http_port": -1, "model": "fake", "sessions": 80, "max_batch": 8,
+                        "capacity": 80, "pressure_ms": 60_000.0, "idle_seconds": 60.0, "header_seconds": 30.0}
+
+
+@lru_cache(maxsize=4)
+def animator(block: int = 2) -> Animator:
+    return Animator.load("fake", block=block)
+
+
+def noise(seconds: float, seed: int = 0, rate: int = RATE) -> NDArray[np.int16]:
+    """Syllables of noise: loud and quiet by turns, so that the curves move."""
+    count = round(seconds * rate)
+    rng = np.random.default_rng(seed)
+    loud = 0.5 + 0.5 * np.sin(2 * np.pi * 4 * np.arange(count) / rate + seed)
+    return (rng.standard_normal(count) * 3000 * loud).astype("<i2")
+
+
+@asynccontextmanager
+async def serving(**options: Any) -> AsyncIterator[Server]:
+    """A server in this process and event loop, on free ports."""
+    config = ServerConfig(**{**CALM, **options})
+    server = Server(config, animator(config.block))
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop(0)
+
+
+@contextmanager
+def process(*options: str, env: dict[str, str] | None = None) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """`facerig serve` as a process of its own; ended when the block is left."""
+    settings = [f"--set={name}={value}" for name, value in CALM.items()]
+    child = subprocess.Popen([sys.executable, "-m", "facerig", "serve", *settings, *options], stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, text=True, env={**os.environ, **(env or {})})
+    try:
+        assert child.stdout is not None
+        line = child.stdout.readline()
+        assert line, child.stderr.read() if child.stderr else ""
+        yield child, json.loads(line)
+    finally:
+        if child.poll() is None:
+            child.kill()
+        child.communicate()
+
+
+def channel(port: int) -> Any:
+    return grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.use_local_subchannel_pool", 1)])
+
+
+def animate(link: Any, requests: Any, metadata: Sequence[tuple[str, str]] = ()) -> Any:
+    return link.stream_stream(ANIMATE, pb.AnimateRequest.SerializeToString, pb.AnimateResponse.FromString)(
+        requests, metadata=tuple(metadata))
+
+
+def process_audio(link: Any, requests: Any = None, metadata: Sequence[tuple[str, str]] = ()) -> Any:
+    path, asked, answer = protos.method(CONTROLLER, "ProcessAudioStream")
+    return link.stream_stream(path, asked.SerializeToString, answer.FromString)(requests, metadata=tuple(metadata))
+
+
+def header(rate: int = RATE, mode: int = pb.Pacing.MODE_BURST, **fields: Any) -> pb.AnimateRequest:
+    fields.setdefault("rig", "facerig")
+    audio = pb.AudioFormat(encoding=pb.AudioFormat.ENCODING_PCM16, rate=rate)
+    return pb.AnimateRequest(header=pb.Header(**{"audio": audio, "pacing": pb.Pacing(mode=mode), **fields}))
+
+
+def audio(samples: NDArray[Any]) -> pb.AnimateRequest:
+    return pb.AnimateRequest(audio=pb.AudioChunk(data=samples.tobytes()))
+
+
+END = pb.AnimateRequest(end=pb.End())
+
+
+def cut(samples: NDArray[Any], size: int) -> Iterable[NDArray[Any]]:
+    return (samples[at : at + size] for at in range(0, len(samples), size))
+
+
+async def said(call: Any) -> tuple[list[pb.AnimateResponse], grpc.StatusCode]:
+    """Everything that came, and how it ended."""
+    answers = []
+    try:
+        async for answer in call:
+            answers.append(answer)
+    except grpc.aio.AioRpcError as error:
+        return answers, error.code()
+    return answers, await call.code()
+
+
+def rows(answers: Iterable[pb.AnimateResponse]) -> tuple[list[int], NDArray[np.float32]]:
+    frames = [frame for answer in answers for frame in answer.frames.frames]
+    return [frame.index for frame in frames], np.array([frame.values for frame in frames], np.float32)
+
+
+async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait for something that must come; the time is only there to end a test that fails."""
+
+    async def poll() -> None:
+        while not condition():
+            await asyncio.sleep(0.005)
+
+    await asyncio.wait_for(poll(), seconds)
+
+
+def run(work: Awaitable[Any]) -> Any:
+    async def inner() -> Any:
+        return await asyncio.wait_for(work, 60)
+
+    return asyncio.run(inner())

@@ -1,0 +1,418 @@
+"""The engine's parts without a wire: flows, batches, rates, controls, pacing, parameters."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from facerig.curves import concat
+from facerig.errors import OptionError
+from facerig.model.runtime import installed
+from facerig.pipeline import Animator
+from facerig.rig import rig
+from facerig.server import a2f_params, emotions, outlet, protos
+from facerig.server.batch import BatchChain, one_by_one
+from facerig.server.director import STATES, Director
+from facerig.server.flow import Flow, Sound
+from facerig.server.pacing import Pacer, Pacing
+from facerig.server.worker import capacity
+from facerig.stage import SAMPLES
+from server_kit import animator, noise
+
+NATIVE = rig("facerig")
+
+
+def drive(flow, chain, slot, out):
+    while flow.ready:
+        block = flow.take()
+        if block is None:
+            return
+        out.append(flow.give(chain.step([slot], block[None])[0]))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.sampled_from([8_000, 16_000, 24_000, 44_100, 48_000]), st.integers(0, 30_000), st.integers(1, 6),
+       st.lists(st.integers(0, 3_000), max_size=20))
+def test_flow_is_the_session_bit_for_bit(rate, count, block, cuts):
+    own = animator(block)
+    samples = noise(count / rate, seed=count, rate=rate)
+    chain, flow, out, at = BatchChain(own.chain, 2), Flow(own, Sound(rate)), [], 0
+    chain.reset(1)
+    for size in [*cuts, len(samples)]:
+        flow.feed(samples[at : at + size].tobytes())
+        at = min(len(samples), at + size)
+        drive(flow, chain, 1, out)
+    flow.finish()
+    drive(flow, chain, 1, out)
+    expected = own.animate(samples, rate).values if count else np.zeros((0, len(own.channels)))
+    assert out[-1].last
+    assert np.array_equal(np.concatenate([part.values for part in out]), expected)
+
+
+@pytest.mark.parametrize("first", [0, 40, 113, 180])
+def test_flow_goes_on_from_the_last_seconds(first):
+    own, samples = animator(2), noise(4.0)
+    point = own.restore_point(first)
+    chain, out = BatchChain(own.chain, 1), []
+    chain.reset(0)
+    needed = Flow(own, Sound(16_000)).edge.first_sample(point)
+    flow = Flow(own, Sound(16_000), point, needed, skip=first)
+    flow.feed(samples[needed:].tobytes())
+    flow.finish()
+    drive(flow, chain, 0, out)
+    assert np.array_equal(np.concatenate([part.values for part in out]), own.animate(samples, 16_000).values[first:])
+
+
+def models():
+    return ["fake", *installed()[:1]]
+
+
+@pytest.mark.parametrize("model", models())
+def test_a_batch_equals_streams_alone(model):
+    own = Animator.load(model, block=2)
+    together, alone = BatchChain(own.chain, 8), BatchChain(own.chain, 8)
+    for slot in range(8):
+        together.reset(slot)
+        alone.reset(slot)
+    rng, worst = np.random.default_rng(0), 0.0
+    for _ in range(20):
+        slots = sorted(rng.choice(8, int(rng.integers(2, 9)), replace=False).tolist())  # streams advance out of step
+        frames = (rng.standard_normal((len(slots), 2, SAMPLES)) * 0.1).astype(np.float32)
+        batch = together.step(slots, frames)
+        single = np.concatenate([alone.step([slot], frames[row : row + 1]) for row, slot in enumerate(slots)])
+        worst = max(worst, float(np.abs(batch - single).max()))
+    assert worst <= 1e-5
+
+
+def test_stages_in_a_batch_equal_the_plain_reference():
+    own, rng = animator(2), np.random.default_rng(0)
+    stage = own.chain.stages[0]
+    state = tuple(rng.standard_normal((5, *array.shape)).astype(np.float32) for array in stage.start())
+    frames = rng.standard_normal((5, 2, SAMPLES)).astype(np.float32)
+    chain = BatchChain(type(own.chain)((stage,)), 5)
+    for array, given_ in zip(chain._states[0], state, strict=True):
+        array[:] = given_
+    expected_state, expected = one_by_one(stage, state, frames)
+    assert np.allclose(chain.step(range(5), frames), expected, atol=1e-5)
+    assert all(np.array_equal(a, b) for a, b in zip(chain._states[0], expected_state, strict=True))
+
+
+def test_a_slot_forgets_who_was_in_it():
+    own = animator(2)
+    chain, loud = BatchChain(own.chain, 1), np.full((1, 2, SAMPLES), 0.3, np.float32)
+    chain.reset(0)
+    first = [chain.step([0], loud * k) for k in (1, 0, 1)]
+    chain.reset(0)
+    again = [chain.step([0], loud * k) for k in (1, 0, 1)]
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+# ---- rates and rigs ---------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 120), st.lists(st.integers(1, 9), min_size=1, max_size=30), st.integers(0, 40))
+def test_sampling_does_not_depend_on_the_cuts(fps, cuts, skip):
+    values = np.random.default_rng(1).random((sum(cuts), 3)).astype(np.float32)
+    whole = outlet.sampled(values, fps)
+    assert len(whole) == -(-len(values) * fps // 60)
+    skip = min(skip, len(whole))
+    sampler, parts, at = outlet.Sampler(fps, 3, skip), [], 0
+    for size in cuts:
+        first, part = sampler.push(at, values[at : at + size], at + size == len(values))
+        assert first == skip + sum(map(len, parts))
+        parts.append(part)
+        at += size
+    assert np.array_equal(np.concatenate(parts), whole[skip:])
+
+
+def test_sampling_is_exact_where_the_rate_divides():
+    values = np.random.default_rng(1).random((121, 3)).astype(np.float32)
+    assert np.array_equal(outlet.sampled(values, 30), values[::2])
+    assert np.array_equal(outlet.sampled(values, 120)[::2], values)
+    assert np.allclose(outlet.sampled(values, 120)[1:-1:2], (values[1:] + values[:-1]) / 2)
+
+
+def test_rigs_are_mapped_by_name():
+    row = np.arange(len(NATIVE), dtype=np.float32)[None] / 100
+    names, to_a2f = outlet.mapper("facerig", NATIVE.names, "a2f")
+    assert names == rig("a2f").names
+    assert len(names) == 52
+    assert dict(zip(names, to_a2f(row)[0], strict=True))["JawOpen"] == row[0, NATIVE.index("jawOpen")]
+    same, whole = outlet.mapper("facerig", NATIVE.names, "facerig")
+    assert np.array_equal(whole(row), row)
+    assert same == NATIVE.names
+
+
+def test_other_rigs_go_through_the_retarget_tables():
+    names, convert = outlet.mapper("facerig", NATIVE.names, "metahuman")
+    row = np.zeros((1, len(NATIVE)), np.float32)
+    row[0, NATIVE.index("jawOpen")] = 0.5
+    assert dict(zip(names, convert(row)[0], strict=True))["CTRL_expressions_jawOpen"] == pytest.approx(0.5)
+
+
+# ---- controls ---------------------------------------------------------------------------------------------------------
+
+
+def half() -> np.ndarray:
+    return np.full((400, len(NATIVE)), 0.5, np.float32)
+
+
+def test_no_control_no_change():
+    values = half()
+    assert Director(NATIVE).push(0, values) is values
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(["emotion", "gains", "state", "look"]), st.integers(0, 300)), max_size=12),
+       st.lists(st.integers(1, 80), min_size=1, max_size=12))
+def test_controls_are_a_function_of_the_frame(changes, cuts):
+    def director():
+        own = Director(NATIVE)
+        for place, (kind, frame) in enumerate(changes):
+            names = list(STATES)
+            {"emotion": lambda f, p: own.emotion(f, {emotions.NAMES[p]: 0.7}, 0.9, 200),
+             "gains": lambda f, p: own.gains(f, {"lips": p / 12, "brows": 1.5}, 90),
+             "state": lambda f, p: own.set_state(f, names[p % len(names)]),
+             "look": lambda f, p: own.look_at(f, p * 5, -p, 120, p % 3 == 0)}[kind](frame, place)
+        return own
+
+    values, at, parts, streaming = half(), 0, [], director()
+    for size in [*cuts, 400]:
+        parts.append(streaming.push(at, values[at : at + size]))
+        at = min(400, at + size)
+    assert np.array_equal(np.concatenate(parts), director().push(0, values))
+
+
+def test_fades_have_no_step_and_arrive():
+    own = Director(NATIVE)
+    own.gains(100, {"lips": 0.0}, fade_ms=500)
+    lips = own.push(0, half())[:, NATIVE.index("mouthPucker")]
+    assert lips[99] == 0.5
+    assert lips[130] == 0.0
+    assert np.abs(np.diff(lips)).max() < 0.05
+    own.gains(200, {"lips": 1.0}, fade_ms=500)
+    assert own.push(0, half())[260, NATIVE.index("mouthPucker")] == 0.5
+
+
+def test_states_look_and_emotion_mean_something():
+    own = Director(NATIVE)
+    own.set_state(0, "listening")
+    own.look_at(0, 35, 0, fade_ms=0)
+    own.emotion(0, {"joy": 1.0}, fade_ms=0)
+    row = dict(zip(NATIVE.names, own.push(50, half()[:1])[0], strict=True))
+    assert row["jawOpen"] == 0
+    assert (row["eyeLookOutLeft"], row["eyeLookInRight"], row["eyeLookInLeft"]) == (1, 1, 0)
+    assert row["cheekSquintLeft"] > 0.5
+    assert own.moods(50, 1)[0, emotions.NAMES.index("joy")] == 1
+
+
+def test_every_emotion_moves_the_face_and_none_opens_or_shuts_the_lips():
+    for name in emotions.NAMES:
+        vector = emotions.face({name: 1.0}, NATIVE.names)
+        assert vector.any() == (name != "neutral")
+        assert not any(vector[NATIVE.index(c)] for c in ("jawOpen", "mouthClose", "mouthFunnel", "mouthPucker"))
+
+
+@pytest.mark.parametrize("call", [
+    lambda d: d.emotion(0, {"rage": 1}), lambda d: d.emotion(0, {"joy": 1.5}), lambda d: d.emotion(0, {"joy": float("nan")}),
+    lambda d: d.gains(0, {"chin": 1}), lambda d: d.gains(0, {"lips": -1}), lambda d: d.gains(0, {"lips": 1}, 1e9),
+    lambda d: d.set_state(0, "dancing"), lambda d: d.look_at(0, 200, 0), lambda d: d.look_at(0, float("nan"), 0),
+])
+def test_wrong_controls_are_refused(call):
+    with pytest.raises(OptionError):
+        call(Director(NATIVE))
+
+
+def test_controls_are_bounded():
+    own = Director(NATIVE)
+    with pytest.raises(OptionError, match="controls"):
+        for frame in range(3000):
+            own.gains(frame, {"lips": 1.0})
+    other = Director(NATIVE)
+    for frame in range(3000):  # what is over is forgotten
+        other.gains(frame, {"lips": 1.0})
+        other.push(frame, half()[:1])
+    assert len(other._gain.changes) < 10
+
+
+# ---- pacing -----------------------------------------------------------------------------------------------------------
+
+
+def play(pacer, ready, fps=60):
+    """When each frame leaves, for when each is ready."""
+    now, left = 0.0, []
+    for frame, at in enumerate(ready):
+        now = max(now, at)
+        now += max(0.0, pacer.leaves(frame, now))
+        pacer.left(frame, at)
+        left.append(now)
+    return np.array(left)
+
+
+def test_realtime_spreads_a_burst():
+    left = play(Pacer(Pacing(), 60), [0.0] * 600)
+    assert np.allclose(np.diff(left), 1 / 60)
+
+
+def test_realtime_has_no_burst_after_a_hiccup_and_wins_the_time_back():
+    ready = [k / 60 + (0.2 if k >= 100 else 0) - (0.2 if k >= 160 else 0) for k in range(1200)]
+    left = play(Pacer(Pacing(), 60), ready)
+    assert np.diff(left)[101:].min() > 0.9 / 60
+    assert left[-1] - ready[-1] < 0.03
+
+
+def test_realtime_follows_a_source_whose_clock_is_fast():
+    ready = [k / 60.06 for k in range(60 * 120)]  # 0.1 %: 120 ms in two minutes
+    left = play(Pacer(Pacing(), 60), ready)
+    assert left[-1] - ready[-1] < 0.03
+
+
+def test_jitter_is_taken_out():
+    rng = np.random.default_rng(0)
+    ready = np.arange(1200) / 60 + rng.random(1200) * 0.015
+    steps = np.diff(play(Pacer(Pacing(), 60), np.maximum.accumulate(ready)))[200:]
+    assert np.percentile(np.abs(steps - 1 / 60), 95) < 0.003
+
+
+def test_burst_and_lead():
+    assert not play(Pacer(Pacing("burst"), 60), [0.0] * 60).any()
+    left = play(Pacer(Pacing("lead", 500), 60), [0.0] * 120)
+    assert left[30] == 0
+    assert left[119] == pytest.approx(119 / 60 - 0.5)
+
+
+@pytest.mark.parametrize("text", ["slow", "lead:x", "burst:5", "lead:99999999"])
+def test_wrong_pacing(text):
+    with pytest.raises(OptionError):
+        Pacing.parse(text)
+
+
+def test_capacity_follows_the_measured_step():
+    fast, slow = capacity({1: 0.001, 8: 0.002}, 2, 0.006, 0.8), capacity({1: 0.01, 8: 0.02}, 2, 0.006, 0.8)
+    assert fast > 3 * slow > 0
+    assert capacity({}, 2, 0.006, 0.8) == 1
+
+
+# ---- Audio2Face's parameters ------------------------------------------------------------------------------------------
+
+SHAPES = rig("a2f68").names
+
+
+def face(floats=None, multipliers=None, offsets=None, clamp=False):
+    notes: list[str] = []
+    wire = protos.message("nvidia_ace.a2f.v1.FaceParameters")(float_params=floats or {})
+    blend = protos.message("nvidia_ace.a2f.v1.BlendShapeParameters")(
+        bs_weight_multipliers=multipliers or {}, bs_weight_offsets=offsets or {}, enable_clamping_bs_weight=clamp)
+    return a2f_params.FacePost(a2f_params.face_of(wire, blend, SHAPES, notes), SHAPES, 30), notes
+
+
+def posed(**options):
+    post, _ = face(**options)
+    value = np.full((1, len(SHAPES)), 0.5, np.float32)
+    return dict(zip(SHAPES, post.push(0, value, value[:, :0])[0], strict=True))
+
+
+def test_no_parameters_change_nothing():
+    assert set(posed().values()) == {0.5}
+
+
+# parameter, value, shape that it moves, to what; a shape it leaves alone
+MEANING = [
+    ("lowerFaceStrength", 1.2, "JawOpen", 0.6, "BrowInnerUp"),
+    ("upperFaceStrength", 1.2, "BrowInnerUp", 0.6, "JawOpen"),
+    ("skinStrength", 0.5, "MouthPucker", 0.25, "TongueTipUp"),
+    ("blinkStrength", 0.5, "EyeBlinkLeft", 0.25, "EyeWideLeft"),
+    ("eyelidOpenOffset", 0.2, "EyeBlinkRight", 0.3, "EyeWideRight"),
+    ("blinkOffset", 0.2, "EyeBlinkRight", 0.7, "EyeWideRight"),
+    ("lipOpenOffset", 0.1, "MouthLowerDownLeft", 0.6, "JawOpen"),
+    ("lipOpenOffset", -0.1, "MouthUpperUpRight", 0.4, "JawOpen"),
+    ("tongueStrength", 0.5, "TongueTipUp", 0.25, "JawOpen"),
+    ("tongueHeightOffset", 0.1, "TongueTipUp", 0.6, "TongueTipDown"),
+    ("tongueHeightOffset", -0.1, "TongueTipDown", 0.6, "TongueTipUp"),
+    ("tongueDepthOffset", 0.1, "TongueOut", 0.6, "TongueIn"),
+    ("tongueDepthOffset", -0.1, "TongueIn", 0.6, "TongueOut"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "moved", "to", "other"), MEANING)
+def test_each_face_parameter_means_what_it_says(name, value, moved, to, other):
+    row = posed(floats={name: value})
+    assert row[moved] == pytest.approx(to, abs=1e-5)
+    assert row[other] == pytest.approx(0.5, abs=1e-5)
+
+
+def test_the_mask_divides_by_height():
+    row = posed(floats={"lowerFaceStrength": 2.0, "faceMaskLevel": 0.8})
+    assert row["EyeBlinkLeft"] == pytest.approx(1.0, abs=0.01)
+    assert row["BrowInnerUp"] == pytest.approx(0.5, abs=0.01)
+    soft = posed(floats={"lowerFaceStrength": 2.0, "faceMaskLevel": 0.62, "faceMaskSoftness": 1.0})
+    assert 0.5 < soft["BrowInnerUp"] < soft["JawOpen"] < 1.0
+
+
+def test_smoothing_is_by_region():
+    post, _ = face({"lowerFaceSmoothing": 0.1})
+    step = np.zeros((30, len(SHAPES)), np.float32)
+    step[10:] = 1
+    out = post.push(0, step, step[:, :0])
+    jaw, brow = out[:, SHAPES.index("JawOpen")], out[:, SHAPES.index("BrowInnerUp")]
+    assert 0 < jaw[10] < 0.5 < jaw[29]
+    assert np.array_equal(brow, step[:, 0])
+
+
+def test_multiplier_offset_and_clamp():
+    row = posed(multipliers={"JawOpen": 3.0}, offsets={"BrowInnerUp": -0.7})
+    assert (row["JawOpen"], row["BrowInnerUp"]) == (pytest.approx(1.5), pytest.approx(-0.2))
+    row = posed(multipliers={"JawOpen": 3.0}, offsets={"BrowInnerUp": -0.7}, clamp=True)
+    assert (row["JawOpen"], row["BrowInnerUp"]) == (1.0, 0.0)
+
+
+def test_what_has_no_counterpart_is_noted():
+    _, notes = face({"prosody": 1.0, "lowerFaceStrength": 99.0}, multipliers={"Nose": 1.0})
+    assert any("prosody" in note for note in notes)
+    assert any("99" in note for note in notes)
+    assert any("Nose" in note for note in notes)
+
+
+@pytest.mark.parametrize("bad", [{"floats": {"skinStrength": float("nan")}}, {"multipliers": {"JawOpen": float("inf")}},
+                                 {"offsets": {f"x{k}": 1.0 for k in range(300)}}])
+def test_bad_parameters_are_refused(bad):
+    with pytest.raises(OptionError):
+        face(**bad)
+
+
+def mood(**fields):
+    post = protos.message("nvidia_ace.a2f.v1.EmotionPostProcessingParameters")(**fields)
+    return a2f_params.mood_of(post, protos.message("nvidia_ace.a2f.v1.EmotionParameters")(), [])
+
+
+def test_emotion_post_processing():
+    asked = {"joy": 1.0, "fear": 0.5, "pain": 0.2, "anger": 0.1}
+    plain = mood(emotion_strength=1.0, max_emotions=6).weights(asked)
+    assert plain == pytest.approx(asked)
+    assert set(mood(max_emotions=2).weights(asked)) == {"joy", "fear"}
+    assert mood(emotion_strength=0.5).weights(asked)["joy"] == 0.5
+    assert mood(emotion_strength=1.0, emotion_contrast=3.0).weights(asked)["fear"] == pytest.approx(0.125)
+    assert mood(enable_preferred_emotion=False).weights(asked) == {}
+    assert mood(live_blend_coef=0.9).fade_ms > mood(live_blend_coef=0.0).fade_ms
+
+
+def test_the_mouth_closes_after_the_clip():
+    post, _ = face(offsets={"JawOpen": 0.05})
+    open_mouth = np.full(len(SHAPES), 0.6, np.float32)
+    rows = post.closing(open_mouth, 6)
+    assert len(rows) == 6
+    assert rows[-1][SHAPES.index("JawOpen")] == pytest.approx(0.05)
+    assert rows[-1][SHAPES.index("MouthFunnel")] == pytest.approx(0)
+    assert rows[-1][SHAPES.index("BrowInnerUp")] == pytest.approx(0.6)
+    assert np.diff(rows[:, SHAPES.index("JawOpen")]).max() < 0
+    assert not len(post.closing(post.rest(), 6))
+
+
+def test_parts_of_a_whole_join():
+    """The helper that tests lean on: animate is what a session gives."""
+    own, samples = animator(2), noise(0.5)
+    session = own.session(16_000)
+    assert concat([session.push(samples), session.flush()]) == own.animate(samples, 16_000)
