@@ -41,6 +41,8 @@ class DecoderRun:
     """How a decoder is trained."""
 
     seconds: float
+    steps: int = 0
+    """Ends it earlier where it is not 0."""
     batch: int = 24
     frames: int = 240
     peak: float = 2e-3
@@ -105,15 +107,16 @@ class DecoderTrainer:
 
     def train(self) -> list[float]:
         """Until the time is up; leaves the running mean in the net. Returns the mean loss of each stretch."""
-        schedule = Schedule(time.time(), time.time() + self.run.seconds, self.run.peak, warm_steps=50)
+        schedule = Schedule(time.time(), time.time() + self.run.seconds, self.run.peak, warm_steps=50,
+                            steps=self.run.steps)
         losses, means, step, logged = [], [], 0, time.time()
         self.net.train()
-        while schedule.progress() < 1.0:
+        while schedule.progress(step) < 1.0:
             for group in self.optimizer.param_groups:
                 group["lr"] = schedule.rate(step)
             losses.append(self._step())
             step += 1
-            if time.time() - logged > min(30.0, self.run.seconds / 8):
+            if time.time() - logged > min(30.0, self.run.seconds / 8) or (self.run.steps and step % max(1, self.run.steps // 8) == 0):
                 means.append(float(np.mean(losses)))
                 print(json.dumps({"time": time.strftime("%H:%M:%S"), "step": step, "loss": round(means[-1], 5)}), flush=True)
                 losses, logged = [], time.time()

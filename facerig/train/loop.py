@@ -20,6 +20,7 @@ from torch import Tensor
 from facerig.features import FEATURES
 from facerig.model.config import NetConfig
 from facerig.model.net import Encoder
+from facerig.train import parallel
 from facerig.train.data import UNLABELLED, Crops, Float, Store
 from facerig.train.losses import UnitTables, contact_loss, unit_loss
 from facerig.train.measures import Tally
@@ -35,9 +36,12 @@ class Run:
     folder: Path
     seconds: float
     """Wall-clock time from the first step to the last."""
+    steps: int = 0
+    """Ends it earlier where it is not 0."""
     batch: int = 40
     frames: int = 192
     peak: float = 2e-3
+    warm_steps: int = 200
     weight_decay: float = 0.02
     dropout: float = 0.0
     """Costs a third of the time on a CPU; augmentation does its work."""
@@ -60,12 +64,13 @@ class EncoderTrainer:
                  reload: Callable[[], Store | None] | None = None) -> None:
         torch.manual_seed(run.seed)
         self.config, self.run, self.judges, self.reload = config, run, judges, reload
-        self.net = Encoder(config, run.dropout).train()
+        self.device = parallel.device()
+        self.net = Encoder(config, run.dropout).train().to(self.device)
         self.optimizer = torch.optim.AdamW(self.net.parameters(), lr=run.peak, betas=(0.9, 0.98),
                                            weight_decay=run.weight_decay, fused=True)
         self.ema = Ema(self.net, run.ema)
         self.crops = Crops(data, run.shares, run.frames)
-        self.tables, self.augment = UnitTables.make(), MelAugment()
+        self.tables, self.augment = UnitTables.make().to(self.device), MelAugment()
         self.step, self.begin = 0, time.time()
         if self.path.with_suffix(".json").is_file():
             facts = load_run(self.path, self.net, self.ema, self.optimizer)
@@ -78,14 +83,16 @@ class EncoderTrainer:
 
     @property
     def schedule(self) -> Schedule:
-        return Schedule(self.begin, self.begin + self.run.seconds, self.run.peak)
+        return Schedule(self.begin, self.begin + self.run.seconds, self.run.peak, warm_steps=self.run.warm_steps,
+                        steps=self.run.steps)
 
-    def train(self) -> list[float]:
-        """Until the time is up; returns the mean loss of each stretch between two log lines."""
+    def train(self, shown: Callable[[float], None] = lambda _: None) -> list[float]:
+        """Until the time is up, telling `shown` how far it is; returns the mean loss of each stretch between two log lines."""
         losses, means, saved, judged, logged = [], [], time.time(), time.time(), time.time()
-        while self.schedule.progress() < 1.0:
+        while parallel.agreed(self.schedule.progress(self.step)) < 1.0:
             losses.append(self._step())
-            if time.time() - logged > min(30.0, self.run.seconds / 10):
+            shown(self.schedule.progress(self.step))
+            if time.time() - logged > min(30.0, self.run.seconds / 10) or (self.run.steps and self.step % max(1, self.run.steps // 8) == 0):
                 means.append(float(np.mean(losses)))
                 self._log({"loss": round(means[-1], 4), "pace": len(losses) / (time.time() - logged)})
                 losses, logged = [], time.time()
@@ -113,8 +120,9 @@ class EncoderTrainer:
         schedule = self.schedule
         for group in self.optimizer.param_groups:
             group["lr"] = schedule.rate(self.step)
-        loss = self._loss(*self._batch(schedule.strength()))
+        loss = self._loss(*self._batch(schedule.strength(self.step)))
         loss.backward()  # type: ignore[no-untyped-call]
+        parallel.average(self.net.parameters())
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -126,17 +134,17 @@ class EncoderTrainer:
         feats, labels, trust = self.crops.draw(self.rng, self.run.batch, self.run.tempo * strength)
         with torch.no_grad():
             augmented, marks = self.augment(torch.from_numpy(feats), torch.from_numpy(labels), self.rng, strength)
-        return augmented, marks, torch.from_numpy(trust)
+        return augmented.to(self.device), marks.to(self.device), torch.from_numpy(trust).to(self.device)
 
     def _loss(self, feats: Tensor, labels: Tensor, trust: Tensor) -> Tensor:
         """The mean over look-aheads; both phases occur, since crops begin at any frame."""
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.run.half):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.run.half):
             content = self.net.phase(feats)
         total = content.new_zeros((), dtype=torch.float32)
         aside = self.run.aside / max(1, len(self.config.taught) - 1)
         for ahead in self.config.taught:
             picked, rows = _shifted(labels, ahead, self.config.stride)
-            with torch.autocast("cpu", torch.bfloat16, enabled=self.run.half):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.run.half):
                 units, contacts = self.net.read(content[:, -rows:].flatten(0, 1), ahead)
             weight = _shifted(trust, ahead, self.config.stride)[0][:, 1]
             own = unit_loss(units.float(), picked, weight, self.tables) \
@@ -172,15 +180,14 @@ def _shifted(rows: Tensor, ahead: int, stride: int) -> tuple[Tensor, int]:
     batch, frames = rows.shape
     steps = np.arange(stride - 1, frames, stride) - ahead
     steps = steps[steps >= 1]
-    index = torch.from_numpy(steps)[:, None] + torch.tensor([-1, 0, 1])
-    index = index.clamp(max=frames - 1)
-    return rows[:, index].flatten(0, 1), len(steps)
+    index = (torch.from_numpy(steps)[:, None] + torch.tensor([-1, 0, 1])).clamp(max=frames - 1)
+    return rows[:, index.to(rows.device)].flatten(0, 1), len(steps)
 
 
 @torch.no_grad()
 def posteriors(net: Encoder, feats: Float, ahead: int, half: bool = True) -> tuple[Float, Float]:
     """(unit, contact) probabilities [T, ...] of a clip at every frame, aligned with it, read in bfloat16."""
-    training = net.training
+    training, device = net.training, next(net.parameters()).device
     net.eval()
     stride, count = net.config.stride, len(feats)
     need = ahead + stride + 1
@@ -190,11 +197,11 @@ def posteriors(net: Encoder, feats: Float, ahead: int, half: bool = True) -> tup
     touch = np.zeros((len(padded), 4), np.float32)
     for phase in range(stride):
         cut = padded[phase : len(padded) - (stride - phase) % stride] if phase else padded
-        with torch.autocast("cpu", torch.bfloat16, enabled=half):
-            content = net.phase(torch.from_numpy(np.ascontiguousarray(cut))[None])
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):
+            content = net.phase(torch.from_numpy(np.ascontiguousarray(cut))[None].to(device))
         own, contacts = net.read(content.float(), ahead)
         rows = np.arange(own.shape[1]) * stride + stride - 1 + phase
-        units[rows], touch[rows] = own[0].softmax(-1).numpy(), contacts[0].sigmoid().numpy()
+        units[rows], touch[rows] = own[0].softmax(-1).cpu().numpy(), contacts[0].sigmoid().cpu().numpy()
     net.train(training)
     return units[ahead : ahead + count], touch[ahead : ahead + count]
 

@@ -34,6 +34,9 @@ class UnitTables:
         grouped = np.eye(len(VISEMES15), dtype=np.float32)[viseme15_of_units()]
         return cls(torch.from_numpy(grouped), torch.from_numpy(flags), torch.from_numpy(weight.astype(np.float32)))
 
+    def to(self, device: torch.device) -> UnitTables:
+        return UnitTables(self.viseme.to(device), self.contacts.to(device), self.weight.to(device))
+
 
 def unit_loss(logits: Tensor, labels: Tensor, trust: Tensor, tables: UnitTables) -> Tensor:
     """Cross-entropy on units and on their visemes. logits [M, U]; labels [M, 3]: the frame before, the frame, after."""

@@ -1,4 +1,4 @@
-"""Learning rate by the clock: warm up, then a cosine that ends when the time is up, on a fast machine or a busy one."""
+"""Learning rate by the clock: warm up, then a cosine that ends when the time is up, on a fast or a busy machine."""
 
 from __future__ import annotations
 
@@ -20,16 +20,20 @@ class Schedule:
     ramp: float = 0.15
     """Share of the time after which augmentation has its full strength."""
 
-    def progress(self, now: float | None = None) -> float:
-        """0 at the beginning, 1 when the time is up."""
+    steps: int = 0
+    """Ends it earlier where it is not 0: a short run then does the same on any machine."""
+
+    def progress(self, step: int, now: float | None = None) -> float:
+        """0 at the beginning, 1 when the time is up or the steps are done."""
         moment = time.time() if now is None else now
-        return min(1.0, max(0.0, (moment - self.begin) / max(self.end - self.begin, 1e-9)))
+        clock = (moment - self.begin) / max(self.end - self.begin, 1e-9)
+        return min(1.0, max(0.0, clock, step / self.steps if self.steps else 0.0))
 
     def rate(self, step: int, now: float | None = None) -> float:
         """The learning rate of a step."""
-        cosine = 0.5 * (1 + math.cos(math.pi * self.progress(now)))
+        cosine = 0.5 * (1 + math.cos(math.pi * self.progress(step, now)))
         return self.peak * min(1.0, (step + 1) / self.warm_steps) * (self.floor + (1 - self.floor) * cosine)
 
-    def strength(self, now: float | None = None) -> float:
+    def strength(self, step: int, now: float | None = None) -> float:
         """How strong augmentation is: a tenth at first, full after the ramp."""
-        return min(1.0, 0.1 + 0.9 * self.progress(now) / self.ramp)
+        return min(1.0, 0.1 + 0.9 * self.progress(step, now) / self.ramp)

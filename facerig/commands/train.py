@@ -1,0 +1,45 @@
+"""facerig train: the speech model from corpora to shipped files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+PRESETS = ("tiny", "small", "base")
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(train)
+
+
+def train(
+    preset: Annotated[str, typer.Argument(help="tiny, small or base.")] = "small",
+    minutes: Annotated[float, typer.Option(help="Wall-clock time for the training itself.")] = 120.0,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the model's files.")] = Path("assets/models"),
+    cache: Annotated[Path | None, typer.Option(help="Folder of checkpoints and logs (default ~/.cache/facerig/train).",
+                                               show_default=False)] = None,
+    hours: Annotated[float, typer.Option(help="Synthetic speech to make where none is packed.")] = 10.0,
+    seed: Annotated[int, typer.Option(help="Of crops, augmentation and first weights.")] = 1,
+    batch: Annotated[int, typer.Option(help="Crops of 3.2 s in a step.")] = 40,
+    threads: Annotated[int, typer.Option(help="torch's threads; 0: as torch decides.")] = 0,
+) -> None:
+    """Train a model: corpora, encoder, decoder, files. An interrupted run goes on where it was.
+
+    Several GPUs: torchrun --nproc-per-node N -m facerig train base
+    """
+    from facerig.console import emit_json
+    from facerig.errors import MissingExtra, check_option
+
+    check_option("preset", preset, ", ".join(PRESETS), preset in PRESETS)
+    check_option("--minutes", minutes, "more than 0", minutes > 0)
+    check_option("--batch", batch, "1 or more", batch >= 1)
+    try:
+        from facerig.train.run import Plan, threads as use_threads, train as whole
+    except ImportError as error:
+        raise MissingExtra("training", "train", str(error)) from error
+    if threads:
+        use_threads(threads)
+    plan = Plan(preset, minutes, out, hours=hours, seed=seed, batch=batch)
+    emit_json(whole(plan if cache is None else Plan(preset, minutes, out, cache, hours, seed, batch)))

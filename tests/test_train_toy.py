@@ -1,0 +1,291 @@
+"""Training on toys: losses must fall, runs go on where they were, labels move to where the sound is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from facerig.features import BANDS, FEATURES, HOPS  # noqa: E402
+from facerig.model import NetConfig, preset  # noqa: E402
+from facerig.model.net import Encoder, Net  # noqa: E402
+from facerig.phones import Timed, rasterise, unit_index, units  # noqa: E402
+from facerig.rig import rig  # noqa: E402
+from facerig.train import align, losses, recipe, shards  # noqa: E402
+from facerig.train.data import UNLABELLED, Crops, Store, stretched  # noqa: E402
+from facerig.train.decoder import DecoderRun, DecoderTrainer  # noqa: E402
+from facerig.train.loop import EncoderTrainer, Run, _shifted, judged, posteriors  # noqa: E402
+from facerig.train.measures import Tally  # noqa: E402
+from facerig.train.melaug import MelAugment  # noqa: E402
+from facerig.train.motion import FACEGOOD_SUMS, GRID_MEASURES, Motion, taught  # noqa: E402
+from facerig.train.schedule import Schedule  # noqa: E402
+
+SAID = tuple(unit_index(name) for name in ("sil", "aa", "m", "s", "iy", "f"))
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def toy(seconds: int, seed: int, clips: int = 6) -> Store:
+    """Units that sound each their own way, six frames each."""
+    rng = np.random.default_rng(seed)
+    sounds = np.random.default_rng(0).normal(size=(len(units()), FEATURES)).astype(np.float32)
+    labels = np.repeat(rng.choice(SAID, seconds * 10), 6).astype(np.uint8)
+    feats = (sounds[labels] + 0.3 * rng.normal(size=(len(labels), FEATURES))).astype(np.float16)
+    size = len(labels) // clips
+    counts = np.full(clips, size, np.int64)
+    return Store(feats[: size * clips], labels[: size * clips], np.arange(clips) * size, counts,
+                 np.ones(clips, np.float32), np.array(["toy"] * clips, object), tuple(f"toy/{k}" for k in range(clips)))
+
+
+def small_config() -> NetConfig:
+    names = tuple(unit.unit for unit in units())
+    return preset("tiny", rig("facerig").names, names, width=32, encoder="c1 a8 c1", decoder_width=24, decoder="c1")
+
+
+def small_run(folder: Path) -> Run:
+    return Run(folder, 3600.0, steps=150, batch=6, frames=64, peak=8e-3, warm_steps=10, half=False, shares={"toy": 1.0})
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[EncoderTrainer, list[float]]:
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("run")
+    trainer = EncoderTrainer(small_config(), small_run(folder), toy(60, 1), {"toy": toy(6, 2)})
+    trainer.augment = MelAugment(noise=0.1, reverb=0.0, empty=0.0, masks=0, warp=0.0)
+    return trainer, trainer.train()
+
+
+# ---- the encoder ----------------------------------------------------------------------------------------------------
+
+
+def test_the_loss_falls_and_units_are_recognised(trained: tuple[EncoderTrainer, list[float]]) -> None:
+    trainer, means = trained
+    assert means[-1] < 0.7 * means[0]
+    assert judged(trainer.net, toy(6, 3), 6)["viseme15"] > 40  # chance: 20
+
+
+def test_the_log_has_a_line_for_every_judged_set(trained: tuple[EncoderTrainer, list[float]]) -> None:
+    text = (trained[0].run.folder / "log.csv").read_text()
+    assert "set=toy" in text
+    assert "bilabial_recall=" in text
+
+
+def test_a_run_goes_on_where_it_was(trained: tuple[EncoderTrainer, list[float]]) -> None:
+    trainer, _ = trained
+    again = EncoderTrainer(trainer.config, trainer.run, toy(60, 1), {})
+    assert again.step == trainer.step
+    for (name, one), (_, other) in zip(trainer.net.state_dict().items(), again.net.state_dict().items(), strict=True):
+        assert torch.equal(one, other), name
+    moments = [state["exp_avg"] for state in again.optimizer.state.values()]
+    assert len(moments) == len(list(again.net.parameters()))
+    assert again.train() == []  # its time is up
+
+
+def test_posteriors_belong_to_their_frames(trained: tuple[EncoderTrainer, list[float]]) -> None:
+    """Every look-ahead's output is aligned with the labels: a shift either way fits worse."""
+    net, held = trained[0].net, toy(6, 4)
+    feats, labels = held.clip(0)
+    for ahead in (4, 6, 9):
+        heard, _ = posteriors(net, feats, ahead, half=False)
+        assert heard.shape == (len(labels), len(units()))
+        fit = {shift: np.log(heard[20:-20][np.arange(len(labels) - 40), labels[20 + shift : len(labels) - 20 + shift]]
+                             + 1e-9).mean() for shift in (-5, 0, 5)}
+        assert fit[0] > fit[-5]
+        assert fit[0] > fit[5]
+
+
+def test_labels_are_read_at_the_frame_that_the_lookahead_means() -> None:
+    rows = torch.arange(20)[None]
+    picked, steps = _shifted(rows, ahead=6, stride=2)
+    assert steps == len(picked)
+    assert picked[-1].tolist() == [12, 13, 14]  # the last step is frame 19, six ahead of 13
+    assert picked[0].tolist() == [0, 1, 2]
+
+
+# ---- losses ---------------------------------------------------------------------------------------------------------
+
+
+def test_unlabelled_frames_cost_nothing_and_wrong_ones_more_than_right_ones() -> None:
+    tables = losses.UnitTables.make()
+    sure = torch.full((1, len(units())), -5.0)
+    sure[0, SAID[1]] = 5.0
+    trust = torch.ones(1)
+
+    def cost(unit: int) -> float:
+        return float(losses.unit_loss(sure, torch.full((1, 3), unit), trust, tables))
+
+    assert cost(UNLABELLED) == 0.0
+    assert cost(SAID[1]) < 0.1 < cost(SAID[2])
+
+
+def test_contacts_follow_the_unit_tables() -> None:
+    tables = losses.UnitTables.make()
+    logits = torch.tensor([[8.0, -8.0, 8.0, -8.0]])
+    right, wrong = (float(losses.contact_loss(logits, torch.full((1, 3), unit_index(name)), torch.ones(1), tables))
+                    for name in ("m", "f"))
+    assert right < 0.1 < wrong
+
+
+def test_a_still_curve_loss_is_zero_and_grows_with_error_and_jitter() -> None:
+    target = torch.zeros(1, 10, 3)
+    known, weight, silent = torch.ones(1, 10, 3), torch.ones(3), torch.ones(1, 10)
+    off = target + 0.2
+    jitter = target + 0.2 * torch.tensor([1.0, -1.0] * 5)[None, :, None]
+    cost = [float(losses.curve_loss(curves, target, known, weight, silent)) for curves in (target, off, jitter)]
+    assert cost[0] == 0.0
+    assert cost[0] < cost[1] < cost[2]
+
+
+# ---- the decoder ----------------------------------------------------------------------------------------------------
+
+
+def toy_motion(seconds: int, seed: int) -> Motion:
+    held = toy(seconds, seed)
+    curves = np.concatenate([taught(*held.clip(k), None) for k in range(len(held.ids))]).astype(np.float16)
+    measures = np.full((len(curves), len(GRID_MEASURES) + len(FACEGOOD_SUMS)), np.nan, np.float32)
+    measures[:, 0] = curves[:, rig("facerig").names.index("jawOpen")].astype(np.float32) * 30
+    return Motion(held, curves, np.ones(len(curves), bool), measures)
+
+
+def test_the_decoder_learns_curves_and_leaves_the_encoder_alone(trained: tuple[EncoderTrainer, list[float]]) -> None:
+    net = Net(small_config())
+    net.encoder.load_state_dict(trained[0].ema.weights)
+    before = {key: value.clone() for key, value in net.encoder.state_dict().items()}
+    trainer = DecoderTrainer(net, DecoderRun(3600.0, steps=80, batch=4, frames=80, half=False, augment=0.1), toy_motion(20, 5),
+                             {"toy": toy_motion(4, 6)})
+    means = trainer.train()
+    assert means[-1] < 0.8 * means[0]
+    assert trainer.judge()["toy"]["gap_r"] > 0.3
+    assert all(torch.equal(before[key], value) for key, value in net.encoder.state_dict().items())
+
+
+# ---- data -----------------------------------------------------------------------------------------------------------
+
+
+def test_crops_keep_features_and_labels_together() -> None:
+    held = toy(20, 7)
+    sounds = np.random.default_rng(0).normal(size=(len(units()), FEATURES)).astype(np.float32)
+    feats, labels, trust = Crops(held, {}, 128).draw(np.random.default_rng(0), 5, tempo=0.2)
+    assert feats.shape == (5, 128, FEATURES)
+    assert (trust == 1).all()
+    nearest = ((feats[..., None, :] - sounds[list(SAID)]) ** 2).sum(-1).argmin(-1)
+    agree = np.asarray(SAID)[nearest] == labels
+    assert agree.mean() > 0.85  # a stretched row between two units may be either
+
+
+def test_stretching_reads_between_hops() -> None:
+    hops = np.arange(20, dtype=np.float16)[:, None].repeat(BANDS, 1).reshape(-1, FEATURES)
+    out = stretched(hops, 0, 9, 4, 1.5).reshape(4 * HOPS, BANDS)[:, 0]
+    np.testing.assert_allclose(out, np.arange(8) * 1.5)
+
+
+def test_augmentation_keeps_shapes_is_finite_and_is_nothing_at_strength_zero() -> None:
+    rng = np.random.default_rng(0)
+    feats = torch.randn(8, 40, FEATURES).clamp(-2.0, 2.0)  # under -2.2 lies the floor
+    labels = torch.randint(0, 5, (8, 40))
+    for strength in (0.0, 1.0):
+        out, marks = MelAugment()(feats, labels, rng, strength)
+        assert out.shape == feats.shape
+        assert torch.isfinite(out).all()
+        if strength == 0.0:
+            torch.testing.assert_close(out, feats, atol=0.02, rtol=0.02)
+            assert torch.equal(marks, labels)
+
+
+def test_empty_crops_are_labelled_silence() -> None:
+    out, marks = MelAugment(empty=1.0)(torch.randn(4, 40, FEATURES), torch.ones(4, 40, dtype=torch.long),
+                                       np.random.default_rng(0), 1.0)
+    assert not marks.any()
+    assert torch.isfinite(out).all()
+
+
+def test_a_shard_survives_its_file(tmp_path: Path) -> None:
+    held = toy(6, 8)
+    shards.save(held, tmp_path / "shard.npz")
+    again = shards.joined(held, shards.read(tmp_path / "shard.npz"))
+    assert len(again.ids) == 2 * len(held.ids)
+    for k in range(len(held.ids)):
+        one, other = again.clip(k), again.clip(k + len(held.ids))
+        np.testing.assert_array_equal(one[0], other[0])
+        np.testing.assert_array_equal(one[1], other[1])
+
+
+# ---- the clock, the labels, the measures ------------------------------------------------------------------------------
+
+
+def test_the_rate_warms_up_and_reaches_its_floor_when_the_time_is_up() -> None:
+    schedule = Schedule(100.0, 200.0, peak=1.0, floor=0.02, warm_steps=10)
+    assert Schedule(100.0, 200.0, steps=40).progress(10, 100.0) == 0.25
+    assert schedule.rate(0, 100.0) == pytest.approx(0.1)
+    assert schedule.rate(50, 100.0) == pytest.approx(1.0)
+    assert schedule.rate(50, 200.0) == schedule.rate(50, 900.0) == pytest.approx(0.02)
+    assert schedule.strength(0, 100.0) == pytest.approx(0.1)
+    assert schedule.strength(0, 120.0) == 1.0
+
+
+def test_alignment_moves_a_boundary_to_where_the_sound_is() -> None:
+    said = [unit_index(name) for name in ("sil", "m", "aa", "sil")]
+    true = np.repeat(said, (20, 8, 12, 20)).astype(np.uint8)
+    late = np.repeat(said, (23, 8, 9, 20)).astype(np.uint8)
+    heard = np.full((60, len(units())), 0.002, np.float32)
+    heard[np.arange(60), true] = 0.8
+    np.testing.assert_array_equal(align.realigned(late, heard), true)
+
+
+def test_alignment_may_leave_out_silence_but_no_sound() -> None:
+    sil, m, aa = (unit_index(name) for name in ("sil", "m", "aa"))
+    score = np.full((12, len(units())), -5.0)
+    score[:6, m] = score[6:, aa] = 0.0
+    path = align.viterbi(score, [sil, m, sil, aa, sil])
+    assert path is not None
+    assert set(path) == {1, 3}
+    assert align.viterbi(score[:3], [m, aa]) is None  # too short for two sounds
+
+
+def test_what_is_heard_to_be_impossible_is_struck_out() -> None:
+    m, aa = unit_index("m"), unit_index("aa")
+    labels = np.repeat([m, aa], 10).astype(np.uint8)
+    heard = np.zeros((20, len(units())), np.float32)
+    heard[:, aa] = 1.0
+    out = align.realigned(labels, heard)
+    assert UNLABELLED in out
+    assert m not in out
+
+
+def test_guesses_keep_to_what_is_sure() -> None:
+    heard = np.zeros((4, len(units())), np.float32)
+    heard[:2, 5], heard[2:, 5], heard[2:, 6] = 0.9, 0.5, 0.5
+    assert align.guessed(heard).tolist() == [5, 5, UNLABELLED, UNLABELLED]
+
+
+def test_a_perfect_listener_scores_full_marks_and_a_deaf_one_does_not() -> None:
+    timed = [Timed(0.2, 0.4, "aa"), Timed(0.4, 0.5, "m"), Timed(0.5, 0.8, "iy"), Timed(0.8, 0.9, "f")]
+    labels = rasterise(timed, 72).astype(np.uint8)
+    perfect, deaf = Tally(), Tally()
+    perfect.add(np.eye(len(units()), dtype=np.float32)[labels], labels)
+    deaf.add(np.eye(len(units()), dtype=np.float32)[np.zeros(len(labels), int)], labels)
+    best, worst = perfect.figures(), deaf.figures()
+    assert best["viseme15"] == best["bilabial_recall"] == best["labiodental_precision"] == best["speech"] == 100.0
+    assert best["onset_ms"] == 0.0
+    assert worst["bilabial_recall"] == 0.0
+    assert worst["viseme15"] < 50
+
+
+def test_sets_that_judge_are_never_learnt_from() -> None:
+    assert not set(recipe.WATCHED) & {name for name, _ in recipe.LEARNT}
+    assert not set(recipe.WATCHED) & set(recipe.RELABELLED)
+    assert not set(recipe.WATCHED) & {name for name, _ in recipe.MOVED_HOURS}
+
+
+def test_the_recipe_builds_every_preset() -> None:
+    for name in ("tiny", "small", "base"):
+        config = recipe.config(name)
+        assert len(config.channels) == 68
+        assert config.lookahead in config.taught
+    assert isinstance(Encoder(recipe.config("tiny")), Encoder)
