@@ -62,7 +62,7 @@ def _mel_bank(rate: int) -> Float:
         return np.asarray(2595 * np.log10(1 + np.asarray(f) / 700))
 
     edges = np.linspace(float(mel(60)), float(mel(min(7600, rate / 2))), BANDS + 2)
-    at = mel(np.fft.rfftfreq(512, 1 / rate))[:, None]
+    at = mel(np.asarray(np.fft.rfftfreq(512, 1 / rate), dtype=np.float64))[:, None]
     up, down = (at - edges[:-2]) / (edges[1:-1] - edges[:-2]), (edges[2:] - at) / (edges[2:] - edges[1:-1])
     return np.asarray(np.clip(np.minimum(up, down), 0, None))
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from facerig.phones import Timed, timed_units
 from facerig.train.corpora.base import Made, Part, Row, Source, data_folder, plain, stable_hash
-from facerig.train.corpora.labels import Track, read_columns, read_emu, read_ssff, read_xlabel
+from facerig.train.corpora.labels import Rows, Track, read_columns, read_emu, read_ssff, read_xlabel
 from facerig.train.corpora.speech import clip
 
 FPS = 60
@@ -59,6 +59,13 @@ def grid_validation(ids: list[str]) -> frozenset[str]:
     return frozenset(sorted(ids, key=lambda i: (stable_hash(f"grid/{i}"), i))[:GRID_VALIDATION])
 
 
+def grid_phones(path: Path) -> Rows:
+    """GRID's phones; they bear no stress, and of its 51 words only "one" has a full AH, the rest a schwa."""
+    words = [line.split()[3] for line in path.read_text("utf-8").splitlines() if line.strip()]
+    rows = zip(read_columns(path), words, strict=True)
+    return [(a, b, "AH0" if s == "AH" and word != "one" else s) for (a, b, s), word in rows]
+
+
 def _grid_ids() -> list[str]:
     with np.load(data_folder() / "grid" / "tracks.npz") as held:
         return [str(i) for i in held["ids"] if str(i) not in GRID_DROPPED]
@@ -76,7 +83,7 @@ def _grid() -> Iterator[Made]:
             continue
         values = tracks[int(bounds[k]) : int(bounds[k + 1])]
         split = "val" if name in validation else "train"
-        timed = timed_units(read_columns(folder / "phones" / f"{name}.txt"), "arpabet")
+        timed = timed_units(grid_phones(folder / "phones" / f"{name}.txt"), "arpabet")
         words = " ".join(w for _, _, w in read_columns(folder / "words" / f"{name}.txt") if w != "sil")
         path = folder / "audio" / f"{name}.opus"
         made = clip("grid", path, "en", "grid_s1", "aligned", timed, split=split, transcript=words)
