@@ -36,7 +36,9 @@ def train(
     check_option("--minutes", minutes, "more than 0", minutes > 0)
     check_option("--batch", batch, "1 or more", batch >= 1)
     try:
-        from facerig.train.run import Plan, threads as use_threads, train as whole
+        from facerig.train.run import Plan
+        from facerig.train.run import threads as use_threads
+        from facerig.train.run import train as whole
     except ImportError as error:
         raise MissingExtra("training", "train", str(error)) from error
     if threads:

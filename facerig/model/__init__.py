@@ -1,4 +1,4 @@
-"""The speech model: a Stage from log-mel to curves, loaded by name. Importing this loads neither torch nor onnxruntime."""
+"""The speech model: a Stage from log-mel to curves, loaded by name. Importing it loads no torch and no onnxruntime."""
 
 from facerig.model.config import CONDITION, CONTACTS, NetConfig, preset
 from facerig.model.runtime import DEFAULT, OnnxModel, installed, load

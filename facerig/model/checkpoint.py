@@ -45,7 +45,7 @@ def to_onnx(net: Net) -> bytes:
             dynamic_shapes=(both, both, tuple(free for _ in states)),
         )  # fmt: skip
         assert program is not None
-        program.save(stream)
+        stream.write(program.model_proto.SerializeToString())
     return stream.getvalue()
 
 

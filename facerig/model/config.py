@@ -98,7 +98,7 @@ class NetConfig:
     @classmethod
     def from_dict(cls, raw: dict[str, Any], name: str = "model") -> NetConfig:
         if raw.get("format") != FORMAT:
-            raise ModelError(f"{name}: weights of format {raw.get('format')!r}, accepted: {FORMAT}; train or fetch anew")
+            raise ModelError(f"{name}: format {raw.get('format')!r}, accepted: {FORMAT}; run `facerig train` or update")
         try:
             tuples = {key: tuple(raw[key]) for key in ("channels", "units", "taught")}
             return cls(**{**raw, **tuples})

@@ -1,7 +1,7 @@
 """The network in torch: log-mel -> content encoder -> decoder -> curves, contacts, unit posteriors. Knows no stream.
 
-One path for everything: every layer maps (frames, past) -> (frames, new past). A whole sequence is a step from a past of
-zeros, so training, offline and streaming run the same lines. Attention has no mask for the time before the stream:
+One path for everything: every layer maps (frames, past) -> (frames, new past). A whole sequence is a step from a past
+of zeros, so training, offline and streaming run the same lines. Attention has no mask for the time before the stream:
 keys of zeros are what it sees there, in training too.
 """
 
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facerig.features import BANDS, FEATURES, HOPS
+from facerig.features import FEATURES
 from facerig.model.config import CONTACTS, POOLED, Layer, NetConfig
 
 OFF = -1e4  # added to the score of a frame outside the window
@@ -70,7 +70,8 @@ class ConvLayer(nn.Module):
         return x + self.down(self.dropout(F.relu(self.up(self.norm(mixed))))), past
 
     def _shifted(self, seen: Tensor, count: int, stride: int) -> Tensor:
-        mixed: Tensor = ShiftedSum.apply(seen, self.taps.to(seen.dtype), count, self.dilation * stride)
+        mixed: Tensor = ShiftedSum.apply(  # type: ignore[no-untyped-call]
+            seen, self.taps.to(seen.dtype), count, self.dilation * stride)
         return mixed
 
     def _gathered(self, seen: Tensor, count: int, stride: int) -> Tensor:
@@ -96,9 +97,9 @@ class AttentionLayer(nn.Module):
 
     def forward(self, x: Tensor, past: Tensor, stride: int) -> tuple[Tensor, Tensor]:
         width = x.shape[-1]
-        query, pair = self.qkv(self.norm(x)).split([width, 2 * width], dim=-1)
+        query, pair = torch.split(self.qkv(self.norm(x)), [width, 2 * width], dim=-1)
         seen, past = _remembered(past.to(pair.dtype), pair)
-        key, value = seen.split([width, width], dim=-1)
+        key, value = torch.split(seen, [width, width], dim=-1)
         query, key, value = self._split(query), self._split(key), self._split(value)
         scores = torch.matmul(query * (width // self.heads) ** -0.5, key.transpose(-1, -2))
         weights = (scores + self._ages(x.shape[1], stride)).softmax(-1).to(value.dtype)
@@ -106,7 +107,7 @@ class AttentionLayer(nn.Module):
         return x + self.dropout(self.out(mixed)), past
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return x.reshape(*x.shape[:2], self.heads, -1).transpose(1, 2)
 
     def _ages(self, count: int, stride: int) -> Tensor:
         """[heads, count, past + count]: the bias of a key by its age, OFF where it is no step of the window."""
@@ -156,11 +157,12 @@ class Encoder(nn.Module):
         return self.norm(x), [first, *kept]
 
     def phase(self, feats: Tensor) -> Tensor:
-        """Whole sequences from rest, every stride-th frame only: what training pays for. Row k is frame k*stride + 1."""
+        """Whole sequences from rest, every stride-th frame only: what training pays for. Row k is frame 2k + 1."""
         batch, count, _ = feats.shape
         stacked = feats.reshape(batch, count // self.config.stride, -1)
         x, _ = run_layers(self.layers, self.input(stacked), self.rest(feats, 1)[1:], 1)
-        return self.norm(x)
+        out: Tensor = self.norm(x)
+        return out
 
     def rest(self, like: Tensor, stride: int) -> Pasts:
         """Pasts of zeros for a batch like this one."""
@@ -170,7 +172,8 @@ class Encoder(nn.Module):
 
     def read(self, content: Tensor, lookahead: int) -> tuple[Tensor, Tensor]:
         """Logits of units and of contacts, for the frame `lookahead` ago."""
-        units, contacts = self.heads[str(lookahead)](content).split([len(self.config.units), len(CONTACTS)], dim=-1)
+        sizes = [len(self.config.units), len(CONTACTS)]
+        units, contacts = torch.split(self.heads[str(lookahead)](content), sizes, dim=-1)
         return units, contacts
 
 
@@ -198,7 +201,8 @@ class Decoder(nn.Module):
 
 def pooled(feats: Tensor) -> Tensor:
     """[B, n, 128] -> [B, n, POOLED]: neighbouring bands averaged, both hops kept."""
-    return feats.unflatten(-1, (HOPS, POOLED // HOPS, BANDS * HOPS // POOLED)).mean(-1).flatten(2)
+    bands = feats.reshape(*feats.shape[:2], POOLED, FEATURES // POOLED)
+    return bands.mean(-1)
 
 
 class Net(nn.Module):

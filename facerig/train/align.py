@@ -7,6 +7,7 @@ at least. What the encoder finds impossible (another word was said) becomes unla
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -101,7 +102,7 @@ def _traced(best: NDArray[np.float64], came: NDArray[np.int8], owner: NDArray[np
 
 def _stretches(path: NDArray[np.int64]) -> list[tuple[int, int]]:
     edges = np.flatnonzero(np.diff(path, prepend=-1, append=-1))
-    return [(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [(int(a), int(b)) for a, b in pairwise(edges)]
 
 
 def guessed(heard: Float) -> Labels:

@@ -97,7 +97,7 @@ def _source_features(own: PackedSet, source: str, cache: Path) -> dict[str, Half
 
 @dataclass(frozen=True)
 class Crops:
-    """Draws batches from a store. Seeded by the caller's generator, so a resumed run draws other crops, never the same."""
+    """Draws batches from a store, by the caller's generator."""
 
     store: Store
     shares: Mapping[str, float]
@@ -147,7 +147,8 @@ def stretched(feats: Half, first: int, last: int, length: int, rate: float) -> F
     high = np.minimum(low + 1, len(hops) - 1)
     part = (instants - low).astype(np.float32)[:, None]
     mixed = hops[low].astype(np.float32) * (1 - part) + hops[high].astype(np.float32) * part
-    return mixed.reshape(length, FEATURES)
+    rows: Float = mixed.reshape(length, FEATURES)
+    return rows
 
 
 def chosen(packed: PackedSet, sources: Sequence[str], split: str) -> PackedSet:

@@ -23,7 +23,7 @@ from facerig.train.losses import curve_loss
 from facerig.train.melaug import MelAugment
 from facerig.train.motion import FACEGOOD_SUMS, GRID_MEASURES, Motion, facegood_matrix, grid_matrix
 from facerig.train.resume import Ema
-from facerig.train.schedule import Schedule
+from facerig.train.schedule import Schedule, is_eighth
 
 # what a channel's name begins with, its weight in the loss; the first that fits counts
 CHANNEL_WEIGHTS: tuple[tuple[str, float], ...] = (
@@ -59,6 +59,10 @@ class DecoderRun:
 class Judged(nn.Module):
     """From our weights to other people's measures, each with a scale and an offset that are learnt."""
 
+    matrix: Tensor
+    spread: Tensor
+    weights: Tensor
+
     def __init__(self, spread: Float) -> None:
         super().__init__()
         matrix = np.concatenate([grid_matrix(), facegood_matrix()], axis=1)
@@ -71,7 +75,8 @@ class Judged(nn.Module):
 
     def forward(self, curves: Tensor) -> Tensor:
         """[..., 68] -> [..., measures] in the measures' own units."""
-        return curves @ self.matrix * self.scale.exp() + self.offset * self.spread
+        out: Tensor = curves @ self.matrix * self.scale.exp() + self.offset * self.spread
+        return out
 
     def loss(self, curves: Tensor, target: Tensor) -> Tensor:
         """Position and velocity in units of each measure's own spread; NaN counts nothing."""
@@ -84,7 +89,8 @@ class Judged(nn.Module):
         place = (torch.nn.functional.smooth_l1_loss(got, wanted, reduction="none", beta=0.3) * mask).sum()
         both = mask[:, 1:] * known[:, :-1]
         moved = ((got.diff(dim=1) - wanted.diff(dim=1)).abs() * both).sum()
-        return (place + moved) / mask.sum()
+        total: Tensor = (place + moved) / mask.sum()
+        return total
 
 
 class DecoderTrainer:
@@ -94,12 +100,12 @@ class DecoderTrainer:
         torch.manual_seed(run.seed)
         self.net, self.run, self.data, self.judges = net, run, data, judges
         self.rng = np.random.default_rng(run.seed)
-        spread = np.nan_to_num(np.nanstd(np.concatenate([data.measures, np.zeros_like(data.measures[:2])]), axis=0), nan=1.0)
-        self.judged = Judged(np.maximum(spread, 1e-3).astype(np.float32))
+        self.judged = Judged(_spread(data.measures))
         for parameter in net.encoder.parameters():
             parameter.requires_grad_(False)
         self.parameters = [*net.decoder.parameters(), *self.judged.parameters()]
-        self.optimizer = torch.optim.AdamW(self.parameters, lr=run.peak, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
+        self.optimizer = torch.optim.AdamW(self.parameters, lr=run.peak, betas=(0.9, 0.98), weight_decay=0.01,
+                                           fused=True)
         self.ema = Ema(net.decoder, 0.995)
         self.weight = torch.tensor([_weight(name) for name in rig("facerig").names])
         shares = np.array([run.shares.get(name, 1.0) for name in data.store.source])
@@ -116,9 +122,10 @@ class DecoderTrainer:
                 group["lr"] = schedule.rate(step)
             losses.append(self._step())
             step += 1
-            if time.time() - logged > min(30.0, self.run.seconds / 8) or (self.run.steps and step % max(1, self.run.steps // 8) == 0):
+            if time.time() - logged > min(30.0, self.run.seconds / 8) or is_eighth(step, self.run.steps):
                 means.append(float(np.mean(losses)))
-                print(json.dumps({"time": time.strftime("%H:%M:%S"), "step": step, "loss": round(means[-1], 5)}), flush=True)
+                print(json.dumps({"time": time.strftime("%H:%M:%S"), "step": step, "loss": round(means[-1], 5)}),
+                      flush=True)
                 losses, logged = [], time.time()
         self.net.decoder.load_state_dict(self.ema.weights)
         self.net.eval()
@@ -131,7 +138,7 @@ class DecoderTrainer:
             feats, _ = self._augmented()(feats, silence, self.rng, self.run.augment)
             with torch.autocast("cpu", torch.bfloat16, enabled=self.run.half):
                 content, _ = self.net.encoder(feats, self.net.encoder.rest(feats, self.net.config.stride))
-        pasts = tuple(past.expand(len(feats), -1, -1) for past in self.net.rest(1)[1 + len(self.net.config.encoder_layers) :])
+        pasts = self.net.rest(len(feats))[1 + len(self.net.config.encoder_layers) :]
         condition = feats.new_zeros(*feats.shape[:2], self.net.config.condition)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.run.half):
             curves, _, _, _ = self.net.decode(feats, condition, content, pasts)
@@ -179,6 +186,13 @@ class DecoderTrainer:
     def judge(self) -> dict[str, dict[str, float]]:
         """Correlation with measured motion, pooled over the clips kept apart; error against the teacher."""
         return {name: judged(self.net, self.judged, data) for name, data in self.judges.items()}
+
+
+def _spread(measures: Float) -> Float:
+    """Standard deviation of every measure; 1 where a measure does not occur."""
+    known = np.isfinite(measures)
+    columns = [column[fine].std() if fine.any() else 1.0 for column, fine in zip(measures.T, known.T, strict=True)]
+    return np.maximum(columns, 1e-3).astype(np.float32)
 
 
 def _weight(name: str) -> float:

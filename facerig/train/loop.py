@@ -26,7 +26,7 @@ from facerig.train.losses import UnitTables, contact_loss, unit_loss
 from facerig.train.measures import Tally
 from facerig.train.melaug import MelAugment
 from facerig.train.resume import Ema, load_run, save_run
-from facerig.train.schedule import Schedule
+from facerig.train.schedule import Schedule, is_eighth
 
 
 @dataclass(frozen=True)
@@ -87,12 +87,12 @@ class EncoderTrainer:
                         steps=self.run.steps)
 
     def train(self, shown: Callable[[float], None] = lambda _: None) -> list[float]:
-        """Until the time is up, telling `shown` how far it is; returns the mean loss of each stretch between two log lines."""
+        """Until the time is up, telling `shown` how far it is; returns the mean loss of every logged stretch."""
         losses, means, saved, judged, logged = [], [], time.time(), time.time(), time.time()
         while parallel.agreed(self.schedule.progress(self.step)) < 1.0:
             losses.append(self._step())
             shown(self.schedule.progress(self.step))
-            if time.time() - logged > min(30.0, self.run.seconds / 10) or (self.run.steps and self.step % max(1, self.run.steps // 8) == 0):
+            if time.time() - logged > min(30.0, self.run.seconds / 10) or is_eighth(self.step, self.run.steps):
                 means.append(float(np.mean(losses)))
                 self._log({"loss": round(means[-1], 4), "pace": len(losses) / (time.time() - logged)})
                 losses, logged = [], time.time()
@@ -177,7 +177,7 @@ class EncoderTrainer:
 
 def _shifted(rows: Tensor, ahead: int, stride: int) -> tuple[Tensor, int]:
     """([M, 3] values at the frame `ahead` before each step and beside it, steps): the last steps of each sequence."""
-    batch, frames = rows.shape
+    frames = rows.shape[1]
     steps = np.arange(stride - 1, frames, stride) - ahead
     steps = steps[steps >= 1]
     index = (torch.from_numpy(steps)[:, None] + torch.tensor([-1, 0, 1])).clamp(max=frames - 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ THRESHOLD = 0.4
 NEAR = 2.4  # frames: 40 ms
 
 Float = NDArray[np.float32]
+Run: TypeAlias = tuple[int, int]
 
 
 @dataclass
@@ -42,7 +44,7 @@ class Tally:
             self._events(counts, _runs((posteriors @ units.astype(np.float32) > THRESHOLD) & known),
                          _runs(units[safe] & known), flag == "bilabial")
 
-    def _events(self, counts: list[int], guessed: list[tuple[int, int]], real: list[tuple[int, int]], timed: bool) -> None:
+    def _events(self, counts: list[int], guessed: list[Run], real: list[Run], timed: bool) -> None:
         for start, end in real:
             near = [g for g in guessed if g[0] < end + NEAR and g[1] > start - NEAR]
             counts[0] += bool(near)
@@ -63,7 +65,7 @@ class Tally:
         return {key: round(value, 2) for key, value in out.items()}
 
 
-def _runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
+def _runs(flags: NDArray[np.bool_]) -> list[Run]:
     """[start, end) of every run of True."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(np.int8), [0]])))
     return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]

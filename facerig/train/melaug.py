@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from facerig.features import BANDS, FEATURES, FLOOR, HOPS, MEAN, SPREAD
@@ -37,7 +38,8 @@ class MelAugment:
     """Share of crops that hold noise alone, labelled silence."""
     masks: int = 2
 
-    def __call__(self, feats: Tensor, labels: Tensor, rng: np.random.Generator, strength: float) -> tuple[Tensor, Tensor]:
+    def __call__(self, feats: Tensor, labels: Tensor, rng: np.random.Generator,
+                 strength: float) -> tuple[Tensor, Tensor]:
         """(features [B, T, 128], labels [B, T]) -> the same shapes; the label 0 is silence."""
         batch, frames, _ = feats.shape
         bands = feats.reshape(batch, frames * HOPS, BANDS)
@@ -95,8 +97,8 @@ class MelAugment:
         level = torch.where(empty[:, None, None], torch.exp(_column(rng.uniform(-60, -25, batch)) * DB), level)
         ratio = torch.exp(-_column(rng.uniform(self.snr[0] + 20 * (1 - strength), self.snr[1], batch)) * DB)
         wanted = torch.from_numpy(rng.random(batch) < self.noise * strength) | empty
-        scale = torch.where(empty[:, None, None], torch.ones(1), ratio) * level / (sound.mean((1, 2), keepdim=True) + FLOOR)
-        return sound * scale * wanted[:, None, None]
+        scale = torch.where(empty[:, None, None], torch.ones(1), ratio) * level
+        return sound / (sound.mean((1, 2), keepdim=True) + FLOOR) * scale * wanted[:, None, None]
 
     def _mask(self, bands: Tensor, rng: np.random.Generator, strength: float) -> None:
         """Bands and moments struck out (in place), so that no single cue is leant on."""
@@ -111,7 +113,7 @@ class MelAugment:
                 bands[row, first : first + long] = 0.0
 
 
-def _column(values: np.ndarray) -> Tensor:  # type: ignore[type-arg]
+def _column(values: ArrayLike) -> Tensor:
     return torch.from_numpy(np.asarray(values, np.float32))[:, None, None]
 
 

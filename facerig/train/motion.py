@@ -131,7 +131,7 @@ def facegood_matrix() -> Float:
 
 
 def grid_matrix() -> Float:
-    """[68, GRID_MEASURES] millimetres a unit of weight, on the measured head where it is here, else the built-in one."""
+    """[68, GRID_MEASURES] millimetres a unit of weight, on the scanned head where it is here, else the built-in one."""
     from facerig.heads.landmarks import mouth_measures
 
     folder = data_folder() / "heads" / "ict_facekit"

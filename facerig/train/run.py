@@ -67,7 +67,7 @@ def train(plan: Plan) -> dict[str, Any]:
 
 def build_corpora(hours: float) -> None:
     """Make and pack what is missing."""
-    from facerig.train.corpora.__main__ import build
+    from facerig.train.corpora.builder import build
 
     packed = cache_folder() / "packed"
     if not (packed / "synthetic.json").is_file():

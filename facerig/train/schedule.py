@@ -37,3 +37,8 @@ class Schedule:
     def strength(self, step: int, now: float | None = None) -> float:
         """How strong augmentation is: a tenth at first, full after the ramp."""
         return min(1.0, 0.1 + 0.9 * self.progress(step, now) / self.ramp)
+
+
+def is_eighth(step: int, steps: int) -> bool:
+    """Whether a run that is counted in steps has done another eighth of them: when it writes a log line."""
+    return steps > 0 and step % max(1, steps // 8) == 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facerig.features import FEATURES
 from facerig.train.corpora import PackedSet
@@ -22,10 +23,14 @@ SCALE = np.float32(1 / 32768)
 def augmented(packed: PackedSet, hours: float, seed: int = 0) -> Store:
     """Random clips, each in one random version, until there are `hours` of them."""
     rng = np.random.default_rng(seed)
-    feats, labels, ids, total = [np.zeros((0, FEATURES), np.float16)], [np.zeros(0, np.uint8)], [], 0
+    feats: list[NDArray[np.float16]] = []
+    labels: list[NDArray[np.uint8]] = []
+    ids: list[str] = []
+    total = 0
     while total < hours * 3600 * 60 and packed.clips:
         clip = packed.clips[int(rng.integers(len(packed.clips)))]
-        made = augment(np.asarray(packed.audio(clip)).astype(np.float32) * SCALE, np.array(packed.labels(clip)), rng, OPTIONS)
+        audio = np.asarray(packed.audio(clip)).astype(np.float32) * SCALE
+        made = augment(audio, np.array(packed.labels(clip)), rng, OPTIONS)
         if not np.isfinite(made.audio).all():
             continue
         samples = np.clip(made.audio * 32767, -32768, 32767).astype(np.int16)
@@ -34,10 +39,10 @@ def augmented(packed: PackedSet, hours: float, seed: int = 0) -> Store:
         labels.append(made.labels[: len(rows)])
         ids.append(f"{SOURCE}/{len(ids)}")
         total += len(rows)
-    return _store(feats[1:], labels[1:], ids)
+    return _store(feats, labels, ids)
 
 
-def _store(feats: list[np.ndarray], labels: list[np.ndarray], ids: list[str]) -> Store:  # type: ignore[type-arg]
+def _store(feats: list[NDArray[np.float16]], labels: list[NDArray[np.uint8]], ids: list[str]) -> Store:
     counts = np.array([len(rows) for rows in labels], np.int64)
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64)
     empty_rows, empty = np.zeros((0, FEATURES), np.float16), np.zeros(0, np.uint8)
@@ -65,8 +70,9 @@ def read(path: Path) -> Store:
 def joined(one: Store, other: Store) -> Store:
     """Two stores as one."""
     return Store(np.concatenate([one.feats, other.feats]), np.concatenate([one.labels, other.labels]),
-                 np.concatenate([one.starts, other.starts + len(one.labels)]), np.concatenate([one.counts, other.counts]),
-                 np.concatenate([one.trust, other.trust]), np.concatenate([one.source, other.source]), one.ids + other.ids)
+                 np.concatenate([one.starts, other.starts + len(one.labels)]),
+                 np.concatenate([one.counts, other.counts]), np.concatenate([one.trust, other.trust]),
+                 np.concatenate([one.source, other.source]), one.ids + other.ids)
 
 
 __all__ = ["SOURCE", "augmented", "joined", "read", "save"]
