@@ -10,6 +10,7 @@ from facerig.errors import AudioError, MissingExtra, OptionError
 from facerig.server.flow import Sound
 
 OPUS_RATE = 48_000
+HEAD_MOST = 4 * 1_048_576
 MAX_DECODED = 32 * 1_048_576  # bytes out of one message: a megabyte of FLAC silence can hold hours
 
 
@@ -28,16 +29,40 @@ class Decoder:
         if name == "opus":
             self._codec.sample_rate = OPUS_RATE
             self._codec.layout = "mono" if sound.channels == 1 else "stereo"
+        self._head: bytes | None = b"" if name == "flac" else None
         self._resampler = av.AudioResampler("s16", "mono" if sound.channels == 1 else "stereo", sound.rate)
 
     def push(self, data: bytes) -> bytes:
         """Bytes of the wire -> interleaved PCM16."""
-        packets = [self._av.Packet(data)] if self.name == "opus" else self._codec.parse(data)
-        return self._decoded(packets)
+        if self.name == "opus":
+            return self._decoded([self._av.Packet(data)])
+        if self._head is not None:
+            data = self._after_head(self._head + data)
+        return self._decoded(self._codec.parse(data)) if data else b""
+
+    def _after_head(self, data: bytes) -> bytes:
+        """What follows FLAC's metadata, once all of that is there; the decoder gets STREAMINFO by itself."""
+        if data[:4] != b"fLaC"[: len(data)]:
+            raise AudioError(f"flac: got a stream that begins with {data[:4]!r}, accepted: b'fLaC'")
+        at, last = 4, False
+        while not last and at + 4 <= len(data):
+            last, length = bool(data[at] & 0x80), int.from_bytes(data[at + 1 : at + 4], "big")
+            if data[at] & 0x7F == 0 and len(data) >= at + 4 + length:
+                self._codec.extradata = data[at + 4 : at + 4 + length]
+            at += 4 + length
+        if not last or at > len(data):
+            if len(data) > HEAD_MOST:
+                raise AudioError(f"flac: more than {HEAD_MOST >> 20} MB of metadata before the sound; strip the pictures")
+            self._head = data
+            return b""
+        self._head = None
+        return data[at:]
 
     def flush(self) -> bytes:
-        packets = self._codec.parse(b"") if self.name == "flac" else []
-        return self._decoded([*packets, None])
+        out = []
+        while self.name == "flac" and (packets := self._codec.parse(b"")):  # the parser holds back up to ten frames
+            out.append(self._decoded(packets))
+        return b"".join([*out, self._decoded([None])])
 
     def _decoded(self, packets: list[Any]) -> bytes:
         out: list[bytes] = []

@@ -17,6 +17,7 @@ import numpy as np
 
 from facerig.errors import FacerigError, ProtocolError, check_option
 from facerig.pipeline import NATIVE_RIG
+from facerig.resample import Resample
 from facerig.rig import rig
 from facerig.server import outlet
 from facerig.server.director import Director
@@ -144,7 +145,11 @@ class Session:
         self.audio_samples = 0
         self.next_frame = 0 if resume is None else resume.last_frame + 1
         self.slot = worker.claim()
-        self.segment = self._segment(0, None) if resume is None else self._resumed(resume)
+        try:
+            self.segment = self._segment(0, None) if resume is None else self._resumed(resume)
+        except FacerigError:
+            worker.release(self.slot)
+            raise
 
     # ---- segments -----------------------------------------------------------------------------------------------
 
@@ -164,14 +169,9 @@ class Session:
         animator, sound = self.worker.animator, self.plan.sound
         native = outlet.native_floor(row, self.plan.fps)
         point = animator.restore_point(native)
-        try:
-            flow = Flow(animator, sound, point, 0, skip=native)
-            needed = flow.edge.first_sample(point)
-            check_option("resume.first_sample", resume.first_sample, f"0 to {needed} for frame {resume.last_frame + 1}",
-                         0 <= resume.first_sample <= needed, f"keep {animator.context_seconds + 0.2:.1f} s of audio")
-        except FacerigError:
-            self.worker.release(self.slot)
-            raise
+        needed = Resample(sound.rate).first_sample(point)
+        check_option("resume.first_sample", resume.first_sample, f"0 to {needed} for frame {resume.last_frame + 1}",
+                     0 <= resume.first_sample <= needed, f"keep {animator.context_seconds + 0.2:.1f} s of audio")
         flow = Flow(animator, sound, point, needed, skip=native)
         self._skip_bytes = (needed - resume.first_sample) * sound.width
         self._release_rest(resume)

@@ -1,0 +1,343 @@
+"""Our own protocol over a real connection: the wire adds nothing and loses nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+
+import grpc
+import numpy as np
+import pytest
+import soundfile
+from server_kit import ANIMATE_FILE, END, RATE, animate, animator, audio, channel, cut, header, noise, rows, run, said
+from server_kit import serving, until
+
+from facerig.server import outlet
+from facerig.v1 import animation_pb2 as pb
+
+TINY = {"sessions": 4, "max_batch": 4, "capacity": 4}
+SAMPLES = noise(1.5)
+
+
+def expected(samples=SAMPLES, fps=60):
+    return outlet.sampled(animator().animate(samples, RATE).values, fps)
+
+
+async def once(requests, **options):
+    async with serving(**{**TINY, **options}) as server, channel(server.ports["facerig"]) as link:
+        return await said(animate(link, requests))
+
+
+@pytest.mark.parametrize("size", [16, 320, 1_111, len(SAMPLES)])  # 1 ms to the whole clip
+def test_frames_are_those_of_animate(size):
+    answers, code = run(once([header(), *map(audio, cut(SAMPLES, size)), END]))
+    index, values = rows(answers)
+    assert code is grpc.StatusCode.OK
+    assert answers[0].WhichOneof("part") == "header"
+    assert answers[-1].status.code == pb.Status.CODE_DONE
+    assert answers[-1].status.frames == len(index)
+    assert index == list(range(len(index)))
+    assert np.array_equal(values, expected())
+
+
+def test_bytes_may_be_cut_inside_a_sample():
+    raw = SAMPLES.tobytes()
+    parts = [pb.AnimateRequest(audio=pb.AudioChunk(data=raw[at : at + 333])) for at in range(0, len(raw), 333)]
+    answers, _ = run(once([header(), *parts, END]))
+    assert np.array_equal(rows(answers)[1], expected())
+
+
+@pytest.mark.parametrize("fps", [24, 30, 120])
+def test_other_frame_rates(fps):
+    answers, _ = run(once([header(fps=fps), audio(SAMPLES), END]))
+    assert answers[0].header.fps == fps
+    assert np.array_equal(rows(answers)[1], expected(fps=fps))
+
+
+def test_header_says_what_values_mean():
+    answers, _ = run(once([header(rig=""), END]))
+    head = answers[0].header
+    assert list(head.channels)[:2] == ["eyeBlinkLeft", "eyeLookDownLeft"]
+    assert (len(head.channels), head.fps, head.rig, head.model) == (52, 60, "arkit", "fake")
+    assert head.delay_ms > 0
+    assert head.context_ms >= 1000 * animator().context_seconds
+    assert head.resumable
+
+
+@pytest.mark.parametrize("encoding", ["float32", "flac", "opus"])
+def test_encodings(encoding):
+    fields = {"float32": pb.AudioFormat.ENCODING_FLOAT32, "flac": pb.AudioFormat.ENCODING_FLAC,
+              "opus": pb.AudioFormat.ENCODING_OPUS}
+    rate = 48_000 if encoding == "opus" else RATE
+    samples = noise(1.0, rate=rate)
+    chunks = encoded(encoding, samples, rate)
+    parts = [pb.AnimateRequest(audio=pb.AudioChunk(data=chunk)) for chunk in chunks]
+    first = header(rate, audio=pb.AudioFormat(encoding=fields[encoding], rate=rate))
+    answers, code = run(once([first, *parts, END]))
+    values = rows(answers)[1]
+    assert code is grpc.StatusCode.OK, answers[-1]
+    whole = animator().animate(samples, rate).values
+    if encoding == "opus":  # lossy: the same motion, not the same bits
+        assert abs(len(values) - len(whole)) <= 2
+        assert np.corrcoef(values[:55, 17], whole[:55, 17])[0, 1] > 0.9
+        assert not answers[0].header.resumable
+    else:
+        assert np.array_equal(values, whole)
+
+
+def encoded(encoding, samples, rate):
+    if encoding == "float32":
+        return [(samples / np.float32(32768)).astype("<f4").tobytes()]
+    if encoding == "flac":
+        file = io.BytesIO()
+        soundfile.write(file, samples, rate, format="FLAC", subtype="PCM_16")
+        data = file.getvalue()
+        return [data[at : at + 1_000] for at in range(0, len(data), 1_000)]
+    av = pytest.importorskip("av")
+    codec = av.CodecContext.create("libopus", "w")
+    codec.sample_rate, codec.layout, codec.format = rate, "mono", "s16"
+    packets = []
+    for at in range(0, len(samples), 960):
+        part = np.zeros((1, 960), np.int16)
+        part[0, : len(samples[at : at + 960])] = samples[at : at + 960]
+        frame = av.AudioFrame.from_ndarray(part, "s16", "mono")
+        frame.sample_rate = rate
+        packets += codec.encode(frame)
+    return [bytes(packet) for packet in [*packets, *codec.encode(None)]]
+
+
+def test_stereo_is_mixed_down():
+    stereo = np.stack([SAMPLES, np.zeros_like(SAMPLES)], axis=1)
+    first = header(audio=pb.AudioFormat(rate=RATE, channels=2))
+    answers, _ = run(once([first, audio(stereo), END]))
+    assert np.array_equal(rows(answers)[1], animator().animate(stereo, RATE).values)
+
+
+def test_animate_file():
+    async def work():
+        async with serving(**TINY) as server, channel(server.ports["facerig"]) as link:
+            call = link.unary_stream(ANIMATE_FILE, pb.AnimateFileRequest.SerializeToString, pb.AnimateResponse.FromString)
+            asked = header().header
+            asked.ClearField("pacing")
+            return await said(call(pb.AnimateFileRequest(header=asked, audio=SAMPLES.tobytes())))
+
+    answers, _ = run(work())
+    assert np.array_equal(rows(answers)[1], expected())
+    assert max(len(answer.frames.frames) for answer in answers) > 1  # rows that leave together share a message
+
+
+def test_sixty_four_streams_at_once():
+    clips = [noise(0.4 + 0.01 * k, seed=k) for k in range(64)]
+
+    async def work():
+        async with serving(max_batch=64) as server, channel(server.ports["facerig"]) as link:
+            calls = [animate(link, iter([header(), *map(audio, cut(clip, 320 + k)), END])) for k, clip in enumerate(clips)]
+            found = await asyncio.gather(*map(said, calls))
+            return found, server.worker.load
+
+    found, load = run(work())
+    for clip, (answers, _) in zip(clips, found, strict=True):
+        index, values = rows(answers)
+        assert index == list(range(len(values)))
+        assert np.abs(values - animator().animate(clip, RATE).values).max() <= 1e-5
+    assert load.blocks / load.steps > 2  # they were batched
+
+
+def test_echo_gives_all_the_audio_back():
+    answers, _ = run(once([header(fps=25, tracks=pb.Tracks(audio=True)), *map(audio, cut(SAMPLES, 777)), END]))
+    frames = [frame for answer in answers for frame in answer.frames.frames]
+    assert b"".join(frame.audio for frame in frames) == SAMPLES.tobytes()
+    assert [frame.first_sample for frame in frames] == [RATE * k // 25 for k in range(len(frames))]
+
+
+def test_markers_come_back_in_their_place():
+    parts = []
+    for k, piece in enumerate(cut(SAMPLES, 4_000)):
+        parts += [audio(piece), pb.AnimateRequest(control=pb.Control(marker=pb.Marker(id=f"m{k}")))]
+    answers, _ = run(once([header(), *parts, END]))
+    seen, frames = [], 0
+    for answer in answers:
+        if answer.WhichOneof("part") == "marker":
+            assert answer.marker.frame == -(-4_000 * (len(seen) + 1) * 60 // RATE)
+            assert frames == answer.marker.frame
+            seen.append(answer.marker.id)
+        frames += len(answer.frames.frames)
+    assert seen == [f"m{k}" for k in range(6)]
+
+
+def test_controls_act_from_where_they_stand():
+    loud = audio(SAMPLES[:12_000])
+    mute = pb.AnimateRequest(control=pb.Control(gains=pb.Gains(regions={"jaw": 0.0}, fade_ms=0)))
+    joy = pb.AnimateRequest(control=pb.Control(frame=60, emotion=pb.Emotion(weights={"joy": 1.0}, fade_ms=0)))
+    answers, _ = run(once([header(tracks=pb.Tracks(emotion=True)), loud, mute, joy, audio(SAMPLES[12_000:]), END]))
+    values, plain = rows(answers)[1], expected()
+    jaw, smile = plain_at("jawOpen"), plain_at("cheekSquintLeft")
+    assert np.array_equal(values[:45], plain[:45])
+    assert not values[45:, jaw].any()
+    assert plain[45:, jaw].any()
+    assert (values[60:, smile] > 0.4).all()
+    frames = [frame for answer in answers for frame in answer.frames.frames]
+    assert dict(frames[60].emotion) == {"joy": 1.0}
+    assert dict(frames[59].emotion) == {}
+
+
+def plain_at(name):
+    return animator().channels.index(name)
+
+
+def test_header_emotion_and_gains_hold_from_the_first_frame():
+    answers, _ = run(once([header(emotion=pb.Emotion(weights={"surprise": 1.0}), gains=pb.Gains(regions={"all": 0.5})),
+                           audio(SAMPLES), END]))
+    values = rows(answers)[1]
+    assert values[0, plain_at("eyeWideLeft")] > 0.4
+    assert np.allclose(values[:, plain_at("jawOpen")], expected()[:, plain_at("jawOpen")] / 2)
+
+
+def test_barge_in_lets_the_mouth_fall_and_begins_anew():
+    async def work():
+        async with serving(**TINY) as server, channel(server.ports["facerig"]) as link:
+            call = animate(link, None)
+            await call.write(header(mode=pb.Pacing.MODE_REALTIME))
+            await call.write(audio(noise(6.0)))
+            answers = []
+            while len(rows(answers)[0]) < 40:
+                answers.append(await call.read())
+            await call.write(pb.AnimateRequest(control=pb.Control(interrupt=pb.Interrupt(release_ms=100))))
+            for piece in cut(SAMPLES, 3_200):
+                await call.write(audio(piece))
+            await call.write(END)
+            while (answer := await call.read()) is not grpc.aio.EOF:
+                answers.append(answer)
+            return answers
+
+    answers = run(work())
+    told = next(answer.interrupted for answer in answers if answer.WhichOneof("part") == "interrupted")
+    index, values = rows(answers)
+    assert index == list(range(len(index)))  # numbers run on
+    assert told.segment_frame == told.frame + 6
+    assert told.dropped_samples > 2 * RATE
+    before, release = values[told.frame - 1], values[told.frame : told.segment_frame]
+    assert not release[-1].any()
+    assert (np.diff(np.concatenate([before[None], release]), axis=0) <= 0).all()
+    assert np.array_equal(values[told.segment_frame :], expected())
+
+
+def test_realtime_frames_come_one_by_one():
+    answers, _ = run(once([header(mode=pb.Pacing.MODE_REALTIME), audio(SAMPLES[:8_000]), END]))
+    sizes = [len(answer.frames.frames) for answer in answers if answer.WhichOneof("part") == "frames"]
+    assert sum(sizes) == 30
+    assert np.median(sizes) == 1
+
+
+def test_a_slow_reader_slows_its_own_stream_only():
+    async def work():
+        async with serving(**TINY) as server, channel(server.ports["facerig"]) as link, channel(
+                server.ports["facerig"]) as other:
+            slow = animate(link, None)
+            await slow.write(header(tracks=pb.Tracks(audio=True)))
+
+            async def flood():
+                for piece in cut(noise(120.0), 16_000):
+                    await slow.write(audio(piece))
+                await slow.write(END)
+
+            writer = asyncio.create_task(flood())
+            await until(lambda: any(guest.session is not None and guest.session.slowed for guest in server.house.guests))
+            (guest,) = server.house.guests
+            segment, echo = guest.session.segment, guest.session._echo
+            assert segment.produced - segment.consumed <= segment.limit + server.config.block
+            assert len(echo.data) < 20 * RATE * 2  # what is held of 120 s: backlog and rows, not the clip
+            answers, code = await said(animate(other, iter([header(), audio(SAMPLES), END])))
+            assert code is grpc.StatusCode.OK
+            assert np.abs(rows(answers)[1] - expected()).max() <= 1e-5
+            rest, _ = await said(slow)
+            await writer
+            return rest
+
+    assert len(rows(run(work()))[0]) == 7_200  # and it loses nothing by it
+
+
+def test_info_and_rigs():
+    async def work():
+        async with serving(**TINY) as server, channel(server.ports["facerig"]) as link:
+            info = link.unary_unary("/facerig.v1.Animation/Info", pb.InfoRequest.SerializeToString, pb.InfoResponse.FromString)
+            rigs = link.unary_unary("/facerig.v1.Animation/Rigs", pb.RigsRequest.SerializeToString, pb.RigsResponse.FromString)
+            return await info(pb.InfoRequest()), await rigs(pb.RigsRequest())
+
+    info, rigs = run(work())
+    assert (info.model, info.native_fps, info.native_rate, info.serving) == ("fake", 60, 24_000, True)
+    assert {"joy", "happy"} <= set(info.emotions)
+    assert "lips" in info.regions
+    found = {one.name: one for one in rigs.rigs}
+    assert len(found["arkit"].channels) == 52
+    assert found["metahuman"].title
+
+
+# what is sent; the gRPC status; our own; a word of the reason
+WRONG = [
+    ("nothing", [], "FAILED_PRECONDITION", "CODE_INVALID", "header"),
+    ("audio first", [audio(SAMPLES)], "FAILED_PRECONDITION", "CODE_INVALID", "header first"),
+    ("empty message", [pb.AnimateRequest()], "FAILED_PRECONDITION", "CODE_INVALID", "header first"),
+    ("second header", [header(), header()], "FAILED_PRECONDITION", "CODE_INVALID", "audio, control or end"),
+    ("empty control", [header(), pb.AnimateRequest(control=pb.Control())], "INVALID_ARGUMENT", "CODE_INVALID", "control"),
+    ("rate", [header(rate=7_999)], "INVALID_ARGUMENT", "CODE_INVALID", "sample rate"),
+    ("channels", [header(audio=pb.AudioFormat(rate=RATE, channels=99))], "INVALID_ARGUMENT", "CODE_INVALID", "channels"),
+    ("rig", [header(rig="../../etc/passwd")], "INVALID_ARGUMENT", "CODE_INVALID", "no rig"),
+    ("fps", [header(fps=1_000)], "INVALID_ARGUMENT", "CODE_INVALID", "fps"),
+    ("pacing", [header(mode=77)], "INVALID_ARGUMENT", "CODE_INVALID", "pacing"),
+    ("encoding", [header(audio=pb.AudioFormat(rate=RATE, encoding=9))], "INVALID_ARGUMENT", "CODE_INVALID", "encoding"),
+    ("emotion", [header(emotion=pb.Emotion(weights={"rage": 1}))], "INVALID_ARGUMENT", "CODE_INVALID", "emotion"),
+    ("NaN", [header(audio=pb.AudioFormat(rate=RATE, encoding=pb.AudioFormat.ENCODING_FLOAT32)),
+             audio(np.full(9_000, np.nan, "<f4")), END], "INVALID_ARGUMENT", "CODE_INVALID", "finite"),
+    ("resume", [header(resume=pb.Resume(last_frame=10_000, first_sample=10**9))], "INVALID_ARGUMENT", "CODE_INVALID",
+     "first_sample"),
+    ("resume far", [header(resume=pb.Resume(last_frame=-5))], "INVALID_ARGUMENT", "CODE_INVALID", "resume"),
+    ("chunk", [header(), audio(np.zeros(600_000, "<i2"))], "RESOURCE_EXHAUSTED", "CODE_LIMIT", "chunk"),
+    ("clip", [header(), *[audio(np.zeros(500_000, "<i2"))] * 3], "RESOURCE_EXHAUSTED", "CODE_LIMIT", "60 s"),
+    ("flac", [header(audio=pb.AudioFormat(rate=RATE, encoding=pb.AudioFormat.ENCODING_FLAC)),
+              pb.AnimateRequest(audio=pb.AudioChunk(data=b"fLaC" + bytes(range(256)) * 40)), END], None, None, ""),
+]
+
+
+def test_whatever_is_wrong_has_its_status_and_reason():
+    async def work():
+        async with serving(**TINY, clip_seconds=60) as server, channel(server.ports["facerig"]) as link:
+            found = []
+            for _, requests, *_ in WRONG:
+                found.append(await said(animate(link, iter(requests))))
+                await until(lambda: not server.house.guests)
+            assert server.worker.free == 4
+            return found
+
+    for (name, _, status, own, word), (answers, code) in zip(WRONG, run(work()), strict=True):
+        if status is None:
+            assert code in (grpc.StatusCode.OK, grpc.StatusCode.INVALID_ARGUMENT), name
+            continue
+        assert code is getattr(grpc.StatusCode, status), (name, code)
+        assert answers[-1].status.code == pb.Status.Code.Value(own), name
+        assert word in answers[-1].status.reason, (name, answers[-1].status.reason)
+        assert "Traceback" not in answers[-1].status.reason
+
+
+def test_silence_of_the_client_ends_the_stream_unless_it_listens():
+    async def work():
+        async with serving(**TINY, idle_seconds=0.3) as server, channel(server.ports["facerig"]) as link:
+            idle, listening = animate(link, None), animate(link, None)
+            await idle.write(header())
+            await listening.write(header())
+            await listening.write(pb.AnimateRequest(control=pb.Control(state=pb.STATE_LISTENING)))
+            answers, code = await said(idle)
+            assert len(server.house.guests) == 1
+            await listening.write(END)
+            return answers, code, (await said(listening))[1]
+
+    answers, code, other = run(work())
+    assert (code, other) == (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.OK)
+    assert answers[-1].status.code == pb.Status.CODE_IDLE
+
+
+def test_unknown_wishes_are_noticed():
+    answers, _ = run(once([header(style="opera", tracks=pb.Tracks(phones=True)), END]))
+    notices = [answer.notice.text for answer in answers if answer.WhichOneof("part") == "notice"]
+    assert len(notices) == 2
+    assert "opera" in notices[0]
