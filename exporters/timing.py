@@ -9,6 +9,9 @@ from facerig.curves import MAX_FPS, Curves
 from facerig.errors import CurvesError
 
 COMMON_RATES = (24, 25, 30, 48, 50, 60, 72, 90, 96, 100, 120)
+# Frames by which an instant may be off and still be its row's: some writers put milliseconds in the place of the frame's
+# thousandths, which shifts a row by nearly one. A dropped frame shifts all that follow by a whole one.
+JITTER = 0.99
 NEAR = 0.02  # a recording whose measured rate is within 2 % of a common one was meant to have that one
 
 
@@ -48,8 +51,8 @@ def _gridded(channels: tuple[str, ...], rate: int, times: NDArray[np.float64],
         return Curves(channels, rate, rows.astype(np.float32), start)
     start = round(float(times[0]) * rate)
     ideal = (start + np.arange(len(times))) / rate
-    if np.abs(ideal - times).max() < 0.6 / rate:  # every row is its own frame
+    if np.abs(ideal - times).max() < JITTER / rate:  # every row is its own frame
         return Curves(channels, rate, rows.astype(np.float32), start)
-    frames = np.arange(start, round(float(times[-1]) * rate) + 1)
-    filled = np.stack([np.interp(frames / rate, times, column) for column in rows.T], axis=1)
+    instants = times[0] + np.arange(round(float(times[-1] - times[0]) * rate) + 1) / rate  # in step with the first row
+    filled = np.stack([np.interp(instants, times, column) for column in rows.T], axis=1)
     return Curves(channels, rate, filled.astype(np.float32), start)
