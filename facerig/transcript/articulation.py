@@ -184,6 +184,16 @@ def _syllable(signal: Floats, frames: int) -> Floats:
     return _filter(padded[:, None], hann / hann.sum())[:, 0]
 
 
+def loudness(samples: NDArray[np.floating], rate: int, frames: int) -> Floats:
+    """[frames] dB of full scale in the 33 ms around each frame's instant: what `energy` means here."""
+    power = np.concatenate([[0.0], np.cumsum(np.asarray(samples, np.float64) ** 2)])
+    centre = np.round(np.arange(frames) * rate / FPS).astype(int)
+    low = np.clip(centre - rate // 60, 0, len(samples))
+    high = np.clip(centre + rate // 60, 0, len(samples))
+    mean = (power[high] - power[low]) / np.maximum(high - low, 1)
+    return np.asarray(10 * np.log10(mean + 1e-10), np.float32)
+
+
 # ---- contact ----------------------------------------------------------------------------------------------
 
 
@@ -211,8 +221,8 @@ def _held(
     moves: Floats, held: Floats, table: Articulation, unit: str, jaw_limit: float, closed: float = 0.0
 ) -> Floats:
     """Lip gestures blend into the contact's, rounding that opens the lips fades, the jaw stays under its limit."""
-    row = table.targets[next(i for i, u in enumerate(units()) if u.unit == unit)]
-    out = moves.copy()
+    row: Floats = table.targets[next(i for i, u in enumerate(units()) if u.unit == unit)]
+    out: Floats = moves.copy()
     for i, gesture in enumerate(table.gestures):
         if gesture.group == "lips":
             out[:, i] += held * (np.maximum(row[i], 0) - moves[:, i])

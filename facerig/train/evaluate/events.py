@@ -72,7 +72,10 @@ def same_onset(wanted: Event, found: Event) -> bool:
     return abs(found.start - wanted.start) <= TOLERANCE
 
 
-def matched(wanted: Sequence[Event], found: Sequence[Event], rule: Callable[[Event, Event], bool]) -> list[tuple[int, int]]:
+Rule = Callable[[Event, Event], bool]
+
+
+def matched(wanted: Sequence[Event], found: Sequence[Event], rule: Rule) -> list[tuple[int, int]]:
     """Pairs (wanted, found), the closest onsets first, each used once."""
     pairs = [(abs(f.start - w.start), i, j) for i, w in enumerate(wanted) for j, f in enumerate(found) if rule(w, f)]
     taken: list[tuple[int, int]] = []

@@ -10,8 +10,8 @@ from facerig.console import table
 # title, figures (heading, key)
 TABLES: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     ("Heard (percent)", (
-        ("viseme-15", "viseme15"), ("in speech", "viseme15_in_speech"), ("units", "units"), ("sp/sil", "speech_silence"),
-        ("pbm R", "pbm_recall"), ("P", "pbm_precision"), ("strict R", "pbm_onset_recall"), ("P", "pbm_onset_precision"),
+        ("viseme-15", "viseme15"), ("in speech", "viseme15_in_speech"), ("units", "units"),
+        ("sp/sil", "speech_silence"), ("pbm R", "pbm_recall"), ("P", "pbm_precision"), ("strict R", "pbm_onset_recall"), ("P", "pbm_onset_precision"),
         ("onset ms", "pbm_onset_error_ms"), ("fv R", "fv_recall"), ("P", "fv_precision"), ("round AUC", "rounding_auc"),
     )),
     ("Shown (curves on a head)", (
@@ -84,7 +84,9 @@ def _motion(name: str, by_system: Mapping[str, Any]) -> None:
                       _cell(own.get("jaw", {}).get("lag_ms")), _cell(own.get("lve_mm")), _cell(own.get("mve_mm"))]
                      for clip, own in moved.items() if own]  # fmt: skip
     if rows and name == "grid":
-        heads: tuple[str, ...] = ("system", "gap r", "height r", "width r", "jaw r", "closure R", "closure P", "lag ms", "gap error mm")
+        heads: tuple[str, ...] = (
+            "system", "gap r", "height r", "width r", "jaw r", "closure R", "closure P", "lag ms", "gap error mm",
+        )  # fmt: skip
         table("grid: measured lips", heads, rows, right=heads[1:])
     elif rows:
         heads = ("system", "clip", "jaw r", "rounding r", "closing r", "lag ms", "LVE mm", "MVE mm")

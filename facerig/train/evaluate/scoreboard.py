@@ -127,7 +127,8 @@ def all_systems(model: ModelSystem, options: Options, progress: Callable[[str], 
     judged: list[System] = [model]
     if options.baselines:
         progress("training the baselines")
-        judged += [systems.expected_from(model), systems.Simple(CEILING, systems.taught), *floors(options.quick)]
+        judged += [systems.told(model), systems.expected_from(model), systems.Simple(CEILING, systems.taught)]
+        judged += floors(options.quick)
     return judged + [Rhubarb(text) for text in options.rivals]
 
 

@@ -36,6 +36,7 @@ class Clip:
     timed: list[Timed] = field(default_factory=list)
     motion: Floats | None = None
     columns: tuple[str, ...] = ()
+    text: str = ""  # what is said, where it is known
 
     @property
     def frames(self) -> int:
@@ -131,7 +132,8 @@ def as_clip(made: Made, columns: tuple[str, ...]) -> Clip:
     row = made.row
     timed = [Timed(*t) for t in row.timed]
     samples = made.audio.astype(np.float32) / np.float32(32768)
-    return Clip(row.id, row.source, row.language, row.speaker, samples, row.rate, timed, made.targets, columns)
+    return Clip(row.id, row.source, row.language, row.speaker, samples, row.rate, timed, made.targets, columns,
+                row.transcript)  # fmt: skip
 
 
 def _read_grid(limit: int) -> list[Clip]:

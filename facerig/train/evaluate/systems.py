@@ -19,6 +19,8 @@ from facerig.phones import flag_of_units, rasterise, units
 from facerig.rig import rig
 from facerig.train.evaluate.sets import Clip, fitted
 from facerig.transcript.articulation import expected, soft_raster
+from facerig.transcript.assist import TRUST, assisted
+from facerig.transcript.read import Transcript, Word
 
 Floats = NDArray[np.float32]
 CHANNELS = rig("facerig").names
@@ -119,6 +121,22 @@ def expected_from(model: ModelSystem) -> Simple:
         return Output(expected(heard.units, clip.energy), None, heard.units, contacts_of(heard.units))
 
     return Simple("expected from posteriors", make)
+
+
+def told(model: ModelSystem) -> Simple:
+    """The model beside the text of the clip (words without times), as `facerig animate --transcript` uses it."""
+
+    def make(clip: Clip) -> Output:
+        heard = model.run(clip)
+        if not clip.text or heard.units is None:
+            return Output()
+        words = Transcript(words=tuple(Word(0.0, 0.0, word) for word in clip.text.split()))
+        made = assisted(model.animator.chain.stages, clip.samples, clip.rate, words, clip.language)
+        belief = (1 - TRUST) * heard.units + TRUST * soft_raster(made.timed, clip.frames)
+        curves = fitted(np.array(made.curves.select(CHANNELS, fill=0.0).values), clip.frames)
+        return Output(curves, None, belief, contacts_of(belief))
+
+    return Simple("model and transcript", make)
 
 
 # ---- the ceiling and the floors ---------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from facerig.phones import Timed, timed_units
 from facerig.train.corpora.base import data_folder
 from facerig.train.corpora.labels import read_columns
 from facerig.train.corpora.motion import GRID_DROPPED, GRID_FPS, grid_validation, to_60fps
-from facerig.transcript.articulation import soft_raster
+from facerig.transcript.articulation import loudness, soft_raster
 
 FPS = 60
 Floats = NDArray[np.float32]
@@ -39,16 +39,6 @@ class GridClip:
 
     def tracks(self, names: Sequence[str]) -> Floats:
         return self.values[:, [self.columns.index(name) for name in names]]
-
-
-def loudness(samples: NDArray[np.floating], rate: int, frames: int) -> Floats:
-    """[frames] dB of full scale in the 33 ms around each frame's instant."""
-    power = np.concatenate([[0.0], np.cumsum(np.asarray(samples, np.float64) ** 2)])
-    centre = np.round(np.arange(frames) * rate / FPS).astype(int)
-    low = np.clip(centre - rate // 60, 0, len(samples))
-    high = np.clip(centre + rate // 60, 0, len(samples))
-    mean = (power[high] - power[low]) / np.maximum(high - low, 1)
-    return np.asarray(10 * np.log10(mean + 1e-10), np.float32)
 
 
 @functools.lru_cache(maxsize=1)

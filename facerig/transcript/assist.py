@@ -1,0 +1,101 @@
+"""A transcript beside the audio: what the model heard is corrected by what is known to be said.
+
+The curves move by the difference between the rule face of the corrected belief and that of the model's own belief, and
+the contacts become those of the phones; all that the model knows beyond phones (loudness, manner) stays. No transcript
+changes nothing: this path is not taken. Offline, since a transcript is aligned to the whole clip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from facerig.curves import Curves, Mark
+from facerig.errors import check_option
+from facerig.model.runtime import ModelStage
+from facerig.phones import Timed, flag_of_units, units
+from facerig.resample import Resample
+from facerig.rig import rig
+from facerig.stage import FPS, RATE, SAMPLES, Chain, Frames, Stage, run
+from facerig.transcript.align import aligned, unheard
+from facerig.transcript.articulation import Style, expected, loudness, soft_raster, teach
+from facerig.transcript.read import Transcript
+from facerig.transcript.tables import Floats, native_channels
+
+TRUST = 0.9  # share of the phones in the corrected belief; the rest is for labels that are wrong
+BLOCK = 60
+
+
+@dataclass(frozen=True)
+class Assistance:
+    """What a transcript gave: curves, and when each unit was found to be spoken."""
+
+    curves: Curves
+    timed: tuple[Timed, ...]
+
+
+def assisted(stages: Sequence[Stage], samples: Frames, rate: int, transcript: Transcript, language: str = "en",
+             trust: float = TRUST) -> Assistance:  # fmt: skip
+    """Curves of a clip from a chain's stages and a transcript; mono samples in -1..1."""
+    check_option("trust", trust, "a number from 0 to 1", 0 <= trust <= 1)
+    native = resampled(samples, rate)
+    place = next((k for k, stage in enumerate(stages) if isinstance(stage, ModelStage)), None)
+    if place is None:  # a model without posteriors: the words in proportion, the face by rule
+        timed = unheard(transcript, len(native) / FPS, language)
+        return Assistance(_curves(teach(timed, len(native), loud(native))), tuple(timed))
+    model = stages[place]
+    assert isinstance(model, ModelStage)
+    features = run(Chain(tuple(stages[:place])), native, BLOCK)
+    raw, evidence, belief = model.posteriors(features)
+    timed = aligned(transcript, belief, language)
+    raw, evidence = corrected(model, raw, evidence, belief, timed, loud(native), trust)
+    columns = np.concatenate([raw, evidence], axis=1).astype(np.float32)
+    return Assistance(_curves(run(Chain(tuple(stages[place + 1 :])), columns, BLOCK)), tuple(timed))
+
+
+def corrected(model: ModelStage, raw: Floats, evidence: Floats, belief: Floats, timed: Sequence[Timed], energy: Floats,
+              trust: float) -> tuple[Floats, Floats]:  # fmt: skip
+    """The model's curves and contacts, moved to where the phones say."""
+    known = soft_raster(timed, len(belief))
+    better = (1 - trust) * belief + trust * known
+    change = expected(better, energy) - expected(belief, energy)
+    order = [native_channels().index(name) for name in model.channels]
+    contacts = evidence.copy()
+    names = [name.removeprefix("contact:") for name in model.columns if name.startswith("contact:")]
+    for name, flags in (("bilabial", flag_of_units("bilabial")), ("labiodental", flag_of_units("labiodental")),
+                        ("speech", ~flag_of_units("is_silence"))):  # fmt: skip
+        if name in names:
+            column = names.index(name)
+            contacts[:, column] += trust * (known[:, flags].sum(axis=1) - contacts[:, column])
+    return np.asarray(raw + change[:, order], np.float32), contacts
+
+
+def phones_only(timed: Sequence[Timed], seconds: float | None = None, style: Style | None = None) -> Curves:
+    """The face of timed phones with no sound at all, until 0.3 s after the last of them."""
+    end = max((t.end for t in timed), default=0.0) + 0.3
+    return with_marks(_curves(teach(timed, int(np.ceil((seconds or end) * FPS)), style=style)), timed)
+
+
+def with_marks(curves: Curves, timed: Sequence[Timed], extra: Sequence[Mark] = ()) -> Curves:
+    """Curves that carry their phones (and more) as marks."""
+    silent = {unit.unit for unit in units() if unit.is_silence}
+    marks = [Mark(round(t.start * FPS), max(round(t.start * FPS), round(t.end * FPS)), "phone", t.unit)
+             for t in timed if t.unit not in silent]  # fmt: skip
+    return Curves(curves.channels, curves.fps, curves.values, curves.start, (*curves.marks, *marks, *extra))
+
+
+def resampled(samples: Frames, rate: int) -> Frames:
+    """[frames, 400] at the native rate."""
+    edge = Resample(rate)
+    state, frames = edge.push(edge.start(), np.asarray(samples, np.float32))
+    return np.concatenate([frames, edge.flush(state)])
+
+
+def loud(native: Frames) -> Floats:
+    return loudness(native.reshape(-1), RATE, len(native.reshape(-1)) // SAMPLES)
+
+
+def _curves(values: Floats) -> Curves:
+    return Curves(rig("facerig").names, FPS, values)

@@ -1,0 +1,159 @@
+"""Text to sound and face on one clock: an engine's pieces joined with their pauses, phones and feelings as marks.
+
+An engine is a function from text to `Said`; what it does not know (when each phone is spoken) is found in the sound.
+Knows no engine but the user's own command line.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from facerig.audio import read
+from facerig.curves import Curves, Mark
+from facerig.errors import OptionError, ServiceError
+from facerig.phones import Timed, units
+from facerig.stage import FPS, Frames, Stage
+from facerig.transcript.assist import assisted, with_marks
+from facerig.transcript.pronounce import pronounced
+from facerig.transcript.read import Transcript, Word
+from facerig.transcript.tags import Feeling, Piece, tagged
+
+PATIENCE = 120.0  # seconds that an external engine may take for a piece
+TAIL = 0.25  # seconds of silence after the last sound, in which the mouth closes
+
+
+@dataclass(frozen=True, eq=False)
+class Said:
+    """What an engine made of a text; `timed` is empty where it tells no times."""
+
+    samples: Frames
+    rate: int
+    timed: tuple[Timed, ...] = ()
+
+
+Engine = Callable[[str], Said]
+
+
+@dataclass(frozen=True, eq=False)
+class Speech:
+    """Sound and curves of one length."""
+
+    samples: Frames
+    rate: int
+    curves: Curves
+
+    @property
+    def seconds(self) -> float:
+        return len(self.samples) / self.rate
+
+    def wav(self) -> bytes:
+        """16-bit WAV."""
+        import soundfile
+
+        held = io.BytesIO()
+        soundfile.write(held, self.samples, self.rate, format="WAV", subtype="PCM_16")
+        return held.getvalue()
+
+
+def speak(text: str, engine: Engine, stages: Sequence[Stage], language: str = "en") -> Speech:
+    """Say a text with tags: its sound, and the curves of a chain's stages that know what is said."""
+    pieces, feelings = tagged(text)
+    said = joined(pieces, engine, language)
+    words = " ".join(piece.text for piece in pieces).split()
+    told = Transcript(said.timed, tuple(Word(0.0, 0.0, word) for word in words))
+    made = assisted(stages, said.samples, said.rate, told, language)
+    marks = emotions(feelings, words, made.timed, made.curves.frames, language)
+    return Speech(said.samples, said.rate, with_marks(made.curves, made.timed, marks))
+
+
+def joined(pieces: Sequence[Piece], engine: Engine, language: str) -> Said:
+    """All pieces one after another. Times are kept where every piece brings them."""
+    parts: list[Frames] = []
+    timed: list[Timed] = []
+    rate, at, known = 0, 0, True
+    for piece in pieces:
+        if piece.text:
+            said = engine(piece.text)
+            if rate and said.rate != rate:
+                raise ServiceError(f"speech engine: changed its rate from {rate} to {said.rate} Hz between two pieces")
+            rate = said.rate
+            known = known and bool(said.timed)
+            timed += [Timed(t.start + at / rate, t.end + at / rate, t.unit) for t in said.timed]
+            parts.append(np.asarray(said.samples, np.float32))
+            at += len(said.samples)
+        if piece.pause:
+            rate = rate or 24_000
+            parts.append(np.zeros(round(piece.pause * rate), np.float32))
+            at += len(parts[-1])
+    parts.append(np.zeros(round(TAIL * rate), np.float32))
+    return Said(np.concatenate(parts), rate, tuple(timed) if known else ())
+
+
+def emotions(feelings: Sequence[Feeling], words: Sequence[str], timed: Sequence[Timed], frames: int, language: str
+             ) -> list[Mark]:  # fmt: skip
+    """Each feeling from its word's first sound to the next feeling's, as a mark `name:strength`."""
+    if not feelings:
+        return []
+    starts = [round(instant(f.word, words, timed, language) * FPS) if f.word else 0 for f in feelings]
+    ends = [*starts[1:], frames]
+    return [Mark(a, max(a, b), "emotion", f"{f.name}:{f.strength:g}")
+            for f, a, b in zip(feelings, starts, ends, strict=True)]  # fmt: skip
+
+
+def instant(word: int, words: Sequence[str], timed: Sequence[Timed], language: str) -> float:
+    """About when a word begins: as many sounds of the text as the dictionary puts before it have then been spoken."""
+    silent = {unit.unit for unit in units() if unit.is_silence}
+    spoken = [t for t in timed if t.unit not in silent]
+    counts = np.cumsum([0, *(len(sounds) for sounds in pronounced(words, language))])
+    if not spoken or word >= len(words) or not counts[-1]:
+        return timed[-1].end if timed else 0.0
+    return spoken[min(int(counts[word] * len(spoken) / counts[-1]), len(spoken) - 1)].start
+
+
+# ---- the user's own engine --------------------------------------------------------------------------------
+
+
+def external(command: str, voice: str = "") -> Engine:
+    """An engine from a command line with {text} and {wav} (and {voice}); no shell reads the text."""
+    for need in ("{text}", "{wav}"):
+        if need not in command:
+            raise OptionError(f"--command: got {command!r}, accepted: a command line with {{text}} and {{wav}} in it")
+    parts = shlex.split(command)
+
+    def say(text: str) -> Said:
+        with tempfile.TemporaryDirectory() as folder:
+            wav = Path(folder) / "said.wav"
+            line = [p.replace("{text}", text).replace("{wav}", str(wav)).replace("{voice}", voice) for p in parts]
+            _run(line)
+            if not wav.is_file():
+                raise ServiceError(f"{line[0]}: wrote no {{wav}}; its command line must name where the sound goes")
+            audio = read(wav)
+        return Said(audio.samples, audio.rate)
+
+    return say
+
+
+def _run(line: list[str]) -> None:
+    try:
+        done = subprocess.run(line, capture_output=True, text=True, errors="replace", timeout=PATIENCE, check=False)
+    except OSError as error:
+        raise ServiceError(f"{line[0]}: cannot be started: {error.strerror or error}") from error
+    except subprocess.TimeoutExpired as error:
+        raise ServiceError(f"{line[0]}: still speaking after {PATIENCE:.0f} s; give shorter text") from error
+    if done.returncode:
+        detail = (done.stderr.strip().splitlines() or ["no message"])[-1][:200]
+        raise ServiceError(f"{line[0]}: failed with exit code {done.returncode}: {detail}")
+
+
+def sentences(text: str) -> list[str]:
+    """A text cut after its full stops: engines that take one utterance at a time."""
+    return [part.strip() for part in re.split(r"(?<=[.!?;:])\s+", text) if part.strip()]
