@@ -25,8 +25,8 @@ VIEWS = {"front": 0.0, "three-quarter": 38.0, "profile": 90.0}
 MAX_SIDE = 4096
 MARGIN = 1.06
 # yaw and pitch to the view in degrees, intensity, colour: key, fill, rim
-LIGHTS = ((38, 32, 3.4, (1.0, 0.96, 0.90)), (-52, 8, 1.5, (0.85, 0.92, 1.0)), (168, 38, 3.6, (1.0, 0.98, 0.95)))
-AMBIENT = 0.34
+LIGHTS = ((36, 30, 2.9, (1.0, 0.95, 0.89)), (-48, 6, 1.25, (0.86, 0.92, 1.0)), (150, 30, 1.9, (1.0, 0.97, 0.94)))
+AMBIENT = 0.30
 BACKGROUND = (0.145, 0.155, 0.175)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from scipy import sparse
+from scipy.spatial import cKDTree
 
 from facerig.heads.builtin import balls
 from facerig.heads.builtin.balls import Surface
@@ -21,6 +23,7 @@ from facerig.heads.npz import head_to_npz
 from facerig.mesh import Head, Ints, Joint, Part, Shape, rotation_matrices, vertex_normals
 
 NECK, HEAD, JAW, LEFT_EYE, RIGHT_EYE = range(5)
+RELAXED = 0.10  # of the blink, about 1 mm of the upper lid
 LEAST = 2e-4  # cm: smaller offsets are left out
 # Degrees that an eye turns at weight 1: about x (down positive), about y (to its own left positive).
 LOOKS = {"eyeLookUpLeft": (-25, 0), "eyeLookDownLeft": (30, 0), "eyeLookInLeft": (0, -32), "eyeLookOutLeft": (0, 32),
@@ -55,9 +58,19 @@ def fitted(folder: Path) -> tuple[Dense, Skin]:
 
 def assembled(dense: Dense, skin: Skin) -> Head:
     moves = skin_shapes(skin, dense)
+    relax(skin, moves)
     parts = (_face(skin, moves), _mouth(skin, moves), _eyes(dense.eye), _teeth(), _gums(), _tongue(),
              _lashes(skin, moves, dense.eye))
     return Head("builtin", parts, _joints(dense.eye), 0.01, _landmarks(skin, dense, parts))
+
+
+def relax(skin: Skin, moves: dict[str, Doubles]) -> None:
+    """Both source heads stare a little: the rest pose takes over a part of the blink, the blink keeps what is left."""
+    for side in ("Left", "Right"):
+        part = RELAXED * moves["eyeBlink" + side]
+        skin.vertices[:] += part
+        moves["eyeBlink" + side] -= part
+        moves["eyeWide" + side] -= 0.5 * part
 
 
 def _joints(eye: Doubles) -> tuple[Joint, ...]:
@@ -71,12 +84,12 @@ def _joints(eye: Doubles) -> tuple[Joint, ...]:
 def part_from(name: str, material: str, surface: Surface, moves: Moves, index: Ints, weight: Doubles) -> Part:
     points = surface.vertices.astype(np.float32)
     triangles = surface.triangles.astype(np.int32)
-    shapes = {key: shape for key, delta in moves.items() if len((shape := sparse(delta)).index)}
+    shapes = {key: shape for key, delta in moves.items() if len((shape := sparse_shape(delta)).index)}
     return Part(name, material, points, triangles, vertex_normals(points, triangles), surface.uvs.astype(np.float32),
                 shapes, index.astype(np.int32), weight.astype(np.float32))
 
 
-def sparse(delta: Doubles) -> Shape:
+def sparse_shape(delta: Doubles) -> Shape:
     index = np.flatnonzero(np.abs(delta).max(axis=1) >= LEAST).astype(np.int32)
     return Shape(index, delta[index].astype(np.float32))
 
@@ -107,18 +120,28 @@ def _mouth(skin: Skin, moves: Moves) -> Part:
     lips, follow = np.array(CAVITY_LIPS[: len(rings)]), np.array(CAVITY_JAW[: len(rings)])
     share = np.concatenate([np.outer(follow, jaw).ravel(), [0.0]])
     rigid_jaw = jaw_motion(points)
+    nearby, near = _cover(skin, points)
     out = {}
     for name, delta in moves.items():
-        edge = delta[skin.mouth[:, 0]]
-        move = np.concatenate([(lips[:, None, None] * edge[None]).reshape(-1, 3), np.zeros((1, 3))])
-        if name in rigid_jaw:
-            move += share[:, None] * rigid_jaw[name]
-        out[name] = move
-    uv = np.stack(np.meshgrid(np.linspace(0, 1, count), np.linspace(0, 1, len(rings))), axis=-1).reshape(-1, 2)
+        inner = share[:, None] * rigid_jaw[name] if name in rigid_jaw else np.zeros_like(points)
+        out[name] = inner + near[:, None] * (nearby @ delta - inner)
+        out[name][:count] = delta[skin.mouth[:, 0]]
+    uv = np.stack(np.meshgrid(np.linspace(0, 1, count), np.minimum(np.arange(len(rings)) / 3, 1)), axis=-1).reshape(-1, 2)
     surface = Surface(points, triangles, np.concatenate([uv, [[0.5, 1.0]]]))
     index = np.tile(np.array([[HEAD, JAW]], np.int32), (len(points), 1))
     weight = np.concatenate([np.outer(np.maximum(follow, lips), jaw).ravel(), [0.0]])
     return part_from("mouth", "mouth", surface, out, index, np.stack([1 - weight, weight], axis=1))
+
+
+def _cover(skin: Skin, points: Doubles) -> tuple[sparse.csr_matrix, Doubles]:
+    """Weights of the skin's vertices around each place inside the mouth, and how much they carry it along: what lies
+    close under the cheek must move with it, or it would come through."""
+    distance, number = cKDTree(skin.vertices).query(points, k=12)
+    weight = np.exp(-((distance / (distance[:, :1] + 0.35)) ** 2))
+    weight /= weight.sum(axis=1, keepdims=True)
+    rows = np.repeat(np.arange(len(points)), 12)
+    matrix = sparse.csr_matrix((weight.ravel(), (rows, number.ravel())), (len(points), len(skin.vertices)))
+    return matrix, 1 - smooth(distance[:, 0], 0.5, 2.2)
 
 
 def _eyes(eye: Doubles) -> Part:

@@ -11,9 +11,9 @@ from facerig.heads.builtin.source import Doubles
 from facerig.mesh import Ints
 
 # count, first and last column, length in cm, how much it points away from the eye, up
-UPPER = (28, 1.6, 14.3, 0.80, 0.75, 0.95)
-LOWER = (18, 16.2, 27.5, 0.42, 0.75, -0.75)
-WIDTH = 0.035
+UPPER = (32, 1.3, 14.5, 0.78, 0.85, 0.80)
+LOWER = (18, 16.2, 27.5, 0.38, 0.80, -0.60)
+WIDTH = 0.05
 RIBBON = np.array([[0, 1, 2], [1, 3, 2], [2, 3, 4]])
 
 
@@ -28,10 +28,10 @@ def left_lashes(skin: Skin, eye: Doubles) -> tuple[Doubles, Ints, Doubles]:
         radial = (root - eye) / np.linalg.norm(root - eye, axis=1, keepdims=True)
         share = (at - first) / (last - first)
         # Lashes fan out towards both corners and are longest past the middle, to the temple.
-        fan = np.abs(side) * 0 + side * ((share - 0.42) * 0.9)[:, None] * (1 if up > 0 else 1)
+        fan = side * ((share - 0.42) * 0.9)[:, None]
         size = length * (0.62 + 0.38 * np.sin(np.pi * np.clip(share * 0.95 + (0.1 if up > 0 else 0), 0, 1)))
-        start = away * radial + 0.25 * up * np.array([0, 1, 0]) + fan
-        end = 0.55 * radial + up * np.array([0, 1, 0]) + 1.2 * fan
+        start = away * radial + 0.05 * up * np.array([0, 1, 0]) + fan
+        end = 0.70 * radial + up * np.array([0, 1, 0]) + 1.2 * fan
         mid = root + start / np.linalg.norm(start, axis=1, keepdims=True) * size[:, None] * 0.5
         tip = mid + end / np.linalg.norm(end, axis=1, keepdims=True) * size[:, None] * 0.5
         half = side * WIDTH / 2
@@ -44,8 +44,8 @@ def left_lashes(skin: Skin, eye: Doubles) -> tuple[Doubles, Ints, Doubles]:
 
 
 def along_edge(skin: Skin, values: Doubles, at: Doubles) -> Doubles:
-    """Values of the ring next to the lid's edge at fractional columns."""
-    loop = values[skin.eyes[0][:, LININGS + 1]]
+    """Values between the first and second ring past the lid's edge, at fractional columns."""
+    loop = 0.45 * values[skin.eyes[0][:, LININGS + 1]] + 0.55 * values[skin.eyes[0][:, LININGS + 2]]
     low = np.floor(at).astype(int) % (2 * EYE_COLUMNS)
     share = (at - np.floor(at))[:, None]
     mixed: Doubles = (1 - share) * loop[low] + share * loop[(low + 1) % (2 * EYE_COLUMNS)]

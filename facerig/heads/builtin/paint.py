@@ -14,17 +14,18 @@ from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
+from facerig.heads.builtin.rings import EYE_COLUMNS
 from facerig.heads.builtin.skin import BORDER, SEAM, Skin
 from facerig.heads.builtin.source import Dense, Doubles
 from facerig.mesh import Floats, Ints, vertex_normals
 
 SIZE = 1280
 # sRGB 0..255
-SKIN, LIP, SEAM_LIP, BROW = (222, 177, 155), (190, 106, 100), (132, 58, 58), (74, 52, 42)
+SKIN, LIP, SEAM_LIP, BROW = (226, 186, 166), (198, 124, 116), (140, 70, 68), (82, 58, 46)
 # Tints: place on the left side of the head (cm), reach (cm), colour added to the skin
-TINTS = (((4.3, -0.4, 9.2), 2.2, (8, -14, -12)), ((0.0, -0.5, 12.5), 1.0, (8, -14, -12)), ((8.0, 1.5, 0.5), 2.6, (10, -16, -14)),
-         ((0.0, 8.0, 10.0), 4.0, (3, 5, 2)), ((3.0, 2.0, 9.6), 0.9, (-10, -10, -4)), ((0.0, -7.2, 10.8), 1.6, (4, -7, -6)),
-         ((3.1, 4.7, 9.6), 0.9, (-8, -14, -12)))
+TINTS = (((4.3, -0.4, 9.2), 2.4, (5, -9, -8)), ((0.0, -0.5, 12.5), 1.0, (5, -9, -8)), ((8.0, 1.5, 0.5), 2.6, (4, -9, -8)),
+         ((0.0, 8.0, 10.0), 4.0, (3, 5, 2)), ((3.0, 2.2, 9.6), 0.8, (-7, -8, -3)), ((0.0, -7.2, 10.8), 1.6, (2, -4, -4)),
+         ((3.1, 4.7, 9.6), 0.9, (-5, -9, -8)))
 IRIS, IRIS_EDGE, WHITE = (92, 118, 128), (38, 50, 58), (238, 234, 230)
 
 
@@ -56,6 +57,9 @@ def _vertex_colours(skin: Skin) -> Doubles:
     for grid in skin.eyes:  # the moist edge of the lids
         for ring, share in ((0, 0.6), (1, 0.6), (2, 0.6), (3, 0.35), (4, 0.12)):
             colour[grid[:, ring]] += share * (np.array([196, 120, 112]) - colour[grid[:, ring]])
+        upper = grid[1:EYE_COLUMNS]
+        for ring, share in ((3, 0.45), (4, 0.40), (5, 0.1)):  # the shade of the lashes' roots
+            colour[upper[:, ring]] += share * (np.array([92, 62, 56]) - colour[upper[:, ring]])
     shade = 1 - 0.55 * occlusion(skin.vertices, skin.triangles)
     return colour * shade[:, None] ** [0.85, 1.15, 1.2]
 
@@ -128,19 +132,19 @@ def _with_brow(image: Image.Image, skin: Skin, dense: Dense, side: int) -> Image
     big = image.resize((SIZE * 2, SIZE * 2), Image.Resampling.BICUBIC)
     layer = Image.new("L", big.size)
     draw = ImageDraw.Draw(layer)
-    for t in np.sort(random.uniform(-0.12, 3.95, 520)):
+    for t in np.sort(random.uniform(-0.08, 3.95, 460)):
         place, ahead = curve(t), curve(t, 1)
         ahead = ahead / np.linalg.norm(ahead)
         up = np.array([ahead[1], -ahead[0]]) * side
-        width = 17 * np.interp(t, [-0.2, 0.3, 2.2, 4.0], [0.75, 1.0, 0.85, 0.12])
+        width = 13 * np.interp(t, [-0.2, 0.3, 2.2, 4.0], [0.75, 1.0, 0.85, 0.12])
         root = place + up * random.normal(0.0, 0.42) * width
         lean = np.interp(t, [0, 0.8, 4], [1.25, 0.75, 0.12]) + random.normal(0, 0.12) - 0.5 * (root - place) @ up / width
         heading = np.cos(lean) * ahead + np.sin(lean) * up
         tip = root + heading * random.uniform(13, 24) * np.interp(t, [0, 3, 4], [0.9, 1, 0.7])
-        draw.line([tuple(root), tuple((root + tip) / 2 + ahead * 0.8), tuple(tip)], fill=int(random.uniform(120, 215)), width=2)
+        draw.line([tuple(root), tuple((root + tip) / 2 + ahead * 0.8), tuple(tip)], fill=int(random.uniform(110, 215)), width=2)
     shade = np.asarray(layer.filter(ImageFilter.GaussianBlur(0.8)), float) / 255
     soft = np.asarray(layer.filter(ImageFilter.GaussianBlur(7)), float) / 255
-    strength = np.clip(shade * 0.85 + soft * 0.55, 0, 1)[..., None]
+    strength = np.clip(shade * 0.80 + soft * 0.40, 0, 1)[..., None]
     mixed = np.asarray(big, float) * (1 - strength) + np.array(BROW) * strength
     return Image.fromarray(mixed.astype(np.uint8)).resize((SIZE, SIZE), Image.Resampling.LANCZOS)
 

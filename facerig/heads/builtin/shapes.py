@@ -57,6 +57,8 @@ def skin_shapes(skin: Skin, dense: Dense) -> dict[str, Doubles]:
         for full in (name, name + "Left"):
             if full in shapes:
                 _seal(skin, shapes[full], share)
+    _round_opening(skin, shapes["jawOpen"])
+    _follow_rolled(skin, shapes["mouthRollUpper"])
     fit_lids(skin, shapes, dense.eye)
     _close_mouth(skin, shapes)
     for name in list(shapes):
@@ -76,6 +78,25 @@ def _seal(skin: Skin, delta: Doubles, share: float) -> None:
     half = (delta[bottom[:, SEAM]] - delta[top[:, SEAM]]) / 2 * share
     _pull(delta, top, half)
     _pull(delta, bottom, -half)
+
+
+def _round_opening(skin: Skin, delta: Doubles) -> None:
+    """The open lower lip hangs as an arch and not as a V: half of the way to an ellipse between the corners."""
+    above, below = skin.pairs()
+    seam = skin.mouth[below][:, SEAM]
+    place = np.abs(skin.vertices[seam, 0]) / np.abs(skin.vertices[skin.mouth[:, SEAM], 0]).max()
+    drop, corner = delta[seam, 1], delta[skin.mouth[:, SEAM], 1].max()
+    arch = corner + (drop.min() - corner) * np.sqrt(np.clip(1 - place**2.3, 0, 1))
+    move = np.stack([np.zeros(len(seam)), 0.5 * (arch - drop), np.zeros(len(seam))], axis=1)
+    _pull_wide(skin, delta, skin.mouth[below], move)
+
+
+def _follow_rolled(skin: Skin, delta: Doubles) -> None:
+    """Where the upper lip is drawn in over the teeth, the lower one rises to close the mouth."""
+    above, below = skin.pairs()
+    place = np.abs(skin.vertices[skin.mouth[below][:, SEAM], 0]) / 2.4
+    rise = 0.30 * np.clip(1 - place**2, 0, 1)
+    _pull_wide(skin, delta, skin.mouth[below], np.stack([0 * rise, rise, 0 * rise], axis=1))
 
 
 def _pull(delta: Doubles, columns: Ints, move: Doubles) -> None:

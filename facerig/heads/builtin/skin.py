@@ -22,7 +22,7 @@ BORDER = INNER_RINGS + LIP_RINGS  # of the ring at the border of their red
 LIP_GAP = 0.004  # cm between the lips at rest
 SEAM_CENTRE = np.array([0.0, -3.38, 11.3])
 # The cavity behind the lips: back from the inner lip (cm), half width, height above and below the seam.
-CAVITY = ((0.15, 2.62, 1.05, 1.15), (0.70, 3.00, 1.85, 1.90), (2.40, 3.25, 2.05, 2.25), (4.40, 3.00, 1.90, 2.40),
+CAVITY = ((0.35, 2.45, 0.95, 1.00), (0.95, 2.80, 1.65, 1.65), (2.40, 3.10, 1.95, 2.05), (4.40, 2.95, 1.90, 2.30),
           (6.00, 2.10, 1.20, 2.20), (6.70, 0.90, 0.40, 1.40))
 
 

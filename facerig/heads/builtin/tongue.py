@@ -27,7 +27,7 @@ def tongue_shapes(points: Doubles, along: Doubles, side: Doubles) -> dict[str, D
     zero = np.zeros(len(points))
     thick = points[:, 1] - np.interp(along, np.linspace(0, 1, 11), _bed(points, along))
     table: dict[str, tuple[Doubles, Doubles, Doubles]] = {  # x (left), y (up), z (forward)
-        "tongueOut": (-0.10 * wide * tip, 1.05 * smooth(along, 0.3, 0.8) - 0.50 * smooth(along, 0.82, 1.0)
+        "tongueOut": (-0.36 * wide * smooth(along, 0.25, 0.8), 1.05 * smooth(along, 0.3, 0.8) - 0.50 * smooth(along, 0.82, 1.0)
                       - 0.25 * thick * free, 4.6 * smooth(along, 0.05, 1.15)),
         "tongueTipUp": (-0.08 * wide * tip, 1.25 * tip**1.3, -0.30 * tip),
         "tongueTipDown": (zero, -0.55 * tip, -0.10 * tip),

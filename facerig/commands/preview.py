@@ -1,0 +1,123 @@
+"""facerig preview: curves -> a picture or a film of a head."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from facerig.errors import OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from facerig.curves import Curves
+    from facerig.mesh import Head
+    from facerig.preview.gl import Picture, Style
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(preview)
+
+
+def preview(
+    curves: Annotated[Path | None, typer.Argument(help="Curves file (see facerig formats); none with --grid.",
+                                                  show_default=False)] = None,
+    out: Annotated[Path, typer.Option("-o", "--out", help=".png, .gif or .mp4")] = Path("preview.mp4"),
+    head: Annotated[str, typer.Option(help="A head of facerig heads list, or a file.")] = "builtin",
+    audio: Annotated[Path | None, typer.Option(help="Sound for the mp4.", show_default=False)] = None,
+    view: Annotated[str, typer.Option(help="front, three-quarter, profile or turntable.")] = "front",
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of a picture (of one tile with --grid).")] = "512x512",
+    fps: Annotated[int | None, typer.Option(help="Frames a second; default: the curves', at most 60.",
+                                            show_default=False)] = None,
+    frame: Annotated[int | None, typer.Option(help="png: this frame; default: the one that moves most.",
+                                              show_default=False)] = None,
+    grid: Annotated[str | None, typer.Option(help="png: a contact sheet of visemes, emotions or shapes.",
+                                             show_default=False)] = None,
+    close: Annotated[bool, typer.Option("--close", help="The face instead of the whole head.")] = False,
+    wire: Annotated[bool, typer.Option("--wire", help="Edges only.")] = False,
+) -> None:
+    """Draw a head that moves by the curves: a picture, a gif, or an mp4 with sound."""
+    from facerig.files import write_file
+    from facerig.heads import load_head
+
+    kind = out.suffix.lower()
+    if kind not in (".png", ".gif", ".mp4"):
+        raise OptionError(f"--out: got {out.name!r}, accepted: a name that ends in .png, .gif or .mp4")
+    if (curves is None) == (grid is None):
+        raise OptionError("preview: got " + ("neither" if grid is None else "both") + ", accepted: a curves file, or --grid")
+    style = _style(size, view, wire, close)
+    shown = load_head(head)
+    if grid is not None:
+        data = _grid(grid, shown, style, view, kind)
+    else:
+        data = _moving(_read(curves, fps), shown, style, view, kind, frame, audio)
+    write_file(out, data)
+    print(out)
+
+
+def _style(size: str, view: str, wire: bool, close: bool) -> Style:
+    from facerig.preview.gl import VIEWS, Style
+
+    sides = size.lower().split("x")
+    if len(sides) != 2 or not all(side.isdigit() for side in sides):
+        raise OptionError(f"--size: got {size!r}, accepted: WIDTHxHEIGHT, as in 512x512")
+    if view not in (*VIEWS, "turntable"):
+        raise OptionError(f"--view: got {view!r}, accepted: {', '.join(VIEWS)}, turntable")
+    return Style(int(sides[0]), int(sides[1]), "front" if view == "turntable" else view, wire, close)
+
+
+def _read(path: Path | None, fps: int | None) -> Curves:
+    import exporters
+
+    take = exporters.read(path or "")
+    return take.resample(fps or min(take.fps, 60))
+
+
+def _grid(name: str, head: Head, style: Style, view: str, kind: str) -> bytes:
+    from facerig.preview.pictures import SHEETS, VIEWS, png, shape_sheet, sheet
+
+    if kind != ".png":
+        raise OptionError("--grid: makes a .png")
+    if name == "shapes":
+        return png(shape_sheet(head, style))
+    if name not in SHEETS:
+        raise OptionError(f"--grid: got {name!r}, accepted: {', '.join(SHEETS)}, shapes")
+    return png(sheet(SHEETS[name], head, style, yaw=VIEWS.get(view)))
+
+
+def _moving(take: Curves, head: Head, style: Style, view: str, kind: str, frame: int | None,
+            audio: Path | None) -> bytes:
+    from facerig.preview.movie import mp4
+    from facerig.preview.pictures import frames, gif, one_frame
+
+    if kind == ".png":
+        return one_frame(take, head, style, frame)
+    pictures = _watched(frames(take, head, style, view == "turntable"), take.frames)
+    if kind == ".gif":
+        return gif(pictures, take.fps)
+    sound, rate = _sound(audio, take)
+    return mp4(pictures, take.fps, (style.width, style.height), sound, rate)
+
+
+def _watched(pictures: Iterator[Picture], total: int) -> Iterator[Picture]:
+    from facerig.console import progress_bars
+
+    with progress_bars() as bars:
+        task = bars.add_task("drawing", total=total)
+        for picture in pictures:
+            bars.advance(task)
+            yield picture
+
+
+def _sound(path: Path | None, take: Curves) -> tuple[Any, int]:
+    """Mono samples that begin with the take's first frame."""
+    if path is None:
+        return None, 48_000
+    from facerig.audio import read
+
+    audio = read(path)
+    mono = audio.samples.mean(axis=1) if audio.samples.ndim == 2 else audio.samples
+    first = round(max(take.start, 0) * audio.rate / take.fps)
+    return mono[first:], audio.rate
