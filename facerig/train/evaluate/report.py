@@ -7,21 +7,28 @@ from typing import Any
 
 from facerig.console import table
 
-# title, figures (heading, key)
+# title, figures (heading, key); headings are short, so that a table fits a terminal of 80 columns
 TABLES: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
-    ("Heard (percent)", (
-        ("viseme-15", "viseme15"), ("in speech", "viseme15_in_speech"), ("units", "units"),
-        ("sp/sil", "speech_silence"), ("pbm R", "pbm_recall"), ("P", "pbm_precision"), ("strict R", "pbm_onset_recall"), ("P", "pbm_onset_precision"),
-        ("onset ms", "pbm_onset_error_ms"), ("fv R", "fv_recall"), ("P", "fv_precision"), ("round AUC", "rounding_auc"),
+    ("heard: frames, p b m within 40 ms (percent, ms)", (
+        ("vis-15", "viseme15"), ("spoken", "viseme15_in_speech"), ("units", "units"), ("sp/sil", "speech_silence"),
+        ("pbm R", "pbm_recall"), ("P", "pbm_precision"), ("err ms", "pbm_onset_error_ms"),
     )),
-    ("Shown (curves on a head)", (
-        ("closed at pbm %", "closed_at_pbm"), ("in open vowels %", "closed_in_open_vowels"), ("gap R", "gap_recall"),
-        ("P", "gap_precision"), ("onset ms", "gap_onset_error_ms"), ("jaw in silence", "jaw_in_silence"),
-        ("open in silence %", "open_in_silence"), ("jerk", "jerk"), ("jitter", "jitter"),
-        ("out of range %", "out_of_range"),
-        ("lip reader err %", "lip_reader_error"), ("in sync %", "sync_accuracy"), ("offset ms", "sync_offset_ms"),
+    ("heard: p b m with onsets within 40 ms, f v, rounding", (
+        ("pbm R", "pbm_onset_recall"), ("P", "pbm_onset_precision"), ("bias ms", "pbm_onset_bias_ms"),
+        ("fv R", "fv_recall"), ("P", "fv_precision"), ("AUC", "rounding_auc"),
+    )),
+    ("shown: closures of the lips on a head", (
+        ("pbm %", "closed_at_pbm"), ("vowels %", "closed_in_open_vowels"), ("gap R", "gap_recall"),
+        ("P", "gap_precision"), ("err ms", "gap_onset_error_ms"), ("sil jaw", "jaw_in_silence"),
+        ("open %", "open_in_silence"),
+    )),
+    ("shown: smoothness, range, critics", (
+        ("jerk", "jerk"), ("jitter", "jitter"), ("range %", "out_of_range"), ("reader %", "lip_reader_error"),
+        ("sync %", "sync_accuracy"), ("off ms", "sync_offset_ms"),
     )),
 )  # fmt: skip
+SHORT = {"viseme15": "vis-15", "speech_silence": "sp/sil", "pbm_recall": "pbm R", "pbm_precision": "P",
+         "pbm_onset_error_ms": "err ms", "closed_at_pbm": "closed", "jaw_kept": "jaw"}  # fmt: skip
 GRID_COLUMNS = ("gap_inner", "outer_height", "width_outer", "jaw_drop")
 HEARD_TARGETS: tuple[tuple[str, str, str, float], ...] = (
     ("ljspeech", "viseme15", ">=", 68.0),
@@ -52,7 +59,7 @@ def show(result: Mapping[str, Any]) -> None:
     """All tables on stdout."""
     for name, held in result["sets"].items():
         for title, columns in TABLES:
-            _systems(f"{name} ({held['language']}, {held['clips']} clips, {held['seconds']} s): {title}", columns, held)
+            _systems(f"{name} ({held['language']}, {held['clips']} clips), {title}", columns, held)
         _motion(name, held["systems"])
     for key, title in (("robustness", "Robustness"), ("not_speech", "Sounds that are not speech")):
         if key in result:
@@ -80,23 +87,25 @@ def _motion(name: str, by_system: Mapping[str, Any]) -> None:
             rest = (closure.get("recall"), closure.get("precision"), lag, moved.get("gap_error_mm"))
             rows.append([system, *(_cell(moved.get(c, {}).get("r")) for c in GRID_COLUMNS), *map(_cell, rest)])
         elif name == "facegood":
-            rows += [[system, clip, *(_cell(own.get(c, {}).get("r")) for c in ("jaw", "rounding", "closing")),
-                      _cell(own.get("jaw", {}).get("lag_ms")), _cell(own.get("lve_mm")), _cell(own.get("mve_mm"))]
-                     for clip, own in moved.items() if own]  # fmt: skip
+            rows += [[system, clip.removeprefix("1114_"), *map(_cell, _solved(own))] for clip, own in moved.items() if own]
     if rows and name == "grid":
-        heads: tuple[str, ...] = (
-            "system", "gap r", "height r", "width r", "jaw r", "closure R", "closure P", "lag ms", "gap error mm",
-        )  # fmt: skip
-        table("grid: measured lips", heads, rows, right=heads[1:])
+        heads: tuple[str, ...] = ("system", "gap", "height", "width", "jaw", "clos R", "P", "lag", "mm")
+        table("grid: measured lips (r), closures (percent), lag (ms), gap error (mm)", heads, rows, right=heads[1:])
     elif rows:
-        heads = ("system", "clip", "jaw r", "rounding r", "closing r", "lag ms", "LVE mm", "MVE mm")
-        table("facegood: solved curves", heads, rows, right=heads[2:])
+        heads = ("system", "clip", "jaw", "round", "close", "lag", "LVE", "MVE")
+        table("facegood: solved curves (r), jaw's lag (ms), distances on a head (mm)", heads, rows, right=heads[2:])
+
+
+def _solved(own: Mapping[str, Any]) -> tuple[Any, ...]:
+    tracks = [own.get(name, {}) for name in ("jaw", "rounding", "closing")]
+    return (*(track.get("r") for track in tracks), tracks[0].get("lag_ms"), own.get("lve_mm"), own.get("mve_mm"))
 
 
 def _plain(title: str, held: Mapping[str, Mapping[str, Any]]) -> None:
     columns = list(next(iter(held.values())))
     rows = [[name, *(_cell(figures.get(column)) for column in columns)] for name, figures in held.items()]
-    table(title, ("", *columns), rows, right=columns)
+    heads = [SHORT.get(column, column) for column in columns]
+    table(title, ("", *heads), rows, right=heads)
 
 
 def _cell(value: Any) -> str:

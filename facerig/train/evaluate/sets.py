@@ -18,7 +18,8 @@ from facerig.phones import Timed
 from facerig.resample import Resample
 from facerig.train.corpora import motion, speech
 from facerig.train.corpora.base import Made, Source, data_folder
-from facerig.train.teacher.measured import FPS, GridClip, grid_clips, grid_names, loudness
+from facerig.train.teacher.measured import FPS, GridClip, grid_clips, grid_names
+from facerig.transcript.articulation import loudness
 
 Floats = NDArray[np.float32]
 

@@ -120,7 +120,7 @@ def expected_from(model: ModelSystem) -> Simple:
             return Output()
         return Output(expected(heard.units, clip.energy), None, heard.units, contacts_of(heard.units))
 
-    return Simple("expected from posteriors", make)
+    return Simple("expected", make)
 
 
 def told(model: ModelSystem) -> Simple:
@@ -136,7 +136,7 @@ def told(model: ModelSystem) -> Simple:
         curves = fitted(np.array(made.curves.select(CHANNELS, fill=0.0).values), clip.frames)
         return Output(curves, None, belief, contacts_of(belief))
 
-    return Simple("model and transcript", make)
+    return Simple("with text", make)
 
 
 # ---- the ceiling and the floors ---------------------------------------------------------------------------
@@ -158,7 +158,7 @@ def static(clip: Clip) -> Output:
 def mean_face(examples: Sequence[Clip]) -> Simple:
     """The mean of the teacher's curves over training clips, held still."""
     mean = np.mean(np.concatenate([taught(clip).curves for clip in examples]), axis=0)
-    return Simple("mean face", lambda clip: Output(np.tile(mean.astype(np.float32), (clip.frames, 1))))
+    return Simple("mean", lambda clip: Output(np.tile(mean.astype(np.float32), (clip.frames, 1))))
 
 
 def energy_jaw(clip: Clip) -> Output:
