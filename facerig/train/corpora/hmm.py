@@ -6,7 +6,6 @@ the very clips it aligns; a pause between words is optional. Knows no words and 
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,6 +25,7 @@ PAUSE = "sil"
 OPTIONAL = "sil?"  # a pause that may be skipped
 MIN_VARIANCE = 0.05  # of features whose variance over the corpus is 1
 ITERATIONS = 6
+BATCH = 48  # utterances walked at once
 DITHER = 2e-4  # of full scale: digital silence and an engine's own pauses must look alike
 
 Features = NDArray[np.float32]
@@ -71,8 +71,9 @@ class Aligner:
     """Learns from utterances of one voice, then gives each its times."""
 
     def __init__(self) -> None:
-        self._mean: dict[str, Float] = {}
-        self._variance: dict[str, Float] = {}
+        self._columns: dict[tuple[str, int], int] = {}
+        self._mean = np.zeros((0, 2 * CEPSTRA))
+        self._variance = np.ones((0, 2 * CEPSTRA))
         self._scale = np.ones(2 * CEPSTRA)
         self._centre = np.zeros(2 * CEPSTRA)
 
@@ -80,62 +81,74 @@ class Aligner:
         """Flat start, then Viterbi training; returns the last mean log likelihood of a frame."""
         stacked = np.concatenate([u.features for u in utterances])
         self._centre, self._scale = stacked.mean(axis=0), stacked.std(axis=0) + 1e-6
-        held = [(self._normal(u.features), u.units) for u in utterances]
-        self._estimate([(x, _flat(x, units), units) for x, units in held])
+        held = [(self._normal(u.features), _plain(u.units), u.units) for u in utterances]
+        names = sorted({(n, s) for _, plain, _ in held for n in plain for s in range(STATES)})
+        self._columns = {name: k for k, name in enumerate(names)}
+        self._estimate([(x, _flat(x, units), plain) for x, plain, units in held])
         score = 0.0
         for _ in range(iterations):
-            found = [(x, *self._viterbi(x, units)) for x, units in held]
-            score = float(np.mean([s for _, _, _, s in found]))
-            self._estimate([(x, path, units) for x, path, units, _ in found])
+            found = self._viterbi([(x, units) for x, _, units in held])
+            score = float(np.mean([s for _, s in found]))
+            self._estimate([(x, path, plain) for (x, plain, _), (path, _) in zip(held, found, strict=True)])
         return score
 
-    def align(self, utterance: Utterance) -> tuple[list[Timed], float]:
-        """Timed units and the mean log likelihood of a frame."""
-        path, units, score = self._viterbi(self._normal(utterance.features), utterance.units)
-        edges = np.flatnonzero(np.diff(path // STATES)) + 1
-        starts, ends = np.append(0, edges), np.append(edges, len(path))
-        # frame k is centred on k * HOP: a boundary lies half a hop before its first frame
-        timed = [Timed(max(float(a - 0.5) * HOP, 0.0), float(b - 0.5) * HOP, units[path[a] // STATES])
-                 for a, b in zip(starts, ends, strict=True)]  # fmt: skip
-        return timed, score
+    def align(self, utterances: Sequence[Utterance]) -> list[tuple[list[Timed], float]]:
+        """Timed units and the mean log likelihood of a frame, for each utterance."""
+        found = self._viterbi([(self._normal(u.features), u.units) for u in utterances])
+        return [(_timed(path, u.units), score) for u, (path, score) in zip(utterances, found, strict=True)]
 
     def _normal(self, raw: Features) -> Float:
         return np.asarray((raw - self._centre) / self._scale, dtype=np.float64)
 
     def _estimate(self, held: Sequence[tuple[Float, Path, Sequence[str]]]) -> None:
-        frames: dict[str, list[Float]] = {}
-        for x, path, units in held:
-            edges = np.append(np.append(0, np.flatnonzero(np.diff(path)) + 1), len(path))
-            for a, b in itertools.pairwise(edges):
-                frames.setdefault(f"{units[path[a] // STATES]}/{path[a] % STATES}", []).append(x[a:b])
-        for name, parts in frames.items():
-            stacked = np.concatenate(parts)
-            self._mean[name] = stacked.mean(axis=0)
-            share = len(stacked) / (len(stacked) + 20.0)  # few frames: nearer to the whole corpus' variance of 1
-            self._variance[name] = np.maximum(share * stacked.var(axis=0) + (1 - share), MIN_VARIANCE)
+        """Mean and variance of each state's frames; with few frames nearer to the whole corpus', which are 0 and 1."""
+        frames = np.concatenate([x for x, _, _ in held])
+        columns = np.concatenate([self._states(plain)[path] for _, path, plain in held])
+        count = np.bincount(columns, minlength=len(self._columns)).astype(np.float64)[:, None]
+        total, square = np.zeros((2, len(self._columns), frames.shape[1]))
+        np.add.at(total, columns, frames)
+        np.add.at(square, columns, frames**2)
+        self._mean = total / np.maximum(count, 1)
+        share = count / (count + 20.0)
+        spread = square / np.maximum(count, 1) - self._mean**2
+        self._variance = np.maximum(share * spread + (1 - share), MIN_VARIANCE)
 
-    def _viterbi(self, x: Float, units: Sequence[str]) -> tuple[Path, tuple[str, ...], float]:
-        """The best path; optional pauses it skipped are left out of the units that the path indexes."""
-        plain = tuple(PAUSE if u == OPTIONAL else u for u in units)
-        likelihood = self._likelihood(x, plain)
-        skip = np.zeros(likelihood.shape[1], bool)  # states that may be entered from before an optional pause
-        for k, unit in enumerate(units[:-1]):
-            if unit == OPTIONAL and k > 0:
-                skip[(k + 1) * STATES] = True
-        path, score = _best(likelihood, skip, units[-1] == OPTIONAL, units[0] == OPTIONAL)
-        used = np.unique(path // STATES)
-        renumbered = np.searchsorted(used, path // STATES) * STATES + path % STATES
-        return renumbered, tuple(plain[k] for k in used), score
+    def _states(self, plain: Sequence[str]) -> Path:
+        """The column of each state of a unit sequence."""
+        return np.array([self._columns[n, s] for n in plain for s in range(STATES)], dtype=np.int64)
 
-    def _likelihood(self, x: Float, units: Sequence[str]) -> Float:
-        names = sorted(set(units))
-        table = {}
-        for name in names:
-            for s in range(STATES):
-                mean = self._mean.get(f"{name}/{s}", np.zeros(x.shape[1]))
-                variance = self._variance.get(f"{name}/{s}", np.ones(x.shape[1]))
-                table[name, s] = -0.5 * (((x - mean) ** 2 / variance).sum(axis=1) + np.log(variance).sum())
-        return np.stack([table[unit, s] for unit in units for s in range(STATES)], axis=1)
+    def _likelihood(self, x: Float) -> NDArray[np.float32]:
+        """[frames, columns] log likelihoods of diagonal Gaussians."""
+        precision = 1 / self._variance
+        constant = (self._mean**2 * precision + np.log(self._variance)).sum(axis=1)
+        out = -0.5 * (x**2 @ precision.T - 2 * x @ (self._mean * precision).T + constant)
+        return np.asarray(out, dtype=np.float32)
+
+    def _viterbi(self, held: Sequence[tuple[Float, Sequence[str]]]) -> list[tuple[Path, float]]:
+        """The best path of each utterance, in batches of like length."""
+        order = sorted(range(len(held)), key=lambda k: len(held[k][0]))
+        found: dict[int, tuple[Path, float]] = {}
+        for at in range(0, len(order), BATCH):
+            batch = order[at : at + BATCH]
+            pieces = [self._likelihood(held[k][0])[:, self._states(_plain(held[k][1]))] for k in batch]
+            for k, best in zip(batch, _best_paths(pieces, [held[k][1] for k in batch]), strict=True):
+                found[k] = best
+        return [found[k] for k in range(len(held))]
+
+
+def _plain(names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(PAUSE if n == OPTIONAL else n for n in names)
+
+
+def _timed(path: Path, names: Sequence[str]) -> list[Timed]:
+    """Frame k is centred on k * HOP: a boundary lies half a hop before its first frame."""
+    plain = _plain(names)
+    edges = np.flatnonzero(np.diff(path // STATES)) + 1
+    starts, ends = np.append(0, edges), np.append(edges, len(path))
+    return [
+        Timed(max(float(a - 0.5) * HOP, 0.0), float(b - 0.5) * HOP, plain[path[a] // STATES])
+        for a, b in zip(starts, ends, strict=True)
+    ]
 
 
 def _flat(x: Float, units: Sequence[str]) -> Path:
@@ -151,26 +164,52 @@ def _flat(x: Float, units: Sequence[str]) -> Path:
     return np.concatenate([head, path, tail]).astype(np.int64)
 
 
-def _best(likelihood: Float, skip: NDArray[np.bool_], open_end: bool, open_start: bool) -> tuple[Path, float]:
-    frames, states = likelihood.shape
-    total = np.full(states, -np.inf)
-    total[0] = likelihood[0, 0]
-    if open_start:
-        total[STATES] = likelihood[0, STATES]
-    back = np.zeros((frames, states), np.int8)
-    for t in range(1, frames):
-        one = np.append(-np.inf, total[:-1])
-        leap = np.where(skip, np.append(np.full(STATES + 1, -np.inf), total[: -STATES - 1]), -np.inf)
-        stacked = np.stack([total, one, leap])
-        back[t] = stacked.argmax(axis=0)
-        total = stacked.max(axis=0) + likelihood[t]
+def _best_paths(pieces: Sequence[NDArray[np.float32]], names: Sequence[Sequence[str]]) -> list[tuple[Path, float]]:
+    """Viterbi over [frames, states] log likelihoods, all at once; an optional pause may be leapt over."""
+    lengths = np.array([len(p) for p in pieces])
+    states = np.array([p.shape[1] for p in pieces])
+    likelihood = np.full((lengths.max(), len(pieces), states.max()), -1e30, np.float32)
+    leap = np.zeros(likelihood.shape[1:], bool)  # states that may be entered from before an optional pause
+    for b, (piece, own) in enumerate(zip(pieces, names, strict=True)):
+        likelihood[: len(piece), b, : piece.shape[1]] = piece
+        leap[b, [(k + 1) * STATES for k, n in enumerate(own[:-1]) if n == OPTIONAL]] = True
+    total = np.full(leap.shape, -1e30, np.float32)
+    total[:, 0] = likelihood[0, :, 0]
+    back = np.zeros(likelihood.shape, np.int8)
+    last = np.zeros(leap.shape, np.float32)
+    for t in range(1, len(likelihood)):
+        total, back[t] = _step(total, leap)
+        total += likelihood[t]
+        ending = lengths == t + 1
+        last[ending] = total[ending]
+    scores = last[np.arange(len(pieces)), states - 1] / lengths
+    paths = _traced(back, lengths, states)
+    return [(paths[b, : lengths[b]], float(scores[b])) for b in range(len(pieces))]
+
+
+def _step(total: NDArray[np.float32], leap: NDArray[np.bool_]) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
+    """The best way into each state: staying, from the state before, or over an optional pause."""
+    best, how = total.copy(), np.zeros(total.shape, np.int8)
+    moved = np.full_like(total, -1e30)
+    moved[:, 1:] = total[:, :-1]
+    leapt = np.full_like(total, -1e30)
+    leapt[:, STATES + 1 :] = total[:, : -STATES - 1]
+    leapt[~leap] = -1e30
+    for name, other in ((1, moved), (STATES + 1, leapt)):
+        better = other > best
+        best[better] = other[better]
+        how[better] = name
+    return best, how
+
+
+def _traced(back: NDArray[np.int8], lengths: Path, states: Path) -> Path:
+    """[utterances, frames] the states, from each utterance's own end."""
+    frames, count = back.shape[:2]
+    out = np.zeros((count, frames), np.int64)
     state = states - 1
-    if open_end and total[states - 1 - STATES] > total[state]:
-        state = states - 1 - STATES
-    score = float(total[state]) / frames
-    path = np.zeros(frames, np.int64)
-    step = np.array([0, 1, STATES + 1])
+    every = np.arange(count)
     for t in range(frames - 1, -1, -1):
-        path[t] = state
-        state = max(state - int(step[back[t, state]]), 0)
-    return path, score
+        active = t < lengths
+        out[active, t] = state[active]
+        state = np.where(active, np.maximum(state - back[t, every, state], 0), state)
+    return out

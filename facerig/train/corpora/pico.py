@@ -68,7 +68,8 @@ def _clips(voice: str, reader: str, language: str, part: str, seconds: float) ->
             held.append((text, samples, hmm.Utterance(hmm.features(samples, RATE), names)))
     aligner = hmm.Aligner()
     aligner.learn([u for _, _, u in held])
-    aligned = [(text, samples, *aligner.align(utterance)) for text, samples, utterance in held]
+    found = aligner.align([u for _, _, u in held])
+    aligned = [(text, samples, *own) for (text, samples, _), own in zip(held, found, strict=True)]
     shift = timing.bias(o for _, samples, timed, _ in aligned for o in timing.offsets(samples, RATE, timed))
     limit = float(np.quantile([score for *_, score in aligned], WORST))
     for k, (text, samples, timed, score) in enumerate(aligned):
