@@ -51,7 +51,7 @@ def head_from_npz(data: bytes, name: str = "head.npz") -> Head:
             joints = tuple(Joint(j, int(p), (float(x[0]), float(x[1]), float(x[2]))) for j, p, x in meta["joints"])
             marks = {str(k): int(v) for k, v in meta["landmarks"].items()}
             return Head(meta["name"], parts, joints, float(meta["metres_per_unit"]), marks)
-    except (OSError, ValueError, KeyError, TypeError, IndexError, zipfile.BadZipFile, EOFError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, zipfile.BadZipFile, EOFError) as error:
         raise HeadError(f"{name}: not a stored head ({error})") from error
 
 
@@ -64,7 +64,7 @@ def _check_size(data: bytes, name: str) -> None:
 
 def _part(arrays: Any, number: int, row: dict[str, Any]) -> Part:
     vertices, triangles, normals, uvs = (arrays[f"{number}/{what}"] for what in PART_ARRAYS)
-    cuts = np.cumsum(row["counts"])[:-1].astype(int) if row["counts"] else []
+    cuts = np.cumsum(np.array(row["counts"], int))[:-1]
     index = np.split(arrays[f"{number}/shape_index"].astype(np.int32), cuts)
     offsets = np.split(arrays[f"{number}/shape_offsets"].astype(np.float32), cuts)
     shapes = {key: Shape(i, o) for key, i, o in zip(row["shapes"], index, offsets, strict=False)}

@@ -125,7 +125,7 @@ class Renderer:
     def _stage(self) -> tuple[Any, list[tuple[Any, float, float]]]:
         camera = self._scene.add(self._pyrender.PerspectiveCamera(np.radians(FIELD), znear=self._reach * 0.5,
                                                                   zfar=self._reach * 20))
-        lights = [(self._scene.add(self._pyrender.DirectionalLight(color=colour, intensity=strength)), yaw, pitch)
+        lights: list[tuple[Any, float, float]] = [(self._scene.add(self._pyrender.DirectionalLight(color=colour, intensity=strength)), yaw, pitch)
                   for yaw, pitch, strength, colour in LIGHTS]
         return camera, lights
 

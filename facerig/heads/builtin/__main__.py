@@ -1,4 +1,4 @@
-"""Build the assets: python -m facerig.heads.builtin [SOURCES, by default ../shared/data/heads beside the repository]."""
+"""Build the assets: python -m facerig.heads.builtin [SOURCES, by default ../shared/data/heads by the repository]."""
 
 from __future__ import annotations
 

@@ -88,9 +88,9 @@ def teeth_row(sizes: tuple[tuple[float, float, float], ...], arch: tuple[float, 
         run += width / 10
         crown = _crown(number, width / 10, height / 10, depth / 10)
         along = np.array([-out[0, 1], out[0, 0]])
-        level = edge + up * (0.0, -0.05, 0.03, -0.03, -0.05, -0.04, -0.03)[number]
+        bite = edge + up * (0.0, -0.05, 0.03, -0.03, -0.05, -0.04, -0.03)[number]
         xz = place[0] + crown[:, :1] * -along + crown[:, 2:] * out[0]
-        pieces.append(np.stack([xz[:, 0], level - up * crown[:, 1], xz[:, 1]], axis=1))
+        pieces.append(np.stack([xz[:, 0], bite - up * crown[:, 1], xz[:, 1]], axis=1))
     rings = 4
     one = _capped(TOOTH_COLUMNS, rings, clockwise=up > 0)
     points = np.concatenate(pieces)
@@ -167,5 +167,5 @@ def tongue() -> tuple[Surface, Doubles, Doubles]:
     along = np.concatenate([np.tile(share, TONGUE_COLUMNS), [0, 1]])
     side = np.concatenate([np.repeat(across, len(spine)), [0, 0]])
     uv = np.stack([0.5 + 0.5 * side, along], axis=1)
-    surface = Surface(np.concatenate([grid.reshape(-1, 3), poles]), _capped(TONGUE_COLUMNS, len(spine), clockwise=False), uv)
-    return surface, along, side
+    triangles = _capped(TONGUE_COLUMNS, len(spine), clockwise=False)
+    return Surface(np.concatenate([grid.reshape(-1, 3), poles]), triangles, uv), along, side

@@ -126,7 +126,8 @@ def _mouth(skin: Skin, moves: Moves) -> Part:
         inner = share[:, None] * rigid_jaw[name] if name in rigid_jaw else np.zeros_like(points)
         out[name] = inner + near[:, None] * (nearby @ delta - inner)
         out[name][:count] = delta[skin.mouth[:, 0]]
-    uv = np.stack(np.meshgrid(np.linspace(0, 1, count), np.minimum(np.arange(len(rings)) / 3, 1)), axis=-1).reshape(-1, 2)
+    across, back = np.meshgrid(np.linspace(0, 1, count), np.minimum(np.arange(len(rings)) / 3, 1))
+    uv = np.stack([across, back], axis=-1).reshape(-1, 2)
     surface = Surface(points, triangles, np.concatenate([uv, [[0.5, 1.0]]]))
     index = np.tile(np.array([[HEAD, JAW]], np.int32), (len(points), 1))
     weight = np.concatenate([np.outer(np.maximum(follow, lips), jaw).ravel(), [0.0]])
@@ -165,7 +166,8 @@ def _stacked(upper: Surface, lower: Surface) -> tuple[Surface, Moves, Ints, Doub
     """Two surfaces as one: the first stays with the skull, the second goes with the jaw."""
     count = len(upper.vertices)
     surface = Surface(np.concatenate([upper.vertices, lower.vertices]),
-                      np.concatenate([upper.triangles, lower.triangles + count]), np.concatenate([upper.uvs, lower.uvs]))
+                      np.concatenate([upper.triangles, lower.triangles + count]),
+                      np.concatenate([upper.uvs, lower.uvs]))
     moves = {name: np.concatenate([np.zeros((count, 3)), move]) for name, move in jaw_motion(lower.vertices).items()}
     one, two = rigid(count, HEAD), rigid(len(lower.vertices), JAW)
     return surface, moves, np.concatenate([one[0], two[0]]), np.concatenate([one[1], two[1]])

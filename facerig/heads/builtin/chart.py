@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.tri import Triangulation, TrapezoidMapTriFinder
+from matplotlib.tri import Triangulation, TriFinder
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import spsolve
@@ -30,7 +30,7 @@ class Chart:
     mouth: list[int]  # inner boundary of the lips, deep inside
     eye: list[int]
     collar: list[int]
-    finder: TrapezoidMapTriFinder
+    finder: TriFinder
 
     def locate(self, places: Doubles) -> tuple[Ints, Doubles]:
         """Triangle numbers and barycentric weights of flat places; places off the skin take the nearest triangle."""

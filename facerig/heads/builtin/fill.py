@@ -1,4 +1,4 @@
-"""The skin between the edge loops: points spread by a wanted spacing, joined by Delaunay, improved by edge flips in space."""
+"""The skin between the edge loops: points spread by a wanted spacing, joined by Delaunay, improved by edge flips."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def middle_points(chart: Chart, dense: Dense, taken: Doubles) -> Doubles:
         points = lift(*chart.locate(places), dense.vertices)
         step = np.linalg.norm(np.diff(points, axis=0), axis=1) / spacing((points[1:] + points[:-1]) / 2)
         run = np.concatenate([[0], np.cumsum(step)])
-        count = max(int(round(run[-1])), 2)
+        count = max(round(float(run[-1])), 2)
         out.append(places[np.searchsorted(run, run[-1] * np.arange(1, count + 1) / count - 1e-9)])
     return np.concatenate(out)
 
@@ -58,16 +58,17 @@ def spread(chart: Chart, dense: Dense, fixed: Doubles, barred: list[Doubles]) ->
     wanted = spacing(pool)
     anchor = lift(*chart.locate(fixed), dense.vertices)
     anchor_normals = lift(*chart.locate(fixed), vertex_normals(dense.vertices, dense.triangles).astype(np.float64))
-    near = cKDTree(_keyed(anchor, anchor_normals, np.ones(len(anchor)))).query(_keyed(pool, normals, np.ones(len(pool))))[0]
+    near = cKDTree(_keyed(anchor, anchor_normals)).query(_keyed(pool, normals))[0]
     free = near > 0.75 * wanted
     pool, normals, places, wanted = pool[free], normals[free], places[free], wanted[free]
-    chosen = _darts(_keyed(pool, normals, np.ones(len(pool))), wanted)
+    chosen = _darts(_keyed(pool, normals), wanted)
     return places[_relaxed(pool, normals, wanted, chosen, anchor, anchor_normals)]
 
 
-def _keyed(points: Doubles, normals: Doubles, size: Doubles) -> Doubles:
+def _keyed(points: Doubles, normals: Doubles) -> Doubles:
     """Place and direction as one: the two sides of an ear are far from each other."""
-    return np.concatenate([points, 0.45 * normals], axis=1) / size[:, None]
+    keyed: Doubles = np.concatenate([points, 0.45 * normals], axis=1)
+    return keyed
 
 
 def _pool(chart: Chart, dense: Dense, random: np.random.Generator) -> tuple[Doubles, Doubles, Doubles]:
@@ -77,7 +78,8 @@ def _pool(chart: Chart, dense: Dense, random: np.random.Generator) -> tuple[Doub
     density = area / spacing(corner.mean(axis=1)) ** 2
     pick = random.choice(len(area), 60000, p=density / density.sum())
     weight = random.dirichlet([1, 1, 1], 60000)
-    mixed = [np.einsum("nc,nck->nk", weight, values[chart.triangles[pick]]) for values in (dense.vertices, normals, chart.flat)]
+    fields = (dense.vertices, normals, chart.flat)
+    mixed = [np.einsum("nc,nck->nk", weight, values[chart.triangles[pick]]) for values in fields]
     return mixed[0], mixed[1], mixed[2]
 
 
@@ -95,7 +97,7 @@ def _darts(keys: Doubles, wanted: Doubles) -> Ints:
 def _relaxed(pool: Doubles, normals: Doubles, wanted: Doubles, chosen: Ints, anchor: Doubles,
              anchor_normals: Doubles) -> Ints:
     """Lloyd: each chosen point goes to the pool point nearest to the mean of those that it is nearest to."""
-    keys, fixed = _keyed(pool, normals, np.ones(len(pool))), _keyed(anchor, anchor_normals, np.ones(len(anchor)))
+    keys, fixed = _keyed(pool, normals), _keyed(anchor, anchor_normals)
     tree = cKDTree(keys)
     for _ in range(12):
         owner = cKDTree(np.concatenate([keys[chosen], fixed])).query(keys)[1]

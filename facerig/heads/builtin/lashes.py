@@ -45,7 +45,7 @@ def left_lashes(skin: Skin, eye: Doubles) -> tuple[Doubles, Ints, Doubles]:
 
 def along_edge(skin: Skin, values: Doubles, at: Doubles) -> Doubles:
     """Values between the first and second ring past the lid's edge, at fractional columns."""
-    loop = 0.45 * values[skin.eyes[0][:, LININGS + 1]] + 0.55 * values[skin.eyes[0][:, LININGS + 2]]
+    loop = 0.9 * values[skin.eyes[0][:, LININGS + 1]] + 0.1 * values[skin.eyes[0][:, LININGS + 2]]
     low = np.floor(at).astype(int) % (2 * EYE_COLUMNS)
     share = (at - np.floor(at))[:, None]
     mixed: Doubles = (1 - share) * loop[low] + share * loop[(low + 1) % (2 * EYE_COLUMNS)]

@@ -12,6 +12,7 @@ from facerig.mesh import Ints
 LININGS = len(LID_LININGS)
 CLOSED_RADIUS = 1.435  # over the cornea
 MEETING = 0.84  # how far down the opening the lids meet: the upper one does most of the way
+ORDERED, STEP = 6, 0.075  # rings of a closed lid that keep their order, and their distance in cm
 LEAST = EYE_RADIUS + 0.035
 LID_SHAPES = ("eyeBlink", "eyeSquint", "eyeWide", "eyeLookUp", "eyeLookDown", "eyeLookIn", "eyeLookOut", "cheekSquint")
 
@@ -35,11 +36,22 @@ def _close(skin: Skin, grid: Ints, delta: Doubles, eye: Doubles) -> None:
     meet = (1 - MEETING) * rest[upper] + MEETING * rest[lower] - eye
     meet = eye + meet / np.linalg.norm(meet, axis=1, keepdims=True) * CLOSED_RADIUS
     target = rest.copy()
-    target[upper], target[lower] = meet + [0, 0.002, 0], meet - [0, 0.002, 0]
+    target[upper], target[lower] = meet + np.array([0, 0.002, 0]), meet - np.array([0, 0.002, 0])
     correction = target - (rest + delta[edge])
     weight = np.zeros(grid.shape[1])
     weight[LININGS : LININGS + 8] = ring_falloff(7)
     delta[grid] += weight[None, :, None] * correction[:, None]
+    for columns, side in ((upper, 1.0), (lower, -1.0)):
+        _keep_order(skin, grid[columns], delta, meet[:, 1], side)
+
+
+def _keep_order(skin: Skin, rows: Ints, delta: Doubles, line: Doubles, side: float) -> None:
+    """Past the line where the lids meet, each ring keeps a distance: skin must not slide over the other lid."""
+    for ring in range(1, ORDERED + 1):
+        numbers = rows[:, LININGS + ring]
+        least = STEP * ring * (1 - 0.5 * (ring / ORDERED) ** 2)
+        short = least - side * (skin.vertices[numbers, 1] + delta[numbers, 1] - line)
+        delta[numbers, 1] += side * np.maximum(short, 0)
 
 
 def _clear(skin: Skin, grid: Ints, delta: Doubles, eye: Doubles) -> None:

@@ -23,9 +23,9 @@ SIZE = 1280
 # sRGB 0..255
 SKIN, LIP, SEAM_LIP, BROW = (226, 186, 166), (198, 124, 116), (140, 70, 68), (82, 58, 46)
 # Tints: place on the left side of the head (cm), reach (cm), colour added to the skin
-TINTS = (((4.3, -0.4, 9.2), 2.4, (5, -9, -8)), ((0.0, -0.5, 12.5), 1.0, (5, -9, -8)), ((8.0, 1.5, 0.5), 2.6, (4, -9, -8)),
-         ((0.0, 8.0, 10.0), 4.0, (3, 5, 2)), ((3.0, 2.2, 9.6), 0.8, (-7, -8, -3)), ((0.0, -7.2, 10.8), 1.6, (2, -4, -4)),
-         ((3.1, 4.7, 9.6), 0.9, (-5, -9, -8)))
+TINTS = (((4.3, -0.4, 9.2), 2.4, (5, -9, -8)), ((0.0, -0.5, 12.5), 1.0, (5, -9, -8)),
+         ((8.0, 1.5, 0.5), 2.6, (4, -9, -8)), ((0.0, 8.0, 10.0), 4.0, (3, 5, 2)), ((3.0, 2.2, 9.6), 0.8, (-7, -8, -3)),
+         ((0.0, -7.2, 10.8), 1.6, (2, -4, -4)),         ((3.1, 4.7, 9.6), 0.9, (-5, -9, -8)))
 IRIS, IRIS_EDGE, WHITE = (92, 118, 128), (38, 50, 58), (238, 234, 230)
 
 
@@ -138,10 +138,12 @@ def _with_brow(image: Image.Image, skin: Skin, dense: Dense, side: int) -> Image
         up = np.array([ahead[1], -ahead[0]]) * side
         width = 13 * np.interp(t, [-0.2, 0.3, 2.2, 4.0], [0.75, 1.0, 0.85, 0.12])
         root = place + up * random.normal(0.0, 0.42) * width
-        lean = np.interp(t, [0, 0.8, 4], [1.25, 0.75, 0.12]) + random.normal(0, 0.12) - 0.5 * (root - place) @ up / width
+        lean = np.interp(t, [0, 0.8, 4], [1.25, 0.75, 0.12]) + random.normal(0, 0.12)
+        lean -= 0.5 * (root - place) @ up / width
         heading = np.cos(lean) * ahead + np.sin(lean) * up
         tip = root + heading * random.uniform(13, 24) * np.interp(t, [0, 3, 4], [0.9, 1, 0.7])
-        draw.line([tuple(root), tuple((root + tip) / 2 + ahead * 0.8), tuple(tip)], fill=int(random.uniform(110, 215)), width=2)
+        ink = int(random.uniform(110, 215))
+        draw.line([tuple(root), tuple((root + tip) / 2 + ahead * 0.8), tuple(tip)], fill=ink, width=2)
     shade = np.asarray(layer.filter(ImageFilter.GaussianBlur(0.8)), float) / 255
     soft = np.asarray(layer.filter(ImageFilter.GaussianBlur(7)), float) / 255
     strength = np.clip(shade * 0.80 + soft * 0.40, 0, 1)[..., None]

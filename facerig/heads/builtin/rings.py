@@ -88,7 +88,7 @@ def mouth_grid(chart: Chart, dense: Dense) -> Grid:
     corner = _vertex(chart, dense, 54) - centre
     outer_angle = _blended(inner_angle, turn, float(np.arctan2(corner[1], corner[0])))
     deep = Polar(centre, hole, even=True)
-    far = Polar(centre, np.array(OUTER_MOUTH) + [0, centre[1]], even=True)
+    far = Polar(centre, np.array(OUTER_MOUTH) + np.array([0, centre[1]]), even=True)
     rows = []
     for k in range(INNER_RINGS):  # from deep inside to the seam
         rows.append(_between(deep, seam, inner_angle, inner_angle, 0.06 + 0.94 * k / INNER_RINGS))
@@ -99,9 +99,9 @@ def mouth_grid(chart: Chart, dense: Dense) -> Grid:
     return _on_middle(Grid(np.stack(rows, axis=1), closed=False))
 
 
-# Reach of the outermost ring, flat, from the mouth's centre: to the nose's base, past the fold of the cheek, to the chin.
-OUTER_MOUTH = ((0.0, 0.0315), (0.0145, 0.0285), (0.036, 0.0175), (0.049, -0.004), (0.040, -0.033), (0.018, -0.047),
-               (0.0, -0.050))
+# Reach of the outermost ring, flat, from the mouth's centre: the nose's base, past the cheek's fold, the chin.
+OUTER_MOUTH = ((0.0, 0.0315), (0.0145, 0.0285), (0.036, 0.0175), (0.049, -0.004), (0.040, -0.033),
+               (0.018, -0.047), (0.0, -0.050))
 
 
 def _on_middle(grid: Grid) -> Grid:
@@ -131,7 +131,7 @@ def _between(inner: Polar, outer: Polar, first: Doubles, last: Doubles, share: f
 
 
 def eye_grid(chart: Chart, dense: Dense) -> Grid:
-    """Columns from the inner corner over the upper lid, outer corner, lower lid, back to the inner corner (open end)."""
+    """Columns from the inner corner over the upper lid to the outer corner and back over the lower lid."""
     hole = chart.flat[chart.eye]
     centre = hole.mean(axis=0)
     lid = Polar(centre, hole, even=False)
@@ -146,8 +146,8 @@ def eye_grid(chart: Chart, dense: Dense) -> Grid:
     return Grid(np.stack(rows, axis=1), closed=True)
 
 
-OUTER_EYE = ((-0.0185, -0.002), (-0.0150, 0.0120), (-0.006, 0.0185), (0.006, 0.0200), (0.0185, 0.0160), (0.0225, 0.0040),
-             (0.0180, -0.0110), (0.006, -0.0190), (-0.006, -0.0185), (-0.0150, -0.0130))
+OUTER_EYE = ((-0.0185, -0.002), (-0.0150, 0.0120), (-0.006, 0.0185), (0.006, 0.0200), (0.0185, 0.0160),
+             (0.0225, 0.0040), (0.0180, -0.0110), (0.006, -0.0190), (-0.006, -0.0185), (-0.0150, -0.0130))
 
 
 def _evened(count: int) -> Doubles:

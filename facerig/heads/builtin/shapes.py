@@ -82,7 +82,7 @@ def _seal(skin: Skin, delta: Doubles, share: float) -> None:
 
 def _round_opening(skin: Skin, delta: Doubles) -> None:
     """The open lower lip hangs as an arch and not as a V: half of the way to an ellipse between the corners."""
-    above, below = skin.pairs()
+    below = skin.pairs()[1]
     seam = skin.mouth[below][:, SEAM]
     place = np.abs(skin.vertices[seam, 0]) / np.abs(skin.vertices[skin.mouth[:, SEAM], 0]).max()
     drop, corner = delta[seam, 1], delta[skin.mouth[:, SEAM], 1].max()
@@ -93,7 +93,7 @@ def _round_opening(skin: Skin, delta: Doubles) -> None:
 
 def _follow_rolled(skin: Skin, delta: Doubles) -> None:
     """Where the upper lip is drawn in over the teeth, the lower one rises to close the mouth."""
-    above, below = skin.pairs()
+    below = skin.pairs()[1]
     place = np.abs(skin.vertices[skin.mouth[below][:, SEAM], 0]) / 2.4
     rise = 0.30 * np.clip(1 - place**2, 0, 1)
     _pull_wide(skin, delta, skin.mouth[below], np.stack([0 * rise, rise, 0 * rise], axis=1))

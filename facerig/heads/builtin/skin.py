@@ -55,7 +55,7 @@ def whole_skin(half: HalfSkin, chart: Chart, dense: Dense) -> Skin:
     points = lift(corners, weights, dense.vertices)
     middle = half.places[:, 0] < MIDDLE
     points[middle, 0] = 0.0
-    left, right_of = _mirrored_numbers(middle)
+    right_of = _mirrored_numbers(middle)
     total = len(points) + int((~middle).sum())
     vertices = np.concatenate([points, points[~middle] * [-1, 1, 1]])
     triangles = np.concatenate([half.triangles, right_of[half.triangles][:, ::-1]])
@@ -72,11 +72,11 @@ def whole_skin(half: HalfSkin, chart: Chart, dense: Dense) -> Skin:
     return _with_linings(skin, dense.eye)
 
 
-def _mirrored_numbers(middle: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> tuple[Ints, Ints]:
+def _mirrored_numbers(middle: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Ints:
     number = np.arange(len(middle), dtype=np.int32)
     right = number.copy()
     right[~middle] = len(middle) + np.arange(int((~middle).sum()))
-    return number, right
+    return right
 
 
 def _uvs(places: Doubles, middle: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Doubles:
@@ -102,7 +102,7 @@ def seal_lips(skin: Skin) -> None:
     half = (skin.vertices[bottom[:, SEAM]] - skin.vertices[top[:, SEAM]]) / 2
     half[:, 1] += LIP_GAP / 2
     spread_from_seam(skin, top, half)
-    spread_from_seam(skin, bottom, -half + [0, 0, 0])
+    spread_from_seam(skin, bottom, -half)
 
 
 def spread_from_seam(skin: Skin, columns: Ints, move: Doubles) -> None:

@@ -1,4 +1,4 @@
-"""The averaged proportions that the built-in head is fitted to: ICT-FaceKit's skin, and the same skin laid on MakeHuman.
+"""The averaged proportions that the built-in head is fitted to: ICT-FaceKit's skin and the same skin on MakeHuman.
 
 Non-rigid registration: a warp through landmarks, then closest points with a smooth displacement that is allowed to bend
 more from round to round. Works in centimetres in ICT-FaceKit's frame. Only averages leave this module; it needs both
@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.sparse import csgraph
 from scipy.interpolate import RBFInterpolator
+from scipy.sparse import csgraph
 from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
@@ -156,7 +157,7 @@ def similarity(source: Doubles, target: Doubles) -> tuple[float, Doubles, Double
     return scale, turn, target.mean(0) - scale * turn @ source.mean(0)
 
 
-def _closer(moved: Doubles, rest: Doubles, triangles: Ints, surface: Doubles, normals: Doubles,
+def _closer(moved: Doubles, rest: Doubles, triangles: Ints, surface: Doubles, normals: NDArray[np.floating[Any]],
             stiffness: float) -> Doubles:
     """One round: pulled to the closest fitting points, the displacement from rest kept smooth (bi-Laplacian)."""
     own = vertex_normals(moved, triangles)

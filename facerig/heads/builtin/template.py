@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facerig.heads.builtin.chart import Chart, lift
 from facerig.heads.builtin.fill import joined, middle_points, spread
@@ -39,7 +41,8 @@ def half_skin(chart: Chart, dense: Dense) -> HalfSkin:
     ids = np.concatenate([mouth_ids[:, -1], eye_ids[:, -1],
                           len(rings) + np.arange(len(middle) + len(rim) + len(loose))])
     points = lift(*chart.locate(shell), dense.vertices)
-    kept = _edges(np.arange(len(outer[0])), closed=False) | _edges(len(outer[0]) + np.arange(len(outer[1])), closed=True)
+    kept = _edges(np.arange(len(outer[0])), closed=False)
+    kept |= _edges(len(outer[0]) + np.arange(len(outer[1])), closed=True)
     triangles = joined(shell, points, outer, kept)
     _check_edges(triangles, kept)
     quads = np.concatenate([quad_triangles(mouth_ids, closed=False), quad_triangles(eye_ids, closed=True)])
@@ -62,15 +65,16 @@ def _collar(chart: Chart, dense: Dense) -> Doubles:
     return np.stack([np.cos(chosen), np.sin(chosen)], axis=1)
 
 
-def quad_triangles(ids: Ints, closed: bool) -> Ints:
+def quad_triangles(ids: NDArray[np.integer[Any]], closed: bool) -> Ints:
     """Two triangles a cell of a grid [columns, rings], facing so that columns run clockwise and rings outward."""
     following = np.roll(ids, -1, axis=0) if closed else ids[1:]
     here = ids if closed else ids[:-1]
     a, b, c, d = here[:, :-1], here[:, 1:], following[:, 1:], following[:, :-1]
-    return np.concatenate([np.stack([a, d, b], -1).reshape(-1, 3), np.stack([b, d, c], -1).reshape(-1, 3)])
+    cells = np.concatenate([np.stack([a, d, b], -1).reshape(-1, 3), np.stack([b, d, c], -1).reshape(-1, 3)])
+    return cells.astype(np.int32)
 
 
-def _edges(loop: Ints, closed: bool) -> set[tuple[int, int]]:
+def _edges(loop: NDArray[np.integer[Any]], closed: bool) -> set[tuple[int, int]]:
     pairs = list(zip(loop.tolist(), np.roll(loop, -1).tolist(), strict=True))
     pairs = pairs if closed else pairs[:-1]
     return set(pairs) | {(b, a) for a, b in pairs}

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from facerig.heads.builtin.balls import TONGUE
 from facerig.heads.builtin.source import Doubles
 
 Field = Callable[[Doubles, Doubles, Doubles], Doubles]
@@ -27,7 +28,7 @@ def tongue_shapes(points: Doubles, along: Doubles, side: Doubles) -> dict[str, D
     zero = np.zeros(len(points))
     thick = points[:, 1] - np.interp(along, np.linspace(0, 1, 11), _bed(points, along))
     table: dict[str, tuple[Doubles, Doubles, Doubles]] = {  # x (left), y (up), z (forward)
-        "tongueOut": (-0.36 * wide * smooth(along, 0.25, 0.8), 1.05 * smooth(along, 0.3, 0.8) - 0.50 * smooth(along, 0.82, 1.0)
+        "tongueOut": (wide * (_strap(along) - 1), 1.05 * smooth(along, 0.3, 0.8) - 0.50 * smooth(along, 0.82, 1.0)
                       - 0.25 * thick * free, 4.6 * smooth(along, 0.05, 1.15)),
         "tongueTipUp": (-0.08 * wide * tip, 1.25 * tip**1.3, -0.30 * tip),
         "tongueTipDown": (zero, -0.55 * tip, -0.10 * tip),
@@ -47,6 +48,14 @@ def tongue_shapes(points: Doubles, along: Doubles, side: Doubles) -> dict[str, D
         "tongueNarrow": (-0.28 * wide * free, 0.12 * thick * free, zero),
     }
     return {name: np.stack(field, axis=1) for name, field in table.items()}
+
+
+def _strap(along: Doubles) -> Doubles:
+    """Width of the tongue that is put out, as a share of its width at rest: a strap with a round tip."""
+    rest = np.interp(along, np.linspace(0, 0.98, len(TONGUE)), [row[2] for row in TONGUE])
+    wanted = 1.42 * np.sqrt(np.clip(1 - (np.clip(along - 0.72, 0, None) / 0.29) ** 2, 0.02, 1))
+    share: Doubles = 1 + smooth(along, 0.2, 0.55) * (np.minimum(wanted / rest, 1.6) - 1)
+    return share
 
 
 def _bed(points: Doubles, along: Doubles) -> Doubles:

@@ -1,0 +1,166 @@
+"""Any file or folder with a head in it -> Head, its shapes under the rig's names; what fits no name is reported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+
+from facerig.errors import HeadError
+from facerig.heads.ict import sparse_shape
+from facerig.heads.npz import head_from_npz
+from facerig.heads.obj import read_obj
+from facerig.mesh import Head, Part, vertex_normals
+
+
+@dataclass(frozen=True)
+class Match:
+    """How shape names of a file became channels."""
+
+    renamed: dict[str, str]  # file's name -> channel
+    unmatched: dict[str, str]  # file's name -> the nearest channel, or ""
+
+
+def read_head(path: Path) -> tuple[Head, Match]:
+    """Read by kind: a folder (ICT-FaceKit, MakeHuman, OBJ files) or a file by its suffix."""
+    if path.is_dir():
+        head = _folder(path)
+    elif not path.is_file():
+        raise HeadError(f"{path}: no such file or folder")
+    elif path.suffix.lower() in READERS:
+        try:
+            head = READERS[path.suffix.lower()](path)
+        except OSError as error:
+            raise HeadError(f"{path}: cannot be read: {error.strerror or error}") from error
+    else:
+        raise HeadError(f"{path.name}: accepted: {', '.join(READERS)}, or a folder of OBJ files, ICT-FaceKit, MakeHuman")
+    return matched_head(head)
+
+
+def _folder(path: Path) -> Head:
+    from facerig.heads.ict import NEUTRAL, load_ict
+    from facerig.heads.makehuman import BASE, load_makehuman
+
+    if any((path / place / NEUTRAL).is_file() for place in (".", "FaceXModel")):
+        return load_ict(path)
+    if any((path / place / BASE).is_file() for place in (".", "3dobjs")):
+        return load_makehuman(path)
+    return obj_folder(path)
+
+
+NEUTRAL_WORDS = ("neutral", "base", "basis", "rest")
+MAX_SHAPES = 2000
+
+
+def obj_folder(path: Path) -> Head:
+    """neutral.obj (or base, basis, rest; else the first name) and one OBJ a shape, all with the same vertices."""
+    files = sorted(path.glob("*.obj"))
+    if not 1 <= len(files) <= MAX_SHAPES:
+        raise HeadError(f"{path}: {len(files)} OBJ files, accepted: 1 to {MAX_SHAPES}, one of them neutral.obj")
+    base = next((f for f in files if f.stem.lower() in NEUTRAL_WORDS), files[0])
+    neutral = read_obj(base)
+    shapes = {}
+    for file in files:
+        if file == base:
+            continue
+        other = read_obj(file)
+        if other.positions.shape != neutral.positions.shape:
+            raise HeadError(f"{file.name}: {len(other.positions)} vertices, {base.name} has {len(neutral.positions)}")
+        shapes[file.stem] = sparse_shape(other.positions - neutral.positions, 1e-7)
+    return Head(path.name, (_one_part(neutral.positions, neutral.triangles, neutral.vertex_places(), shapes),))
+
+
+def _one_part(points: object, triangles: object, uvs: object, shapes: object) -> Part:
+    from typing import Any, cast
+
+    p, t = cast(Any, points), cast(Any, triangles)
+    return Part("face", "skin", p, t, vertex_normals(p, t), cast(Any, uvs), cast(Any, shapes))
+
+
+def _obj(path: Path) -> Head:
+    mesh = read_obj(path)
+    return Head(path.stem, (_one_part(mesh.positions, mesh.triangles, mesh.vertex_places(), {}),))
+
+
+def _npz(path: Path) -> Head:
+    return head_from_npz(path.read_bytes(), path.name)
+
+
+def _plain_mesh(path: Path) -> Head:
+    """A still mesh through trimesh."""
+    import numpy as np
+
+    from facerig.errors import MissingExtra
+
+    try:
+        import trimesh
+    except ImportError as error:
+        raise MissingExtra(f"reading {path.suffix}", "preview", str(error)) from error
+    try:
+        mesh = trimesh.load(path, force="mesh", process=False)
+        points = np.asarray(mesh.vertices, np.float32)
+        triangles = np.asarray(mesh.faces, np.int32)
+    except Exception as error:  # trimesh lets whatever its parsers meet come through
+        raise HeadError(f"{path.name}: not a {path.suffix} mesh ({type(error).__name__}: {error})") from error
+    return Head(path.stem, (_one_part(points, triangles, np.zeros((len(points), 2), np.float32), {}),))
+
+
+def _gltf(path: Path) -> Head:
+    from facerig.heads.gltf import read_gltf
+
+    return read_gltf(path)
+
+
+def _usd(path: Path) -> Head:
+    from facerig.heads.usd import read_usd
+
+    return read_usd(path)
+
+
+def _fbx(path: Path) -> Head:
+    from facerig.heads.fbx import read_fbx
+
+    return read_fbx(path)
+
+
+READERS: dict[str, Callable[[Path], Head]] = {
+    ".glb": _gltf, ".gltf": _gltf, ".fbx": _fbx, ".obj": _obj, ".npz": _npz, ".usd": _usd, ".usda": _usd,
+    ".usdc": _usd, ".usdz": _usd, ".ply": _plain_mesh, ".stl": _plain_mesh,
+}
+
+
+def matched_head(head: Head) -> tuple[Head, Match]:
+    """The head with its shapes under the facerig rig's names."""
+    match = match_names(head.shape_names)
+    parts = tuple(replace(part, shapes={match.renamed.get(name, name): shape for name, shape in part.shapes.items()})
+                  for part in head.parts)
+    return replace(head, parts=parts), match
+
+
+def match_names(names: tuple[str, ...]) -> Match:
+    """Names that differ from a channel only in case, dividers, a prefix or the way sides are written are the channel."""
+    from facerig.rig import rig
+
+    channels = tuple(rig("facerig").names)
+    plain = {_plain(channel): channel for channel in channels}
+    renamed: dict[str, str] = {}
+    unmatched: dict[str, str] = {}
+    for name in names:
+        key = _plain(name)
+        channel = plain.get(key) or next((c for p, c in plain.items() if key.endswith(p) and len(p) > 6), None)
+        if channel and channel not in renamed.values():
+            renamed[name] = channel
+        else:
+            near = get_close_matches(key, plain, 1, 0.72)
+            unmatched[name] = plain[near[0]] if near else ""
+    return Match(renamed, unmatched)
+
+
+def _plain(name: str) -> str:
+    text = name.rsplit(".", 1)[-1] if "." in name and not name.lower().endswith((".l", ".r")) else name
+    for ending, word in (("_L", "left"), ("_R", "right"), (".L", "left"), (".R", "right"), ("_l", "left"),
+                         ("_r", "right")):
+        if text.endswith(ending):
+            text = text[:-2] + word
+    return "".join(c for c in text.lower() if c.isalnum())

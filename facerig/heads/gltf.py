@@ -1,0 +1,223 @@
+"""glTF 2.0 (.glb, .gltf) -> Head: every mesh with its morph targets, placed by its node. Skins and animation are left.
+
+Written for files that strangers send: every count, offset and link is checked against the bytes that are there before
+anything is allocated, nodes may form no ring, and outside files must lie in the same folder.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facerig.errors import HeadError
+from facerig.heads.ict import sparse_shape
+from facerig.mesh import Head, Part, vertex_normals
+
+Json = dict[str, Any]
+Doubles = NDArray[np.float64]
+
+MAX_BYTES = 512 << 20
+MAX_DEPTH = 64
+COMPONENTS = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
+WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
+# words in a material's or mesh's name -> our material
+MATERIALS = (("lash", "lash"), ("brow", "hair"), ("hair", "hair"), ("eye", "eye"), ("iris", "eye"), ("sclera", "eye"),
+             ("teeth", "teeth"), ("tooth", "teeth"), ("gum", "gum"), ("tongue", "tongue"), ("mouth", "mouth"))
+
+
+def read_gltf(path: Path) -> Head:
+    if path.stat().st_size > MAX_BYTES:
+        raise HeadError(f"{path.name}: {path.stat().st_size >> 20} MiB, accepted: up to {MAX_BYTES >> 20} MiB")
+    data = path.read_bytes()
+    try:
+        document, binary = _opened(data, path.name)
+        return _Reader(document, binary, path).head()
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, struct.error, RecursionError) as error:
+        raise HeadError(f"{path.name}: not a glTF head ({type(error).__name__}: {error})") from error
+
+
+def _opened(data: bytes, name: str) -> tuple[Json, bytes]:
+    if data[:4] != b"glTF":
+        return json.loads(data.decode("utf-8")), b""
+    if len(data) < 20:
+        raise HeadError(f"{name}: cut off after {len(data)} bytes")
+    version, total = struct.unpack_from("<II", data, 4)
+    if version != 2:
+        raise HeadError(f"{name}: glTF version {version}, accepted: 2")
+    if total > len(data):
+        raise HeadError(f"{name}: says {total} bytes but holds {len(data)}; the file is cut off")
+    chunks: dict[bytes, bytes] = {}
+    at = 12
+    while at + 8 <= total:
+        length, kind = struct.unpack_from("<I4s", data, at)
+        if at + 8 + length > len(data):
+            raise HeadError(f"{name}: a chunk says {length} bytes, {len(data) - at - 8} are left")
+        chunks.setdefault(kind, data[at + 8 : at + 8 + length])
+        at += 8 + length
+    if b"JSON" not in chunks:
+        raise HeadError(f"{name}: holds no JSON chunk")
+    return json.loads(chunks[b"JSON"].decode("utf-8")), chunks.get(b"BIN\0", b"")
+
+
+class _Reader:
+    def __init__(self, document: Json, binary: bytes, path: Path) -> None:
+        if not isinstance(document, dict):
+            raise HeadError(f"{path.name}: not a glTF document")
+        self.document, self.binary, self.path = document, binary, path
+        self._buffers: dict[int, bytes] = {}
+
+    def head(self) -> Head:
+        parts: list[Part] = []
+        for mesh, matrix in self._placed():
+            for number, primitive in enumerate(self.document["meshes"][mesh]["primitives"]):
+                if primitive.get("mode", 4) == 4 and "POSITION" in primitive["attributes"]:
+                    parts.append(self._part(mesh, number, primitive, matrix, len(parts)))
+        if not parts:
+            raise HeadError(f"{self.path.name}: holds no triangle mesh")
+        return Head(self.path.stem, tuple(parts), (), 1.0)
+
+    def _placed(self) -> Iterator[tuple[int, Doubles]]:
+        """Meshes in world space; a node that is met twice on one way down is a ring."""
+        nodes = self.document.get("nodes", [])
+        children = {int(c) for node in nodes for c in node.get("children", [])}
+        scene = self.document.get("scenes", [{}])[self.document.get("scene", 0)]
+        roots = scene.get("nodes") or [n for n in range(len(nodes)) if n not in children]
+        if not nodes:
+            yield from ((mesh, np.eye(4)) for mesh in range(len(self.document.get("meshes", []))))
+        if nodes and not roots:
+            raise HeadError(f"{self.path.name}: its nodes form a ring")
+        stack: list[tuple[int, Doubles, tuple[int, ...]]] = [(int(n), np.eye(4), ()) for n in reversed(roots)]
+        visited = 0
+        while stack:
+            number, above, way = stack.pop()
+            visited += 1
+            if number in way or len(way) > MAX_DEPTH or visited > 100_000:
+                raise HeadError(f"{self.path.name}: its nodes form a ring, or lie more than {MAX_DEPTH} deep")
+            node = nodes[number]
+            matrix = above @ _local(node)
+            if "mesh" in node:
+                yield int(node["mesh"]), matrix
+            stack += [(int(c), matrix, (*way, number)) for c in reversed(node.get("children", []))]
+
+    def _part(self, mesh: int, number: int, primitive: Json, matrix: Doubles, order: int) -> Part:
+        row = self.document["meshes"][mesh]
+        attributes = primitive["attributes"]
+        points = self._accessor(attributes["POSITION"], 3)
+        triangles = (self._accessor(primitive["indices"], 1).ravel() if "indices" in primitive
+                     else np.arange(len(points))).astype(np.int64)
+        triangles = triangles[: len(triangles) // 3 * 3].reshape(-1, 3)
+        if triangles.size and (triangles.min() < 0 or triangles.max() >= len(points)):
+            raise HeadError(f"{self.path.name}: a triangle names vertex {int(triangles.max())} of {len(points)}")
+        uvs = self._accessor(attributes["TEXCOORD_0"], 2) if "TEXCOORD_0" in attributes else np.zeros((len(points), 2))
+        turn = matrix[:3, :3]
+        placed = (points @ turn.T + matrix[:3, 3]).astype(np.float32)
+        names = _target_names(row, primitive, len(primitive.get("targets", [])))
+        shapes = {}
+        for name, target in zip(names, primitive.get("targets", []), strict=True):
+            delta = self._accessor(target["POSITION"], 3) if "POSITION" in target else np.zeros_like(points)
+            if delta.shape != points.shape:
+                raise HeadError(f"{self.path.name}: target {name} has {len(delta)} vertices, its mesh {len(points)}")
+            if not np.isfinite(delta).all():
+                raise HeadError(f"{self.path.name}: target {name} holds a NaN or an infinity")
+            shape = sparse_shape((delta @ turn.T).astype(np.float32), 1e-7)
+            if len(shape.index):
+                shapes[name] = shape
+        faces = triangles.astype(np.int32)
+        label = str(row.get("name") or f"part{order}")
+        flipped = np.stack([uvs[:, 0], 1 - uvs[:, 1]], axis=1).astype(np.float32)
+        return Part(f"{label}{number or ''}", self._material(primitive, label), placed, faces,
+                    vertex_normals(placed, faces), flipped, shapes)
+
+    def _material(self, primitive: Json, label: str) -> str:
+        materials = self.document.get("materials", [])
+        named = materials[primitive["material"]].get("name", "") if "material" in primitive else ""
+        return material_for(f"{named} {label}")
+
+    def _accessor(self, number: int, width: int) -> Doubles:
+        """Numbers [count, width]; sizes are checked before memory is taken."""
+        accessor = self.document["accessors"][number]
+        kind, count = np.dtype(COMPONENTS[accessor["componentType"]]), int(accessor["count"])
+        if WIDTHS[accessor["type"]] != width or count < 0:
+            raise HeadError(f"{self.path.name}: accessor {number} is {accessor['type']} x {count}, expected width {width}")
+        if "bufferView" in accessor:
+            values = self._view(accessor["bufferView"], int(accessor.get("byteOffset", 0)), kind, count, width)
+        else:
+            self._check_claim(count)
+            values = np.zeros((count, width), kind)
+        out = values.astype(np.float64)
+        if "sparse" in accessor:
+            sparse = accessor["sparse"]
+            some = int(sparse["count"])
+            where = self._view(sparse["indices"]["bufferView"], int(sparse["indices"].get("byteOffset", 0)),
+                               np.dtype(COMPONENTS[sparse["indices"]["componentType"]]), some, 1).ravel()
+            if some and int(where.max()) >= count:
+                raise HeadError(f"{self.path.name}: a sparse index {int(where.max())} of {count}")
+            out[where] = self._view(sparse["values"]["bufferView"], int(sparse["values"].get("byteOffset", 0)), kind,
+                                    some, width)
+        if accessor.get("normalized"):
+            out = np.maximum(out / np.iinfo(kind).max, -1.0)
+        return out
+
+    def _check_claim(self, count: int) -> None:
+        if count > 20_000_000:
+            raise HeadError(f"{self.path.name}: claims {count} elements, accepted: up to 20000000")
+
+    def _view(self, number: int, offset: int, kind: np.dtype[Any], count: int, width: int) -> NDArray[Any]:
+        view = self.document["bufferViews"][number]
+        buffer = self._buffer(int(view["buffer"]))
+        start = int(view.get("byteOffset", 0)) + offset
+        stride = int(view.get("byteStride", kind.itemsize * width))
+        end = start + (stride * (count - 1) + kind.itemsize * width if count else 0)
+        if start < 0 or offset < 0 or stride < kind.itemsize * width or end > len(buffer):
+            raise HeadError(f"{self.path.name}: a view of bytes {start}..{end} in a buffer of {len(buffer)}")
+        return np.ndarray((count, width), kind, buffer, start, (stride, kind.itemsize)).copy()
+
+    def _buffer(self, number: int) -> bytes:
+        if number not in self._buffers:
+            self._buffers[number] = self._loaded(self.document["buffers"][number])
+        return self._buffers[number]
+
+    def _loaded(self, buffer: Json) -> bytes:
+        uri = buffer.get("uri")
+        if uri is None:
+            return self.binary
+        if uri.startswith("data:"):
+            return base64.b64decode(uri.partition(",")[2], validate=True)
+        place = (self.path.parent / uri).resolve()
+        if place.parent != self.path.parent.resolve() or not place.is_file():
+            raise HeadError(f"{self.path.name}: its buffer {uri!r} is not in the same folder")
+        if place.stat().st_size > MAX_BYTES:
+            raise HeadError(f"{uri}: {place.stat().st_size >> 20} MiB, accepted: up to {MAX_BYTES >> 20} MiB")
+        return place.read_bytes()
+
+
+def material_for(words: str) -> str:
+    return next((material for word, material in MATERIALS if word in words.lower()), "skin")
+
+
+def _target_names(mesh: Json, primitive: Json, count: int) -> list[str]:
+    names = mesh.get("extras", {}).get("targetNames") or primitive.get("extras", {}).get("targetNames")
+    listed = [str(name) for name in names] if names else [f"shape{n}" for n in range(count)]
+    if len(listed) != count or len(set(listed)) != count:
+        raise HeadError(f"{len(listed)} names for {count} morph targets, or a name stands twice")
+    return listed
+
+
+def _local(node: Json) -> Doubles:
+    if "matrix" in node:
+        return np.array(node["matrix"], np.float64).reshape(4, 4).T
+    x, y, z, w = node.get("rotation", (0, 0, 0, 1))
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.array([[1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+                               [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+                               [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)]])
+    matrix[:3, :3] *= np.array(node.get("scale", (1, 1, 1)), np.float64)
+    matrix[:3, 3] = node.get("translation", (0, 0, 0))
+    return matrix
