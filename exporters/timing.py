@@ -9,8 +9,8 @@ from facerig.curves import MAX_FPS, Curves
 from facerig.errors import CurvesError
 
 COMMON_RATES = (24, 25, 30, 48, 50, 60, 72, 90, 96, 100, 120)
-# Frames by which an instant may be off and still be its row's: some writers put milliseconds in the place of the frame's
-# thousandths, which shifts a row by nearly one. A dropped frame shifts all that follow by a whole one.
+# Frames by which an instant may be off and still be its row's: some writers put milliseconds in the place of the
+# frame's thousandths, which shifts a row by nearly one. A dropped frame shifts all that follow by a whole one.
 JITTER = 0.99
 NEAR = 0.02  # a recording whose measured rate is within 2 % of a common one was meant to have that one
 

@@ -78,8 +78,8 @@ def ufbx(path: Path, rate: int, frames: int, first: int = 0) -> dict[str, Any]:
 
 def fbx_records(path: Path, validators: Path) -> str:
     """What a strict dumper of records says; it fails on wrong offsets, sentinels or footers."""
-    done = subprocess.run([sys.executable, str(validators / "fbxdump.py"), str(path), "1"], capture_output=True, text=True,
-                          timeout=60)
+    done = subprocess.run([sys.executable, str(validators / "fbxdump.py"), str(path), "1"], capture_output=True,
+                          text=True, timeout=60)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -78,7 +79,9 @@ def test_unusable_tables_are_refused(tmp_path: Path, text: str, said: str) -> No
 
 def test_bad_rows_are_kept_with_their_problem(tmp_path: Path) -> None:
     found = read_table(table(tmp_path, "audio,formats\n,csv\na.wav,docx\nb.wav\n"))
-    assert "empty" in found[0].problem and "docx" in found[1].problem and not found[2].problem
+    assert "empty" in found[0].problem
+    assert "docx" in found[1].problem
+    assert not found[2].problem
     assert read_formats("csv, .a2f.json;fbx csv") == (".csv", ".a2f.json", ".fbx")
 
 
@@ -99,9 +102,11 @@ def test_lines_are_made_once_and_then_skipped(tmp_path: Path, lines: list[Line])
     first = run(lines, FAKE, store, tell=heard.append)
     assert statuses(first) == ["done"] * 3 == statuses(heard)
     for line, result in zip(lines, first, strict=True):
-        assert result.outputs == tuple(file_names(line).values()) and not result.files
+        assert result.outputs == tuple(file_names(line).values())
+        assert not result.files
         assert exporters.read(store.folder / result.outputs[0]).frames == result.frames == 30
-        assert result.plot["jawOpen"] and result.seconds == 0.5
+        assert result.plot["jawOpen"]
+        assert result.seconds == 0.5
     second = run(lines, FAKE, store)
     assert statuses(second) == ["skipped"] * 3
     assert [(r.seconds, r.plot, r.outputs) for r in second] == [(r.seconds, r.plot, r.outputs) for r in first]
@@ -116,10 +121,11 @@ def test_what_changed_is_made_again(tmp_path: Path, lines: list[Line]) -> None:
     (store.folder / first[2].outputs[1]).unlink()
     assert statuses(run(lines, FAKE, store)) == ["skipped", "skipped", "done"]
     assert statuses(run(lines, Settings(model="fake", fps=30), store)) == ["done"] * 3
-    assert statuses(run(lines, Settings(model="fake", fps=30), Store(store.folder, "fake-2"))) == ["done"] * 3
-    assert statuses(run(lines, Settings(model="fake", fps=30), Store(store.folder, "fake-2"), force=True)) == ["done"] * 3
+    newer, slow = Store(store.folder, "fake-2"), Settings(model="fake", fps=30)
+    assert statuses(run(lines, slow, newer)) == ["done"] * 3
+    assert statuses(run(lines, slow, newer, force=True)) == ["done"] * 3
     other = [Line(line.number, line.audio, line.character, line.emotion, "words", line.formats) for line in lines]
-    assert statuses(run(other, Settings(model="fake", fps=30), Store(store.folder, "fake-2"))) == ["done"] * 3
+    assert statuses(run(other, slow, newer)) == ["done"] * 3
 
 
 def test_rows_may_move_in_the_table(tmp_path: Path, lines: list[Line]) -> None:
@@ -144,12 +150,15 @@ def test_one_bad_line_never_stops_the_rest(tmp_path: Path, lines: list[Line]) ->
            Line(9, lines[0].audio, "Ann", formats=(".csv",)), Line(10, lines[1].audio, "Bob", formats=(".csv",))]
     results = run([*bad[:3], *lines, *bad[3:]], FAKE, Store(tmp_path / "out", "fake"))
     assert statuses(results) == ["failed"] * 3 + ["done"] * 3 + ["failed"] * 2 + ["done"]
-    for result, said in zip([*results[:3], *results[6:8]],
-                            ("cannot be read", "broken.wav", "needs a head", "format: got", "row 2 writes"), strict=True):
-        assert said in result.error and "\n" not in result.error and not result.outputs
+    reasons = ("cannot be read", "broken.wav", "needs a head", "format: got", "row 2 writes")
+    for result, said in zip([*results[:3], *results[6:8]], reasons, strict=True):
+        assert said in result.error
+        assert "\n" not in result.error
+        assert not result.outputs
 
 
-def test_a_fault_of_ours_fails_its_line_alone(tmp_path: Path, lines: list[Line], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_of_ours_fails_its_line_alone(tmp_path: Path, lines: list[Line],
+                                              monkeypatch: pytest.MonkeyPatch) -> None:
     real = work._animated
 
     def faulty(line: Line, *rest: object) -> object:
@@ -157,12 +166,14 @@ def test_a_fault_of_ours_fails_its_line_alone(tmp_path: Path, lines: list[Line],
 
     monkeypatch.setattr(work, "_animated", faulty)
     results = run(lines, FAKE, Store(tmp_path / "out", "fake"))
-    assert statuses(results) == ["done", "failed", "done"] and "ZeroDivisionError" in results[1].error
+    assert statuses(results) == ["done", "failed", "done"]
+    assert "ZeroDivisionError" in results[1].error
 
 
 def test_a_head_is_part_of_what_a_line_is_made_from(tmp_path: Path, lines: list[Line]) -> None:
     one, other = head(5), head(6)
-    assert head_digest(one) == head_digest(head(5)) != head_digest(other) and head_digest(None) == ""
+    assert head_digest(one) == head_digest(head(5)) != head_digest(other)
+    assert head_digest(None) == ""
     scene = [Line(line.number, line.audio, "Ann", formats=(".glb",)) for line in lines[:1]]
     results = run(scene, FAKE, Store(tmp_path / "out", "fake", head_digest(one)), one)
     assert statuses(results) == ["done"]
@@ -193,7 +204,8 @@ def test_a_worker_that_dies_takes_no_other_line_along(tmp_path: Path, monkeypatc
     some = [Line(n + 2, write_file(tmp_path / f"{name}.wav", name.encode()), formats=(".npz",))
             for n, name in enumerate(names)]
     results = run(some, FAKE, Store(tmp_path / "out", "fake"), jobs=2)
-    assert statuses(results) == ["done", "failed", "done", "done"] and "died" in results[1].error
+    assert statuses(results) == ["done", "failed", "done", "done"]
+    assert "died" in results[1].error
 
 
 @pytest.mark.parametrize("jobs", [0, -1, 1000])
@@ -227,12 +239,18 @@ def test_the_report_tells_every_line(tmp_path: Path, lines: list[Line]) -> None:
     results = run(some, FAKE, Store(tmp_path / "out", "fake"))
     told = json.loads(report.as_json(some, results))
     assert told["totals"] == {"lines": 4, "done": 3, "skipped": 0, "failed": 1, "warnings": 0, "seconds": 1.5}
-    assert [row["row"] for row in told["lines"]] == [2, 3, 4, 9] and told["lines"][3]["error"]
+    assert [row["row"] for row in told["lines"]] == [2, 3, 4, 9]
+    assert told["lines"][3]["error"]
     page = Page()
     text = report.as_html(some, results).decode()
     page.feed(text)
-    assert not page.open and page.count["tr"] == 5 and page.count["svg"] == 3 and page.count["polyline"] >= 3
-    assert "<b>Bob" not in text and "http" not in text and "a &lt; b &amp; c" in text
+    assert not page.open
+    assert page.count["tr"] == 5
+    assert page.count["svg"] == 3
+    assert page.count["polyline"] >= 3
+    assert "<b>Bob" not in text
+    assert "http" not in text
+    assert "a &lt; b &amp; c" in text
 
 
 # ---- command ---------------------------------------------------------------------------------------------------------
@@ -251,7 +269,9 @@ def test_the_command_writes_files_and_report(tmp_path: Path, capsys: pytest.Capt
     path.write_text("audio\na.wav\nnone.wav\n")
     assert command(arguments) == 3
     told = capsys.readouterr()
-    assert "1 of 2 lines failed" in told.err and "none.wav" in told.err and "Traceback" not in told.err
+    assert "1 of 2 lines failed" in told.err
+    assert "none.wav" in told.err
+    assert "Traceback" not in told.err
 
 
 @pytest.mark.parametrize(("more", "code"), [
@@ -265,7 +285,7 @@ def test_bad_options_stop_before_any_work(tmp_path: Path, more: list[str], code:
     assert not (tmp_path / "out").exists()
 
 
-# ---- a cluster ---------------------------------------------------------------------------------------------------------
+# ---- a cluster -----------------------------------------------------------------------------------------------
 
 
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,15 +316,20 @@ def test_a_real_cluster_gives_the_same_files(tmp_path: Path) -> None:
     env = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4, "PYTHONPATH": str(root),
            "RAY_TMPDIR": str(tmp_path)[:40], "RAY_USAGE_STATS_ENABLED": "0"}
     ray = Path(sys.executable).with_name("ray")
-    start = [str(ray), "start", "--head", "--node-ip-address=127.0.0.1", "--port=16379", "--num-cpus=2",
+    start = [str(ray), "start", "--head", "--block", "--node-ip-address=127.0.0.1", "--port=16379", "--num-cpus=2",
              "--include-dashboard=false", "--disable-usage-stats"]
-    subprocess.run(start, env=env, check=True, capture_output=True, timeout=180)
+    node = subprocess.Popen(start, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                            start_new_session=True)
     try:
-        done = [subprocess.run([sys.executable, "-m", "facerig", "batch", str(path), "-o", str(tmp_path / out), "--json",
-                                "--model", "fake", *more], env=env, cwd=root, capture_output=True, text=True, timeout=300)
+        assert node.stdout is not None
+        assert any("runtime started" in line for line in node.stdout)
+        base = [sys.executable, "-m", "facerig", "batch", str(path), "--json", "--model", "fake"]
+        done = [subprocess.run([*base, "-o", str(tmp_path / out), *more], env=env, cwd=root, capture_output=True,
+                               text=True, timeout=300)
                 for out, more in (("here", []), ("there", ["--ray", "127.0.0.1:16379"]))]
     finally:
-        subprocess.run([str(ray), "stop", "--force"], env=env, capture_output=True, timeout=120, check=False)
+        os.killpg(node.pid, signal.SIGTERM)
+        node.communicate(timeout=60)
     assert [json.loads(each.stdout.splitlines()[-1])["done"] for each in done] == [4, 4], done[1].stderr
     for file in (tmp_path / "here" / "facerig").iterdir():
         assert file.read_bytes() == (tmp_path / "there" / "facerig" / file.name).read_bytes()

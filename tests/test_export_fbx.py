@@ -31,7 +31,8 @@ def test_a_strict_reader_finds_every_record_and_the_footer(tmp_path: Path, valid
     for mesh in (True, False):
         path = written(tmp_path / "face.fbx", take(FRAMES), mesh, fbx_version=version)
         said = fbx_records(path, validators)
-        assert f"version {version}" in said and f"version in footer {version}" in said
+        assert f"version {version}" in said
+        assert f"version in footer {version}" in said
         assert "f85a8c6adef5d97eece90ce3758f290b" in said
 
 
@@ -40,7 +41,8 @@ def test_a_strict_reader_finds_every_record_and_the_footer(tmp_path: Path, valid
 def test_ufbx_evaluates_our_values_on_every_frame(tmp_path: Path, version: int, fps: int) -> None:
     curves = take(FRAMES, fps)
     read = ufbx(written(tmp_path / "face.fbx", curves, fbx_version=version), fps, FRAMES)
-    assert read["warnings"] == [] and read["version"] == version
+    assert read["warnings"] == []
+    assert read["version"] == version
     assert read["rate"] == fps
     assert read["range"] == pytest.approx([0, (FRAMES - 1) / fps])
     assert {name for name, _ in read["weights"]} == set(ARKIT)
@@ -53,7 +55,8 @@ def test_shapes_and_channels_have_one_name_and_only_moved_vertices(tmp_path: Pat
     read = ufbx(written(tmp_path / "face.fbx", take(3)), 60, 3)
     expected = [(name, [[name, len(shape.index)]]) for part in sample.parts for name, shape in part.shapes.items()]
     assert sorted(map(tuple, read["shapes"])) == sorted(expected)
-    assert read["meshes"]["face"] == [144, 242, 1] and set(read["meshes"]) == {part.name for part in sample.parts}
+    assert read["meshes"]["face"] == [144, 242, 1]
+    assert set(read["meshes"]) == {part.name for part in sample.parts}
 
 
 def test_three_plays_our_values_on_every_frame(tmp_path: Path) -> None:
@@ -64,7 +67,8 @@ def test_three_plays_our_values_on_every_frame(tmp_path: Path) -> None:
     for shapes in read["meshes"].values():
         for name, values in shapes.items():
             assert np.abs(np.array(values) - curves[name]).max() < 1e-4
-    assert read["deltas"]["face"]["jawOpen"] == pytest.approx(10 * np.abs(head().parts[0].shapes["jawOpen"].offsets).max())
+    largest = np.abs(head().parts[0].shapes["jawOpen"].offsets).max()
+    assert read["deltas"]["face"]["jawOpen"] == pytest.approx(10 * largest)  # decimetres to centimetres
 
 
 def test_joints_turn_as_head_and_eyes_do(tmp_path: Path) -> None:
@@ -82,12 +86,14 @@ def test_joints_turn_as_head_and_eyes_do(tmp_path: Path) -> None:
 
 def test_yaw_turns_to_the_own_left_and_pitch_down() -> None:
     front = np.array([0.0, 0.0, 1.0])
-    for channel, axis, sign in (("headYaw", 0, 1), ("headPitch", 1, -1), ("leftEyeYaw", 0, -1), ("leftEyePitch", 1, -1)):
+    for channel, axis, sign in (("headYaw", 0, 1), ("headPitch", 1, -1), ("leftEyeYaw", 0, -1),
+                                ("leftEyePitch", 1, -1)):
         turn = scene(Curves((channel, "jawOpen"), 60, [[0.3, 0.0]] * 2), head(), ExportOptions()).joint_turns
         (q,) = {tuple(quaternions(each)[0].round(9)) for each in turn.values()}
         axis_part = np.array(q[:3])
         turned = front + 2 * np.cross(axis_part, np.cross(axis_part, front) + q[3] * front)
-        assert np.sign(turned[axis]) == sign and abs(turned[axis]) == pytest.approx(np.sin(0.3), abs=1e-6)
+        assert np.sign(turned[axis]) == sign
+        assert abs(turned[axis]) == pytest.approx(np.sin(0.3), abs=1e-6)
 
 
 def test_the_phones_head_unit_is_fifty_degrees() -> None:
@@ -100,7 +106,8 @@ def test_the_phones_head_unit_is_fifty_degrees() -> None:
 def test_curves_alone_are_numbers_of_a_root_bone(tmp_path: Path) -> None:
     curves = take(FRAMES, channels=("CTRL_expressions_jawOpen", "CTRL_expressions_mouthLipsTogetherUL", "größe", "口"))
     read = ufbx(written(tmp_path / "curves.fbx", curves, mesh=False), 60, FRAMES)
-    assert read["meshes"] == {} and list(read["bones"]) == ["root"]
+    assert read["meshes"] == {}
+    assert list(read["bones"]) == ["root"]
     for name in curves.channels:
         assert np.abs(np.array(read["numbers"][name]) - curves[name]).max() < 1e-6
 
@@ -152,7 +159,8 @@ def test_containers_nest_and_offsets_are_absolute() -> None:
     inner = Node("Inner", (), (leaf("Leaf", integer(7), doubles(np.arange(2000.0))),))
     data = encode([Node("Outer", (), (inner,)), Node("Empty", (), (), True)], 7400)
     end = struct.unpack_from("<I", data, 27)[0]
-    assert data[end : end + 4] != b"\0\0\0\0" and b"Empty" in data[end : end + 20]
+    assert data[end : end + 4] != b"\0\0\0\0"
+    assert b"Empty" in data[end : end + 20]
     assert (len(data) - 16 - 120 - 4) % 16 == 0  # the version behind the padding
 
 

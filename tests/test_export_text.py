@@ -20,8 +20,9 @@ from facerig.errors import CurvesError
 from facerig.phones import VISEMES15
 from facerig.rig import rig
 
-SPOKEN = (Mark(0, 12, "phone", "sil"), Mark(12, 18, "phone", "m"), Mark(18, 36, "phone", "a"), Mark(36, 42, "phone", "f"),
-          Mark(42, 60, "phone", "u"), Mark(60, 66, "phone", "p"), Mark(66, 90, "phone", "sil"))
+SPOKEN = (Mark(0, 12, "phone", "sil"), Mark(12, 18, "phone", "m"), Mark(18, 36, "phone", "a"),
+          Mark(36, 42, "phone", "f"), Mark(42, 60, "phone", "u"), Mark(60, 66, "phone", "p"),
+          Mark(66, 90, "phone", "sil"))
 SHOWN = ("sil", "PP", "aa", "FF", "ou", "PP", "sil")
 
 
@@ -36,8 +37,10 @@ def spoken(marks: tuple[Mark, ...] = SPOKEN) -> Curves:
                                            (60, "ntscf"), (120, "120fps")])
 def test_maya_names_the_time_unit(fps: int, unit: str) -> None:
     text = exporters.export(take(5, fps, start=3), "anim", options=ExportOptions(node="face_BS")).decode()
-    assert f"timeUnit {unit};\n" in text and "startTime 3;\nendTime 7;\n" in text
-    assert text.startswith("animVersion 1.1;") and "anim jawOpen jawOpen face_BS 0 0 17;" in text
+    assert f"timeUnit {unit};\n" in text
+    assert "startTime 3;\nendTime 7;\n" in text
+    assert text.startswith("animVersion 1.1;")
+    assert "anim jawOpen jawOpen face_BS 0 0 17;" in text
     assert text.count("{") == text.count("}") == 2 * 52
 
 
@@ -53,7 +56,8 @@ def test_maya_keys_are_cubic_with_their_tangents(suffix: str) -> None:
     curves = take(120)
     text = exporters.export(curves, suffix, options=ExportOptions(keys=0.02)).decode()
     keys = re.findall(r"^\s+(\d+) (\S+) fixed fixed 1 1 0 (\S+) 1 (\S+) 1;$", text, re.MULTILINE)
-    assert 0 < len(keys) < 120 * 52 / 3 and all(incoming == outgoing for _, _, incoming, outgoing in keys)
+    assert 0 < len(keys) < 120 * 52 / 3
+    assert all(incoming == outgoing for _, _, incoming, outgoing in keys)
     read = READERS[f".{suffix}"](text.encode(), f"x.{suffix}")
     assert np.abs(read.select(curves.channels).values - curves.values).max() <= 0.02
 
@@ -91,7 +95,9 @@ animData {
     assert (read.channels, read.fps, read.start, read.frames) == (("jawOpen",), 24, 0, 11)
     assert read["jawOpen"][:5].tolist() == [0, 0.25, 0.5, 0.75, 1]
     smooth = read["jawOpen"][4:]
-    assert smooth[3] == pytest.approx(0.5) and np.all(np.diff(smooth) < 0) and smooth[1] > 1 - 1 / 6
+    assert smooth[3] == pytest.approx(0.5)
+    assert np.all(np.diff(smooth) < 0)
+    assert smooth[1] > 1 - 1 / 6
     assert math.isclose(smooth[-1], 0)
 
 
@@ -111,7 +117,8 @@ def test_broken_maya_files_are_refused(text: str, said: str) -> None:
 
 def test_every_viseme_has_its_mouths() -> None:
     assert tuple(viseme for viseme, _, _ in MOUTHS) == VISEMES15
-    assert {blair for _, blair, _ in MOUTHS} <= set(FROM_BLAIR) and {r for _, _, r in MOUTHS} <= set(FROM_RHUBARB)
+    assert {blair for _, blair, _ in MOUTHS} <= set(FROM_BLAIR)
+    assert {r for _, _, r in MOUTHS} <= set(FROM_RHUBARB)
     assert set(FROM_RHUBARB) == set("ABCDEFGHX")
 
 
@@ -129,8 +136,9 @@ def test_poses_become_visemes_without_phones() -> None:
     seen = exporters.rigs.to_rig(oculus, "arkit")
     shown = [cue.viseme for cue in visemes(seen)]
     right = sum(cue.last - cue.first for cue in visemes(seen)
-                if VISEMES15.index(cue.viseme) * 12 <= (cue.first + cue.last) // 2 < VISEMES15.index(cue.viseme) * 12 + 12)
-    assert right >= 0.6 * len(steps) and {"sil", "PP", "FF", "aa", "ou"} <= set(shown)
+                if VISEMES15.index(cue.viseme) == (cue.first + cue.last) // 2 // 12)
+    assert right >= 0.6 * len(steps)
+    assert {"sil", "PP", "FF", "aa", "ou"} <= set(shown)
     with pytest.raises(CurvesError, match="no phones"):
         visemes(take(10, channels=("foo", "bar")))
 
@@ -139,7 +147,10 @@ def test_moho_track() -> None:
     lines = exporters.export(spoken(), "dat").decode().splitlines()
     assert lines == ["MohoSwitch1", "1 rest", "13 MBP", "19 AI", "37 FV", "43 U", "61 MBP", "67 rest"]
     read = READERS[".dat"]("\n".join(lines).encode(), "x.dat", 60)
-    assert read.fps == 60 and read["PP"][12:18].all() and read["aa"][18:36].all() and not read["aa"][36:].any()
+    assert read.fps == 60
+    assert read["PP"][12:18].all()
+    assert read["aa"][18:36].all()
+    assert not read["aa"][36:].any()
 
 
 def test_rhubarb_in_three_forms() -> None:
@@ -148,20 +159,22 @@ def test_rhubarb_in_three_forms() -> None:
     xml = exporters.export(spoken(), "xml", options=ExportOptions(name="a & b.wav"))
     root = ElementTree.fromstring(xml)
     assert [cue.text for cue in root.iter("mouthCue")] == list("XADGFAX")
-    assert root.findtext("metadata/soundFile") == "a & b.wav" and root.findtext("metadata/duration") == "1.50"
+    assert root.findtext("metadata/soundFile") == "a & b.wav"
+    assert root.findtext("metadata/duration") == "1.50"
     document = json.loads(exporters.export(spoken(), "rhubarb.json", options=ExportOptions(name='say "hi".wav')))
     assert document["metadata"] == {"soundFile": 'say "hi".wav', "duration": 1.5}
     assert [(cue["start"], cue["value"]) for cue in document["mouthCues"]][:3] == [(0, "X"), (0.2, "A"), (0.3, "D")]
     for suffix, data in ((".tsv", tsv.encode()), (".xml", xml), (".json", json.dumps(document).encode())):
         read = READERS[suffix](data, f"x{suffix}")
-        assert read.channels == VISEMES15 and read.frames == 90
+        assert read.channels == VISEMES15
+        assert read.frames == 90
         again = exporters.export(read, "tsv").decode()
         assert again == tsv
 
 
 def test_short_flickers_go_and_short_closures_stay() -> None:
-    marks = (Mark(0, 30, "phone", "a"), Mark(30, 31, "phone", "s"), Mark(31, 60, "phone", "a"), Mark(60, 61, "phone", "b"),
-             Mark(61, 90, "phone", "a"))
+    marks = (Mark(0, 30, "phone", "a"), Mark(30, 31, "phone", "s"), Mark(31, 60, "phone", "a"),
+             Mark(60, 61, "phone", "b"), Mark(61, 90, "phone", "a"))
     assert [cue.viseme for cue in visemes(spoken(marks))] == ["aa", "PP", "aa"]
 
 

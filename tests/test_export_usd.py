@@ -34,7 +34,8 @@ def _library(request: pytest.FixtureRequest) -> None:
 def judged(path: Path, validators: Path) -> str:
     """What the library's validators and its skinning say; loaded here, as loading them takes seconds."""
     spec = importlib.util.spec_from_file_location("v_usd", validators / "v_usd.py")
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     judge = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(judge)
     with contextlib.redirect_stdout(io.StringIO()) as said:
@@ -45,8 +46,11 @@ def judged(path: Path, validators: Path) -> str:
 @pytest.mark.parametrize("name", ["a.usda", "a.usdc", "a.usdz", "a.usd"])
 def test_the_validators_find_nothing(tmp_path: Path, validators: Path, name: str) -> None:
     said = judged(write_file(tmp_path / name, exporters.export(CURVES, name, head())), validators)
-    assert "findings 0" in said and "range 10.0 33.0" in said and "tcps 60.0 fps 60.0" in said
-    assert said.count("skinningQuery True") == 4 and "deformed False" not in said
+    assert "findings 0" in said
+    assert "range 10.0 33.0" in said
+    assert "tcps 60.0 fps 60.0" in said
+    assert said.count("skinningQuery True") == 4
+    assert "deformed False" not in said
     assert "shapes 52 samples 24" in said
 
 
@@ -107,8 +111,10 @@ def test_audio2face_layout(tmp_path: Path, validators: Path) -> None:
     assert list(animation.GetJointsAttr().Get()) == ["jaw", "eye_L", "eye_R"]
     names = list(prim.GetAttribute("custom:mh_curveNames").Get())
     values = prim.GetAttribute("custom:mh_curveValues")
-    assert len(values.GetTimeSamples()) == FRAMES and len(values.Get(10)) == len(names)
-    assert all(name.startswith("CTRL_expressions_") for name in names) and 60 < len(names) < 100
+    assert len(values.GetTimeSamples()) == FRAMES
+    assert len(values.Get(10)) == len(names)
+    assert all(name.startswith("CTRL_expressions_") for name in names)
+    assert 60 < len(names) < 100
     jaw = names.index("CTRL_expressions_jawOpen")
     assert values.Get(15)[jaw] == pytest.approx(float(CURVES["jawOpen"][5]), abs=1e-6)
     settings = stage.GetRootLayer().customLayerData["audio2faceSettings"]
@@ -129,7 +135,8 @@ def test_packages_are_stored_on_boundaries_without_a_clock(tmp_path: Path) -> No
     data = stored(files)
     path = write_file(tmp_path / "x.zip", data)
     with zipfile.ZipFile(path) as archive:
-        assert archive.testzip() is None and {name: archive.read(name) for name in archive.namelist()} == files
+        assert archive.testzip() is None
+        assert {name: archive.read(name) for name in archive.namelist()} == files
         assert all(entry.date_time == (1980, 1, 1, 0, 0, 0) for entry in archive.infolist())
     for content in (files["face.usdc"], files["ü.bin"]):
         assert data.index(content) % 64 == 0

@@ -36,7 +36,8 @@ def speech(seconds: float = 10.0, seed: int = 0) -> Curves:
         rows[first:last] = target
     kernel = np.hanning(11)[1:-1]
     smooth = np.apply_along_axis(lambda x: np.convolve(x, kernel / kernel.sum(), "same"), 0, rows)
-    marks = tuple(Mark(int(a), int(b), "phone", label) for a, b, label in zip(edges[:-1], edges[1:], labels, strict=True))
+    spans = zip(edges[:-1].tolist(), edges[1:].tolist(), labels, strict=True)
+    marks = tuple(Mark(first, last, "phone", label) for first, last, label in spans)
     return Curves(ARKIT, fps, smooth.astype(np.float32), 0, marks)
 
 
@@ -103,7 +104,8 @@ def test_the_bound_holds_for_any_take(frames: int, seed: int, bound: float, kind
     kept = reduce(curves, bound, together)
     assert error(curves, kept) <= bound
     for name, track in kept.items():
-        assert track.frames[0] == 7 and track.frames[-1] == curves.end - 1
+        assert track.frames[0] == 7
+        assert track.frames[-1] == curves.end - 1
         assert np.all(np.diff(track.frames) > 0)
         assert np.array_equal(track.values.astype(np.float32), curves[name][track.frames - 7])
     if together:
@@ -115,19 +117,22 @@ def test_rest_does_not_ring() -> None:
     values[100:140, 0] = np.hanning(40)
     track = reduce(Curves(("a",), 60, values))["a"]
     rebuilt = track.at(np.arange(240))
-    assert np.abs(rebuilt[:95]).max() < 1e-3 and np.abs(rebuilt[146:]).max() < 1e-3
+    assert np.abs(rebuilt[:95]).max() < 1e-3
+    assert np.abs(rebuilt[146:]).max() < 1e-3
 
 
 def test_pieces_of_a_long_take_join_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     curves = speech(8)
     monkeypatch.setattr("exporters.keys.GROUP", 52 * 100)
     kept = reduce(curves, together=True)
-    assert error(curves, kept) <= BOUND and share(curves, kept) <= 0.36
+    assert error(curves, kept) <= BOUND
+    assert share(curves, kept) <= 0.36
 
 
 def test_a_track_is_the_hermite_curve_through_its_keys() -> None:
     track = Track(np.array([0, 10, 30]), np.array([0.0, 1.0, 0.0]), np.array([0.0, 0.0, -0.1]))
-    assert track.at([0, 10, 30]).tolist() == [0, 1, 0] and track.at([-5, 99]).tolist() == [0, 0]
+    assert track.at([0, 10, 30]).tolist() == [0, 1, 0]
+    assert track.at([-5, 99]).tolist() == [0, 0]
     assert track.at([5])[0] == pytest.approx(0.5)
     fine = hermite(np.array([1.0]), np.array([20.0]), *(np.array([v]) for v in (1.0, 0.0, 0.0, -0.1)))
     assert fine[0] == 0
@@ -138,7 +143,8 @@ def test_a_track_is_the_hermite_curve_through_its_keys() -> None:
 def test_without_a_bound_every_frame_is_a_key() -> None:
     curves = take(20, start=4)
     kept = tracks(curves, None)
-    assert kept.keys() == dense(curves).keys() and kept["jawOpen"].frames.tolist() == list(range(4, 24))
+    assert kept.keys() == dense(curves).keys()
+    assert kept["jawOpen"].frames.tolist() == list(range(4, 24))
     assert kept["jawOpen"].slopes is None
 
 
