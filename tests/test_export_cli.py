@@ -1,0 +1,124 @@
+"""facerig export, convert, keys and formats: what they write, what they refuse, what they print."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from export_samples import ARKIT, take
+
+import exporters
+from exporters.fbx_container import MAGIC
+from facerig.cli import run
+from facerig.files import write_file
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return write_file(tmp_path / "take.json", exporters.export(take(60, start=6), "json"))
+
+
+def printed(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
+    found: dict[str, object] = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+    return found
+
+
+def test_export_writes_what_the_suffix_says(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["export", str(source), "-o", str(tmp_path / "x.curves.fbx"), "--rig", "metahuman", "--json"]) == 0
+    assert (tmp_path / "x.curves.fbx").read_bytes().startswith(MAGIC)
+    assert run(["export", str(source), "-o", str(tmp_path / "x.anim"), "--keys", "--node", "face_BS"]) == 0
+    text = (tmp_path / "x.anim").read_text()
+    assert "fixed fixed" in text
+    assert "jawOpen face_BS" in text
+    assert "60 frames at 60 fps" in capsys.readouterr().out
+
+
+def test_a_head_makes_a_scene(source: Path, tmp_path: Path) -> None:
+    pytest.importorskip("facerig.heads.builtin")
+    assert run(["export", str(source), "-o", str(tmp_path / "x.glb"), "--head", "builtin", "--quantise"]) == 0
+    read = exporters.read(tmp_path / "x.glb")
+    kept = [name for name in ARKIT if name in read.channels]
+    assert len(kept) > 40
+    assert np.abs(read.select(kept).values - take(60).select(kept).values).max() < 1e-4
+
+
+def test_live_link_files_get_unreals_name(source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert run(["export", str(source), "-o", str(out), "--format", "csv", "--take", "4", "--subject", "Ann"]) == 0
+    assert [path.name for path in out.iterdir()] == ["take_4_Ann_cal.csv"]
+    assert run(["export", str(source), "-o", str(out / "my slate.csv"), "--take", "4", "--raw"]) == 0
+    assert (out / "my-slate_4_facerig_raw.csv").is_file()
+
+
+def test_many_inputs_go_to_a_folder(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = write_file(tmp_path / "other.npz", exporters.export(take(30), "npz"))
+    assert run(["export", str(source), str(other), "-o", str(tmp_path / "o"), "--format", "a2f.csv", "--fps", "30",
+                "--json"]) == 0
+    done = printed(capsys)["done"]
+    assert isinstance(done, list)
+    assert [(Path(row["output"]).name, row["frames"], row["fps"]) for row in done] == [
+        ("take.a2f.csv", 30, 30), ("other.a2f.csv", 15, 30)]
+
+
+def test_convert_goes_both_ways(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    there, back = tmp_path / "x.csv", tmp_path / "y.npz"
+    assert run(["convert", str(source), str(there), "--start", "0", "--json"]) == 0
+    assert printed(capsys)["start"] == 0
+    assert run(["convert", str(there), str(back), "--rig", "arkit"]) == 0
+    read = exporters.read(back)
+    assert (read.channels, read.start, read.fps) == (ARKIT, 0, 60)
+    assert np.abs(read.values - take(60).values).max() < 1e-6
+    assert run(["convert", str(back), str(tmp_path / "z.json"), "--fps", "24"]) == 0
+    assert exporters.read(tmp_path / "z.json").fps == 24
+
+
+def test_keys_says_how_few(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["keys", str(source), "--json", "-o", str(tmp_path / "x.json")]) == 0
+    said = printed(capsys)
+    assert 0 < float(str(said["share"])) < 0.5
+    assert float(str(said["error"])) <= 0.02
+    rebuilt = exporters.read(tmp_path / "x.json")
+    assert 0 < np.abs(rebuilt.values - take(60).values).max() <= 0.02 + 1e-6
+    assert run(["keys", str(source)]) == 0
+    assert "jawOpen" in capsys.readouterr().out
+
+
+def test_formats_lists_all(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["formats", "--json"]) == 0
+    assert printed(capsys).keys() == exporters.EXPORTERS.keys()
+    assert run(["formats"]) == 0
+    assert ".a2f.csv" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("arguments", "code", "said"), [
+    (["export", "{s}", "-o", "{t}/x.docx"], 2, "accepted"),
+    (["export", "{s}"], 2, "--format"),
+    (["export", "{s}", "{s}", "-o", "{t}/x.csv"], 2, "accepted: a folder"),
+    (["export", "{t}/none.json", "-o", "{t}/x.csv"], 3, "cannot be read"),
+    (["export", "{s}", "-o", "{t}/x.glb"], 3, "needs a head"),
+    (["export", "{s}", "-o", "{t}/x.json", "--rig", "nonsense"], 3, "no rig"),
+    (["export", "{s}", "-o", "{t}/x.fbx", "--fbx-version", "6100"], 2, "7400 or 7500"),
+    (["export", "{s}", "-o", "{t}/x.fbx", "--keys", "--bound", "0"], 2, "keys"),
+    (["export", "{s}", "-o", "{t}/x.glb", "--audio", "{s}"], 2, "no wav file"),
+    (["export", "{s}", "-o", "{t}/x.glb", "--audio", "{t}/none.wav"], 3, "cannot be read"),
+    (["export", "{s}", "-o", "{t}/x.csv", "--take", "1", "--subject", "a b"], 2, "subject"),
+    (["export", "{s}", "--format", "json"], 2, "overwrite"),
+    (["export", "{s}", "-o", "{t}/x.flame.npz"], 3, "geometry"),
+    (["export", "{s}", "-o", "{t}/x.json", "--fps", "0"], 3, "fps"),
+    (["convert", "{s}", "{t}/x"], 2, "accepted"),
+    (["convert", "{s}", "{t}/x.srt"], 3, "no words"),
+    (["convert", "{t}/none.csv", "{t}/x.json"], 3, "cannot be read"),
+    (["keys", "{s}", "--bound", "2"], 2, "keys"),
+    (["export", "{s}", "-o", "{t}/take.json/x.csv"], 5, "cannot be written"),
+])
+def test_mistakes_are_one_line(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str],
+                               code: int, said: str) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    assert run([argument.format(s=source, t=tmp_path) for argument in arguments]) == code
+    told = capsys.readouterr()
+    assert said in told.err
+    assert told.err.count("\n") == 1
+    assert "Traceback" not in told.err
+    assert sorted(tmp_path.rglob("*")) == before
