@@ -38,6 +38,7 @@ def animate(
                                             show_default=False)] = None,
     own_map: Annotated[Path | None, typer.Option("--map", help="Your own retarget map (.json or .yaml).",
                                              show_default=False)] = None,
+    head: Annotated[str, typer.Option(help="Head of FBX, glTF and USD, by name or file; none: curves alone.")] = "builtin",
     model: Annotated[str, typer.Option(help="Model by name or path: auto, small, tiny, fake.")] = "auto",
     smooth: Annotated[int, typer.Option(help="Smoothing in frames on each side.")] = 0,
     block: Annotated[int, typer.Option(help="Frames computed in one go.")] = 6,
@@ -59,7 +60,8 @@ def animate(
     raw = Pcm.parse(pcm) if pcm else None
     convert = _converter(rig, own_map, fps)
     animator = Animator.load(model=model, block=block, smooth=smooth, seed=seed)
-    _report(*_run(animator, jobs, raw, convert, json_output), json_output)
+    heads = {job.format: _head(job.format, head) for job in jobs}
+    _report(*_run(animator, jobs, raw, convert, heads, json_output), json_output)
 
 
 def plan(sources: list[Path], out: Path | None, format: str) -> list[Job]:
@@ -109,7 +111,15 @@ def _converter(rig: str | None, map_file: Path | None, fps: int) -> Any:
     return convert
 
 
-def _run(animator: Any, jobs: list[Job], raw: Any, convert: Any,
+def _head(suffix: str, name: str) -> Any:
+    """The mesh for formats that hold one."""
+    from exporters import EXPORTERS
+    from facerig.heads import load_head
+
+    return None if name == "none" or EXPORTERS[suffix].head == "no" else load_head(name)
+
+
+def _run(animator: Any, jobs: list[Job], raw: Any, convert: Any, heads: dict[str, Any],
          quiet: bool) -> tuple[list[dict[str, object]], list[FacerigError]]:
     from facerig.console import progress_bars, say
 
@@ -119,7 +129,7 @@ def _run(animator: Any, jobs: list[Job], raw: Any, convert: Any,
         for job in jobs:
             bar = bars.add_task(job.source.name, total=None)
             try:
-                done.append(_one(animator, job, raw, convert, partial(_moved, bars, bar)))
+                done.append(_one(animator, job, raw, convert, heads[job.format], partial(_moved, bars, bar)))
             except FacerigError as error:
                 errors.append(error)
                 if len(jobs) > 1:
@@ -133,7 +143,7 @@ def _moved(bars: Any, bar: Any, done: int, total: int | None) -> None:
     bars.update(bar, completed=done, total=total)
 
 
-def _one(animator: Any, job: Job, raw: Any, convert: Any, progress: Any) -> dict[str, object]:
+def _one(animator: Any, job: Job, raw: Any, convert: Any, head: Any, progress: Any) -> dict[str, object]:
     import exporters
     from facerig.audio import open_audio
     from facerig.files import write_file
@@ -141,7 +151,7 @@ def _one(animator: Any, job: Job, raw: Any, convert: Any, progress: Any) -> dict
     with open_audio(job.source, raw) as source:
         curves = animator.animate_source(source, progress=progress)
     curves = convert(curves)
-    write_file(job.target, exporters.export(curves, job.format))
+    write_file(job.target, exporters.export(curves, job.format, head))
     return {"input": str(job.source), "output": str(job.target), "frames": curves.frames, "fps": curves.fps,
             "seconds": round(curves.seconds, 4), "channels": len(curves.channels), "model": animator.model,
             "seed": animator.seed}
