@@ -157,7 +157,7 @@ def test_the_decoder_learns_curves_and_leaves_the_encoder_alone(trained: tuple[E
     net = Net(small_config())
     net.encoder.load_state_dict(trained[0].ema.weights)
     before = {key: value.clone() for key, value in net.encoder.state_dict().items()}
-    run = DecoderRun(3600.0, steps=80, batch=4, frames=80, half=False, augment=0.1)
+    run = DecoderRun(3600.0, steps=80, batch=4, frames=80, half=False, strengths=(0.0, 0.1))
     trainer = DecoderTrainer(net, run, toy_motion(20, 5), {"toy": toy_motion(4, 6)})
     means = trainer.train()
     assert means[-1] < 0.8 * means[0]

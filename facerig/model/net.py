@@ -218,16 +218,16 @@ class Net(nn.Module):
         """(curves, contact probabilities, unit log-probabilities, *new pasts); all for the frame `lookahead` ago."""
         split = 1 + len(self.config.encoder_layers)
         content, kept = self.encoder(feats, pasts[:split])
-        curves, contacts, units, more = self.decode(feats, condition, content, pasts[split:])
+        curves, contacts, units, more = self.decode(pooled(feats), condition, content, pasts[split:])
         return (curves, contacts.sigmoid(), units, *kept, *more)
 
-    def decode(self, feats: Tensor, condition: Tensor, content: Tensor,
+    def decode(self, loudness: Tensor, condition: Tensor, content: Tensor,
                pasts: Pasts) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
-        """(curves, contact logits, unit log-probabilities, pasts) from the encoder's output."""
-        count = feats.shape[1]
+        """(curves, contact logits, unit log-probabilities, pasts) from the encoder's output and `pooled` features."""
+        count = loudness.shape[1]
         units, contacts = self.encoder.read(content, self.config.lookahead)
         units = units.log_softmax(-1)
-        line, delayed = _remembered(pasts[0], pooled(feats))
+        line, delayed = _remembered(pasts[0], loudness)
         parts = (content, units.exp(), contacts.sigmoid(), line[:, :count], line[:, self.config.lookahead :])
         curves, kept = self.decoder(parts, condition, pasts[1:])
         return curves, contacts, units, [delayed, *kept]

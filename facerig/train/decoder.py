@@ -1,7 +1,8 @@
 """Training the decoder on a frozen encoder: the teacher's curves everywhere, measured lips where they exist.
 
 Few minutes of real motion teach a whole network worse than ridge regression; on a frozen encoder they carry over to
-other people. Crops are augmented, so the decoder learns what the encoder says in noise too. Ended by the clock.
+other people. The encoder hears every clip once as it is and twice augmented, so that the decoder learns what it says in
+noise too; the steps then cost the decoder alone. Ended by the clock.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from facerig.features import FEATURES
-from facerig.model.net import Net
+from facerig.model.net import Net, pooled
 from facerig.rig import rig
 from facerig.train.data import Float
+from facerig.train.loop import contents
 from facerig.train.losses import curve_loss
 from facerig.train.melaug import MelAugment
 from facerig.train.motion import FACEGOOD_SUMS, GRID_MEASURES, Motion, facegood_matrix, grid_matrix
@@ -46,7 +48,8 @@ class DecoderRun:
     batch: int = 24
     frames: int = 240
     peak: float = 2e-3
-    augment: float = 0.6
+    strengths: tuple[float, ...] = (0.0, 0.6, 0.8)
+    """One version of all clips each: as they are, and augmented."""
     teacher: float = 1.0
     measured: float = 0.25
     teacher_beside_measured: float = 0.3
@@ -93,6 +96,26 @@ class Judged(nn.Module):
         return total
 
 
+@dataclass(frozen=True)
+class Heard:
+    """What the frozen encoder says of all frames, in one version of their sound."""
+
+    content: NDArray[np.float16]
+    loudness: NDArray[np.float16]
+
+
+def heard(net: Net, data: Motion, rng: np.random.Generator, strength: float, half: bool) -> Heard:
+    """Encoder and loudness over all clips, augmented where strength is not 0; computed once, read at every step."""
+    alter, content, loudness = MelAugment(empty=0.0, masks=1), [], []  # what is heard must still be what is taught
+    for k in range(len(data.store.ids)):
+        feats = torch.from_numpy(data.store.clip(k)[0])[None]
+        if strength:
+            feats, _ = alter(feats, torch.zeros(feats.shape[:2], dtype=torch.long), rng, strength)
+        content.append(contents(net.encoder, feats[0].numpy(), half).numpy().astype(np.float16))
+        loudness.append(pooled(feats)[0].numpy().astype(np.float16))
+    return Heard(np.concatenate(content), np.concatenate(loudness))
+
+
 class DecoderTrainer:
     """One run on one frozen encoder."""
 
@@ -107,6 +130,7 @@ class DecoderTrainer:
         self.optimizer = torch.optim.AdamW(self.parameters, lr=run.peak, betas=(0.9, 0.98), weight_decay=0.01,
                                            fused=True)
         self.ema = Ema(net.decoder, 0.995)
+        self.heard = [heard(net, data, self.rng, strength, run.half) for strength in run.strengths]
         self.weight = torch.tensor([_weight(name) for name in rig("facerig").names])
         shares = np.array([run.shares.get(name, 1.0) for name in data.store.source])
         self.edges = np.cumsum(data.store.counts * shares) / (data.store.counts * shares).sum()
@@ -132,16 +156,12 @@ class DecoderTrainer:
         return means
 
     def _step(self) -> float:
-        feats, target, known, measures = self._draw()
-        with torch.no_grad():
-            silence = torch.zeros(feats.shape[:2], dtype=torch.long)
-            feats, _ = self._augmented()(feats, silence, self.rng, self.run.augment)
-            with torch.autocast("cpu", torch.bfloat16, enabled=self.run.half):
-                content, _ = self.net.encoder(feats, self.net.encoder.rest(feats, self.net.config.stride))
-        pasts = self.net.rest(len(feats))[1 + len(self.net.config.encoder_layers) :]
-        condition = feats.new_zeros(*feats.shape[:2], self.net.config.condition)
+        content, loudness, target, known, measures = self._draw()
+        config = self.net.config
+        pasts = self.net.rest(len(content))[1 + len(config.encoder_layers) :]
+        condition = content.new_zeros(*content.shape[:2], config.condition)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.run.half):
-            curves, _, _, _ = self.net.decode(feats, condition, content, pasts)
+            curves, _, _, _ = self.net.decode(loudness, condition, content, pasts)
         loss = self._loss(curves.float(), target, known, measures)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
@@ -161,27 +181,24 @@ class DecoderTrainer:
         taught = curve_loss(out, target, share[..., None].expand_as(out), self.weight, silent)
         return 100.0 * taught + self.run.measured * self.judged.loss(out, measures)
 
-    def _augmented(self) -> MelAugment:
-        return MelAugment(empty=0.0, masks=1)  # what is heard must still be what is taught
-
-    def _draw(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Crops; a short clip is followed by silence as it would be in a stream."""
+    def _draw(self) -> tuple[Tensor, ...]:
+        """Crops of (content, loudness, teacher, whether it is known, measures)."""
         batch, frames, held = self.run.batch, self.run.frames, self.data.store
-        feats = np.full((batch, frames, FEATURES), -2.2, np.float32)
-        target = np.zeros((batch, frames, self.data.teacher.shape[1]), np.float32)
-        known = np.ones((batch, frames), np.float32)
-        measures = np.full((batch, frames, self.data.measures.shape[1]), np.nan, np.float32)
+        version = self.heard[int(self.rng.integers(len(self.heard)))]
+        rows = np.zeros((batch, frames), np.int64)
+        known = np.zeros((batch, frames), np.float32)
         for row in range(batch):
             k = min(int(np.searchsorted(self.edges, self.rng.random())), len(self.edges) - 1)
             count = int(held.counts[k])
             first = int(self.rng.integers(0, max(1, count - frames + 1)))
-            span = slice(int(held.starts[k]) + first, int(held.starts[k]) + min(count, first + frames))
-            size = span.stop - span.start
-            feats[row, :size] = held.feats[span]
-            target[row, :size] = self.data.teacher[span]
-            known[row, :size] = self.data.known[span]
-            measures[row, :size] = self.data.measures[span]
-        return tuple(torch.from_numpy(array) for array in (feats, target, known, measures))  # type: ignore[return-value]
+            inside = first + np.arange(frames)
+            rows[row] = held.starts[k] + np.minimum(inside, count - 1)
+            known[row] = inside < count
+        known *= self.data.known[rows]
+        picked = (version.content[rows], version.loudness[rows], self.data.teacher[rows])
+        content, loudness, target = (torch.from_numpy(array.astype(np.float32)) for array in picked)
+        measures = np.where(known[..., None] > 0, self.data.measures[rows], np.nan).astype(np.float32)
+        return content, loudness, target, torch.from_numpy(known), torch.from_numpy(measures)
 
     def judge(self) -> dict[str, dict[str, float]]:
         """Correlation with measured motion, pooled over the clips kept apart; error against the teacher."""

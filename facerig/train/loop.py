@@ -28,6 +28,8 @@ from facerig.train.melaug import MelAugment
 from facerig.train.resume import Ema, load_run, save_run
 from facerig.train.schedule import Schedule, is_eighth
 
+CONTACT = 1.0  # weight of the contact heads' loss against the units'
+
 
 @dataclass(frozen=True)
 class Run:
@@ -148,7 +150,7 @@ class EncoderTrainer:
                 units, contacts = self.net.read(content[:, -rows:].flatten(0, 1), ahead)
             weight = _shifted(trust, ahead, self.config.stride)[0][:, 1]
             own = unit_loss(units.float(), picked, weight, self.tables) \
-                + 0.5 * contact_loss(contacts.float(), picked, weight, self.tables)
+                + CONTACT * contact_loss(contacts.float(), picked, weight, self.tables)
             total = total + own * (1.0 if ahead == self.config.lookahead else aside)
         return total
 
@@ -186,24 +188,31 @@ def _shifted(rows: Tensor, ahead: int, stride: int) -> tuple[Tensor, int]:
 
 @torch.no_grad()
 def posteriors(net: Encoder, feats: Float, ahead: int, half: bool = True) -> tuple[Float, Float]:
-    """(unit, contact) probabilities [T, ...] of a clip at every frame, aligned with it, read in bfloat16."""
+    """(unit, contact) probabilities [T, ...] of a clip at every frame, aligned with it."""
+    need = ahead + net.config.stride
+    padded = np.concatenate([feats, np.full((need, FEATURES), feats.min(), np.float32)])
+    content = contents(net, padded, half)[ahead : ahead + len(feats)]
+    units, contacts = net.read(content, ahead)
+    return units.softmax(-1).cpu().numpy(), contacts.sigmoid().cpu().numpy()
+
+
+@torch.no_grad()
+def contents(net: Encoder, feats: Float, half: bool = True) -> Tensor:
+    """[T, width] the encoder's output at every frame of a clip, phase by phase: half the attention of a single pass."""
     training, device = net.training, next(net.parameters()).device
     net.eval()
     stride, count = net.config.stride, len(feats)
-    need = ahead + stride + 1
-    tail = need + (count + need) % stride
-    padded = np.concatenate([feats, np.repeat(np.full((1, FEATURES), feats.min()), tail, 0).astype(np.float32)])
-    units = np.zeros((len(padded), len(net.config.units)), np.float32)
-    touch = np.zeros((len(padded), 4), np.float32)
+    rest = ((stride - 1, -(count + stride - 1) % stride), (0, 0))  # a stream begins after frames of zeros
+    padded = torch.from_numpy(np.pad(feats, rest))[None].to(device)
+    out = torch.zeros(count, net.config.width, device=device)
     for phase in range(stride):
-        cut = padded[phase : len(padded) - (stride - phase) % stride] if phase else padded
+        span = padded[:, phase : phase + (padded.shape[1] - phase) // stride * stride]
         with torch.autocast(device.type, torch.bfloat16, enabled=half):
-            content = net.phase(torch.from_numpy(np.ascontiguousarray(cut))[None].to(device))
-        own, contacts = net.read(content.float(), ahead)
-        rows = np.arange(own.shape[1]) * stride + stride - 1 + phase
-        units[rows], touch[rows] = own[0].softmax(-1).cpu().numpy(), contacts[0].sigmoid().cpu().numpy()
+            own = net.phase(span)[0].float()
+        rows = torch.arange(len(own), device=device) * stride + phase
+        out[rows[rows < count]] = own[rows < count]
     net.train(training)
-    return units[ahead : ahead + count], touch[ahead : ahead + count]
+    return out
 
 
 def judged(net: Encoder, data: Store, ahead: int) -> dict[str, float]:

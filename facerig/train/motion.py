@@ -35,11 +35,12 @@ GRID_MEASURES: tuple[tuple[str, str, float], ...] = (
     ("upper_lip_y", "ulip_in_y", 0.5),
 )
 
-# what is compared, FACEGOOD's columns (both sides written once), our channels (likewise), weight
+# what is compared, FACEGOOD's columns (its sides are equal, so one counts), our channels, weight
 FACEGOOD_SUMS: tuple[tuple[str, str, str, float], ...] = (
     ("jaw", "mouth_stretch_c", "jawOpen", 2.0),
-    ("rounding", "mouth_oh_c mouth_oo_c mouth_funnel_* mouth_pucker_*", "mouthFunnel mouthPucker", 1.5),
-    ("closing", "mouth_suck_* mouth_press_*", "mouthRollLower mouthRollUpper mouthPress*", 1.5),
+    ("rounding", "mouth_oh_c mouth_oo_c mouth_funnel_dl mouth_funnel_ul mouth_pucker_l",
+     "mouthFunnel mouthPucker", 1.5),
+    ("closing", "mouth_suck_dl mouth_suck_ul mouth_press_l", "mouthRollLower mouthRollUpper mouthPress*", 1.5),
     ("lower", "mouth_lowerLipDepress_*", "mouthLowerDown*", 0.7),
     ("upper", "mouth_upperLipRaise_*", "mouthUpperUp*", 0.7),
     ("corners", "mouth_lipCornerPull_* mouth_lipStretch_*", "mouthSmile* mouthStretch*", 0.5),
