@@ -11,7 +11,10 @@ export OMP_NUM_THREADS ?= 1
 
 .PHONY: demo test lint types check system bench train eval soak clean
 
-demo: $(VENV)/.light
+# Pictures need EGL; where it is missing the demo goes without and says so.
+PICTURES := $(shell ldconfig -p 2>/dev/null | grep -q libEGL.so && echo $(VENV)/.preview)
+
+demo: $(VENV)/.light $(PICTURES)
 	$(RUN) -m facerig animate assets/demo.wav -o out/demo/demo.csv
 	$(RUN) -m facerig animate assets/demo.wav -o out/demo/demo.json --fps 30
 	@$(RUN) -m facerig.demo assets/demo.wav out/demo
@@ -33,6 +36,11 @@ $(VENV)/.light: setup.py pyproject.toml docs/requirements/light.txt $(wildcard p
 	@echo "setting up $(VENV) (light)"
 	$(PIP) -r docs/requirements/light.txt
 	$(PIP) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.preview: docs/requirements/preview.txt $(VENV)/.light
+	@echo "setting up $(VENV) (for pictures)"
+	$(PIP) -r docs/requirements/preview.txt
 	@touch $@
 
 $(VENV)/.dev: docs/requirements/dev.txt $(VENV)/.light

@@ -207,3 +207,15 @@ def test_a_full_disk_leaves_the_old_file(voice: Path, monkeypatch: pytest.Monkey
     assert out.read_text() == "the last good take"
     assert [path.name for path in voice.parent.iterdir() if path.name.startswith(".")] == []
     assert "No space left" in capsys.readouterr().err
+
+
+def test_every_command_stands_in_the_docs_and_has_a_help_text(capsys: pytest.CaptureFixture[str]) -> None:
+    import typer
+
+    page = (Path(__file__).resolve().parent.parent / "docs" / "CLI.md").read_text()
+    commands = typer.main.get_command(cli.application()).commands  # type: ignore[attr-defined]
+    assert {"animate", "info", "rigs", "convert", "bench", "doctor"} <= set(commands)
+    for name in commands:
+        assert f"facerig {name}" in page, name
+        assert facerig(name, "--help") == 0
+        assert len(capsys.readouterr().out) > 100
