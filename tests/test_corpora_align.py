@@ -86,7 +86,7 @@ def test_pauses_move_to_the_signal() -> None:
 def test_pico_reading_makes_inner_pauses_optional() -> None:
     if why := engines.missing_engine("espeak"):
         pytest.skip(why)
-    found = pico.reading("Papa, komm mit.", "de")
+    found = pico.reading("Papa, komm mit.", "de", "de")
     assert found[0] == found[-1] == hmm.PAUSE
     assert hmm.OPTIONAL in found
     assert hmm.PAUSE not in found[1:-1]

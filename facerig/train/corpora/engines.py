@@ -150,6 +150,23 @@ def quiet_before(samples: Int16, rate: int, at: float) -> float:
     return CLOSURE_MAX
 
 
+# Where espeak-ng's IPA misleads: language -> unit it gives -> unit that is meant (heard and labelled by everybody else)
+MISREAD = {
+    "en": {"dx": "d"},  # the tap of "butter": a T or D in English, the same tap an R in Spanish
+    "de": {"er": "ar"},  # -er is an open vowel without an r
+    "cmn": {"rx": "x"},  # pinyin h
+    "ru": {"yy": "ix"},  # written y for the unrounded vowel of "ty"
+    "pt": {"yy": "ih"},  # the same letter for Brazil's final -e
+    "vi": {"yy": "uu"},
+}
+
+
+def as_meant(timed: Sequence[Timed], language: str) -> list[Timed]:
+    """espeak-ng's units with the language's MISREAD put right."""
+    table = MISREAD.get(language, {})
+    return [t._replace(unit=table.get(t.unit, t.unit)) for t in timed]
+
+
 # --- flite ---------------------------------------------------------------------------------------------------------
 
 

@@ -32,9 +32,9 @@ _VOICES = (
 PART_SECONDS = 500.0
 
 
-def reading(text: str, voice: str) -> tuple[str, ...]:
+def reading(text: str, voice: str, language: str) -> tuple[str, ...]:
     """The units of a text with pauses: espeak-ng's own are optional here, a voice may do without."""
-    names = [t.unit for t in engines.espeak().speak(text, voice).timed]
+    names = [t.unit for t in engines.as_meant(engines.espeak().speak(text, voice).timed, language)]
     quiet = {u.unit for u in units() if u.is_silence}
     found = [hmm.PAUSE]
     for name in names:
@@ -62,7 +62,7 @@ def _clips(voice: str, reader: str, language: str, part: str, seconds: float) ->
     while made < seconds:
         text = texts.sentence(language, rng)
         speed, pitch = round(float(rng.uniform(0.8, 1.25)), 2), round(float(rng.uniform(0.75, 1.3)), 2)
-        samples, names = _speak(text, voice, speed, pitch), reading(text, reader)
+        samples, names = _speak(text, voice, speed, pitch), reading(text, reader, language)
         made += len(samples) / RATE
         if len(names) > 3 and len(samples) / RATE / hmm.HOP > 1.5 * hmm.STATES * len(names):
             held.append((text, samples, hmm.Utterance(hmm.features(samples, RATE), names)))

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facerig.phones import Timed
 from facerig.train.corpora import engines, texts
 from facerig.train.corpora.base import Made, Part, Row, Source, plain, rng_for
 
@@ -116,17 +115,13 @@ def _clips(voice: Voice, part: str, seconds: float) -> Iterator[Made]:
 
 
 def _made(voice: Voice, name: str, speaker: str, text: str, spoken: engines.Spoken) -> Made:
-    timed = [_english_tap(t) if voice.language == "en" else t for t in engines.shifted(spoken.timed, voice.shift)]
+    meant = engines.as_meant(spoken.timed, voice.language) if voice.engine == "espeak" else spoken.timed
+    timed = engines.shifted(meant, voice.shift)
     row = Row(
         f"synthetic/{name}", "synthetic", voice.language, speaker, "val" if voice.val else "train", spoken.rate,
         round(len(spoken.samples) / spoken.rate, 4), "engine", 1.0, plain(timed), text,
     )  # fmt: skip
     return Made(row, spoken.samples)
-
-
-def _english_tap(timed: Timed) -> Timed:
-    """The tap of "butter" is a T or D to every English labeller, and the same tap an R in Spanish: keep it a D here."""
-    return timed._replace(unit="d") if timed.unit == "dx" else timed
 
 
 def _text(voice: Voice, rng: np.random.Generator, count: int) -> str:
