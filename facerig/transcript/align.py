@@ -6,6 +6,7 @@ within SLACK of where it is said to be. Offline; knows no audio.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from facerig.transcript.tables import Floats
 
 SLACK = 0.25  # seconds by which a word's given time may be off: aligners differ by 20 ms, subtitles by a quarter second
 FLOOR = 1e-3  # no posterior is trusted to be less: one surprising frame must not forbid the right path
+SAME_VISEME, SAME_KIND = 0.4, 0.2
 SHORTEST = 2  # frames of a unit (33 ms)
 OFF = -1e9
 USUAL = {"vowel": 1.4, "stop": 0.9, "fricative": 1.1, "silence": 1.0}  # relative lengths of sounds; others are 1
@@ -49,9 +51,17 @@ def aligned(transcript: Transcript, posteriors: Floats, language: str = "en") ->
         near = [Word(w.start - shift, w.end - shift, w.text) for w in transcript.words[first:last]]
         path = states(near, sounds[first:last], end - begin)
         if not path.optional.all() and end > begin:
-            found = _timed(path, _best(path, np.log(np.maximum(posteriors[begin:end], FLOOR))))
+            found = _timed(path, _best(path, np.log(np.maximum(posteriors[begin:end] @ likeness(), FLOOR))))
             out += [Timed(t.start + shift, t.end + shift, t.unit) for t in found]
     return out
+
+
+@functools.lru_cache(maxsize=1)
+def likeness() -> Floats:
+    """[units, units] how well a sound answers for another: dictionaries and speakers differ, most in vowels."""
+    table = [[1.0 if a is b else SAME_VISEME if a.viseme15 == b.viseme15 else SAME_KIND if a.kind == b.kind else 0.0
+              for a in units()] for b in units()]  # fmt: skip
+    return np.array(table, np.float32)
 
 
 def pieces(words: Sequence[Word], frames: int) -> list[tuple[int, int, int, int]]:

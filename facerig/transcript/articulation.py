@@ -91,6 +91,8 @@ def expected(
 ) -> Floats:
     """float32 [frames, 68] for posteriors [frames, units] at 60 fps: the face that the belief in phones implies."""
     belief = _checked(posteriors)
+    if not len(belief):
+        return np.zeros((0, len(native_channels())), np.float32)
     style, table = style or Style(), articulation()
     moves = _dominance(belief, table, style)
     moves *= _amplitude(belief, energy, pitch, table, style)

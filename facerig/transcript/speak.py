@@ -31,6 +31,16 @@ PATIENCE = 120.0  # seconds that an external engine may take for a piece
 TAIL = 0.25  # seconds of silence after the last sound, in which the mouth closes
 
 
+@dataclass(frozen=True)
+class Span:
+    """A piece in the joined sound: its first word (counted over the text), its words, and where it lies, in seconds."""
+
+    first: int
+    words: tuple[str, ...]
+    start: float
+    end: float
+
+
 @dataclass(frozen=True, eq=False)
 class Said:
     """What an engine made of a text; `timed` is empty where it tells no times."""
@@ -38,6 +48,7 @@ class Said:
     samples: Frames
     rate: int
     timed: tuple[Timed, ...] = ()
+    spans: tuple[Span, ...] = ()
 
 
 Engine = Callable[[str], Said]
@@ -67,19 +78,20 @@ class Speech:
 def speak(text: str, engine: Engine, stages: Sequence[Stage], language: str = "en") -> Speech:
     """Say a text with tags: its sound, and the curves of a chain's stages that know what is said."""
     pieces, feelings = tagged(text)
-    said = joined(pieces, engine, language)
+    said = joined(pieces, engine)
     words = " ".join(piece.text for piece in pieces).split()
     told = Transcript(said.timed, tuple(Word(0.0, 0.0, word) for word in words))
     made = assisted(stages, said.samples, said.rate, told, language)
-    marks = emotions(feelings, words, made.timed, made.curves.frames, language)
+    marks = emotions(feelings, said.spans, made.timed, made.curves.frames, language)
     return Speech(said.samples, said.rate, with_marks(made.curves, made.timed, marks))
 
 
-def joined(pieces: Sequence[Piece], engine: Engine, language: str) -> Said:
+def joined(pieces: Sequence[Piece], engine: Engine) -> Said:
     """All pieces one after another. Times are kept where every piece brings them."""
     parts: list[Frames] = []
     timed: list[Timed] = []
-    rate, at, known = 0, 0, True
+    spans: list[Span] = []
+    rate, at, known, count = 0, 0, True, 0
     for piece in pieces:
         if piece.text:
             said = engine(piece.text)
@@ -89,34 +101,40 @@ def joined(pieces: Sequence[Piece], engine: Engine, language: str) -> Said:
             known = known and bool(said.timed)
             timed += [Timed(t.start + at / rate, t.end + at / rate, t.unit) for t in said.timed]
             parts.append(np.asarray(said.samples, np.float32))
+            words = tuple(piece.text.split())
+            spans.append(Span(count, words, at / rate, (at + len(said.samples)) / rate))
+            count += len(words)
             at += len(said.samples)
         if piece.pause:
             rate = rate or 24_000
             parts.append(np.zeros(round(piece.pause * rate), np.float32))
             at += len(parts[-1])
     parts.append(np.zeros(round(TAIL * rate), np.float32))
-    return Said(np.concatenate(parts), rate, tuple(timed) if known else ())
+    return Said(np.concatenate(parts), rate, tuple(timed) if known else (), tuple(spans))
 
 
-def emotions(feelings: Sequence[Feeling], words: Sequence[str], timed: Sequence[Timed], frames: int, language: str
+def emotions(feelings: Sequence[Feeling], spans: Sequence[Span], timed: Sequence[Timed], frames: int, language: str
              ) -> list[Mark]:  # fmt: skip
     """Each feeling from its word's first sound to the next feeling's, as a mark `name:strength`."""
     if not feelings:
         return []
-    starts = [round(instant(f.word, words, timed, language) * FPS) if f.word else 0 for f in feelings]
+    starts = [round(instant(f.word, spans, timed, language) * FPS) if f.word else 0 for f in feelings]
     ends = [*starts[1:], frames]
     return [Mark(a, max(a, b), "emotion", f"{f.name}:{f.strength:g}")
             for f, a, b in zip(feelings, starts, ends, strict=True)]  # fmt: skip
 
 
-def instant(word: int, words: Sequence[str], timed: Sequence[Timed], language: str) -> float:
-    """About when a word begins: as many sounds of the text as the dictionary puts before it have then been spoken."""
+def instant(word: int, spans: Sequence[Span], timed: Sequence[Timed], language: str) -> float:
+    """About when a word begins: its piece's share of sounds that the dictionary puts before it has then been spoken."""
+    span = next((s for s in spans if s.first <= word < s.first + len(s.words)), None)
+    if span is None:
+        return spans[-1].end if spans else 0.0
     silent = {unit.unit for unit in units() if unit.is_silence}
-    spoken = [t for t in timed if t.unit not in silent]
-    counts = np.cumsum([0, *(len(sounds) for sounds in pronounced(words, language))])
-    if not spoken or word >= len(words) or not counts[-1]:
-        return timed[-1].end if timed else 0.0
-    return spoken[min(int(counts[word] * len(spoken) / counts[-1]), len(spoken) - 1)].start
+    spoken = [t for t in timed if t.unit not in silent and span.start - 0.05 <= t.start < span.end]
+    counts = np.cumsum([0, *(len(sounds) for sounds in pronounced(span.words, language))])
+    if not spoken or not counts[-1]:
+        return span.start
+    return spoken[min(int(counts[word - span.first] * len(spoken) / counts[-1]), len(spoken) - 1)].start
 
 
 # ---- the user's own engine --------------------------------------------------------------------------------

@@ -125,7 +125,9 @@ class Critics:
         better = (scores[0][0] > scores[SHIFT][0]) & (scores[0][0] > scores[-SHIFT][0])
         self.wins += int(better[spoken].sum())
         self.trials += int(spoken.sum())
-        self.best.append(max(lags, key=lambda lag: float(scores[lag][0][spoken].mean())))
+        means = {lag: float(scores[lag][0][spoken].mean()) for lag in lags}
+        if max(means.values()) > min(means.values()):  # a still face is at no offset
+            self.best.append(max(lags, key=lambda lag: means[lag]))
 
     def figures(self) -> dict[str, float | None]:
         """Viseme error rate; how often in time beats both 50 ms early and late; the best offset."""

@@ -87,7 +87,8 @@ def _motion(name: str, by_system: Mapping[str, Any]) -> None:
             rest = (closure.get("recall"), closure.get("precision"), lag, moved.get("gap_error_mm"))
             rows.append([system, *(_cell(moved.get(c, {}).get("r")) for c in GRID_COLUMNS), *map(_cell, rest)])
         elif name == "facegood":
-            rows += [[system, clip.removeprefix("1114_"), *map(_cell, _solved(own))] for clip, own in moved.items() if own]
+            rows += [[system, clip.removeprefix("1114_"), *map(_cell, _solved(own))]
+                     for clip, own in moved.items() if own]  # fmt: skip
     if rows and name == "grid":
         heads: tuple[str, ...] = ("system", "gap", "height", "width", "jaw", "clos R", "P", "lag", "mm")
         table("grid: measured lips (r), closures (percent), lag (ms), gap error (mm)", heads, rows, right=heads[1:])

@@ -1,0 +1,182 @@
+"""The scoreboard's rulers: events matched one to one, correlations and lags, rivals, critics; and a small real run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from facerig.cli import run
+from facerig.errors import InputError, OptionError
+from facerig.phones import Timed, unit_index, units
+from facerig.train.evaluate.content import Content, auc
+from facerig.train.evaluate.critics import critic, distance, viseme_string
+from facerig.train.evaluate.events import Event, Matches, matched, near, runs, spoken_events
+from facerig.train.evaluate.motion import Track, correlation
+from facerig.train.evaluate.report import targets
+from facerig.train.evaluate.rivals import Rhubarb, read_tsv
+from facerig.train.evaluate.sets import Clip
+from facerig.train.evaluate.shown import Shown, far_silence, lip_gap, open_vowels
+from facerig.train.evaluate.systems import CHANNELS, Output, taught
+
+TIMED = [Timed(0.0, 0.5, "sil"), Timed(0.5, 0.6, "m"), Timed(0.6, 0.8, "a"), Timed(0.8, 0.85, "m"),
+         Timed(0.85, 0.9, "p"), Timed(0.9, 1.1, "a"), Timed(1.1, 2.0, "sil")]  # fmt: skip
+
+
+def clip(timed: list[Timed] = TIMED) -> Clip:
+    samples = np.random.default_rng(0).normal(0, 0.1, 32_000).astype(np.float32)
+    return Clip("toy/a", "toy", "en", "nobody", samples, 16_000, timed)
+
+
+def test_touching_closures_are_one_event() -> None:
+    found = spoken_events(TIMED, "bilabial")
+    assert found == [Event(0.5, 0.6), Event(0.8, 0.9)]
+
+
+def test_runs_are_placed_between_frames_and_bridge_single_gaps() -> None:
+    signal = np.array([0, 0, 0.2, 0.8, 0.9, 0.1, 0.9, 0, 0, 0, 0.9], np.float32)
+    found = runs(signal, 0.5)
+    assert [e.start * 60 for e in found] == pytest.approx([2.5, 10 - 0.4 / 0.9])
+    assert found[0].end * 60 == pytest.approx(6 + 0.4 / 0.9)
+
+
+def test_one_found_event_answers_for_one_wanted() -> None:
+    wanted = [Event(1.0, 1.1), Event(1.15, 1.25)]
+    assert len(matched(wanted, [Event(1.0, 1.3)], near)) == 1
+    counts = Matches()
+    counts.add(wanted, [Event(1.01, 1.1), Event(1.16, 1.2), Event(3.0, 3.1)])
+    figures = counts.figures()
+    assert figures["recall"] == 100
+    assert figures["precision"] == pytest.approx(66.7)
+    assert figures["onset_error_ms"] == pytest.approx(10, abs=0.1)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.floats(0, 9), max_size=8), st.lists(st.floats(0, 9), max_size=8))
+def test_matches_never_exceed_either_side(left: list[float], right: list[float]) -> None:
+    wanted, found = ([Event(t, t + 0.05) for t in sorted(times)] for times in (left, right))
+    pairs = matched(wanted, found, near)
+    assert len({i for i, _ in pairs}) == len({j for _, j in pairs}) == len(pairs)
+
+
+def test_the_truth_scores_full_marks_and_a_guess_does_not() -> None:
+    content, guessed = Content(), Content()
+    content.add(clip(), taught(clip()))
+    figures = content.figures()
+    assert figures["viseme15"] == figures["units"] == figures["speech_silence"] == 100
+    assert figures["pbm_recall"] == figures["pbm_precision"] == 100
+    flat = np.zeros((120, len(units())), np.float32)
+    flat[:, unit_index("a")] = 1
+    guessed.add(clip(), Output(None, None, flat, {"bilabial": np.zeros(120, np.float32)}))
+    assert guessed.figures()["viseme15"] == pytest.approx(100 * 24 / 120)
+    assert guessed.figures()["pbm_recall"] == 0
+    assert guessed.figures()["pbm_precision"] is None
+
+
+def test_closures_are_seen_on_a_head_and_a_shut_mouth_is_no_success(shared_data: Path) -> None:
+    assert shared_data.is_dir()
+    right, shut = Shown(), Shown()
+    right.add(clip(), taught(clip()))
+    shut.add(clip(), Output(np.zeros((120, 68), np.float32)))
+    assert right.figures()["closed_at_pbm"] == 100
+    assert right.figures()["closed_in_open_vowels"] == 0
+    assert shut.figures()["closed_at_pbm"] == 100
+    assert shut.figures()["closed_in_open_vowels"] == 100
+    open_jaw = np.zeros((1, 68), np.float32)
+    open_jaw[0, CHANNELS.index("jawOpen")] = 0.5
+    assert 8 < lip_gap(open_jaw)[0] < 25
+    open_jaw[0, CHANNELS.index("mouthClose")] = 0.5
+    assert lip_gap(open_jaw)[0] < 0.5
+
+
+def test_vowels_and_silences_are_judged_away_from_their_neighbours() -> None:
+    assert open_vowels(TIMED, spoken_events(TIMED, "bilabial")) == [Event(0.65, 0.75), Event(0.95, 1.05)]
+    still = np.flatnonzero(far_silence(TIMED, 120))
+    assert still.min() == 0
+    assert 1.3 * 60 <= still[still > 60].min() <= 1.35 * 60
+
+
+def test_lag_and_correlation() -> None:
+    signal = np.random.default_rng(1).normal(size=300).cumsum().astype(np.float32)
+    track = Track()
+    track.add(signal[:-3], 2 * np.roll(signal, 3)[:-3])
+    figures = track.figures()
+    assert figures["lag_ms"] == 50
+    assert figures["best_r"] == pytest.approx(1, abs=0.02)
+    assert figures["amplitude"] == pytest.approx(2, abs=0.1)
+    assert correlation(signal, np.zeros(300, np.float32)) == 0
+    assert auc([np.array([1, 2], np.float32)], [np.array([0, 1], np.float32)]) == 0.875
+
+
+def test_edit_distance_and_viseme_strings() -> None:
+    assert distance([1, 2, 3], [1, 3]) == 1
+    assert distance([], [1, 2]) == 2
+    assert distance([1, 2, 3, 4], [2, 3, 4, 5]) == 2
+    assert viseme_string([Timed(0, 1, "sil"), Timed(1, 2, "p"), Timed(2, 3, "b"), Timed(3, 4, "a")]) == [1, 10]
+
+
+def test_the_lip_reader_reads_the_teacher_better_than_a_still_face() -> None:
+    from facerig.train.evaluate.critics import read
+    from facerig.transcript.articulation import teach
+
+    net = critic("reader")
+    if net is None:
+        pytest.skip("the critics are not installed")
+    rng = np.random.default_rng(4)
+    sounds = [unit.unit for unit in units() if not unit.is_silence]
+    timed = [Timed(0.3 + k * 0.1, 0.4 + k * 0.1, sounds[rng.integers(len(sounds))]) for k in range(60)]
+    wanted = viseme_string(timed)
+    assert distance(wanted, read(net, teach(timed, 400))) < 0.8 * len(wanted)
+    assert distance(wanted, read(net, np.zeros((400, 68), np.float32))) == len(wanted)
+
+
+# ---- rivals and the command -------------------------------------------------------------------------------
+
+
+def test_rhubarb_shapes_become_faces(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text("0.00\tX\n0.50\tA\n0.60\tD\n1.10\tX\n")
+    rival = Rhubarb(f"rhubarb={tmp_path}")
+    out = rival.run(clip())
+    assert out.curves is not None
+    assert out.curves[40, CHANNELS.index("jawOpen")] == 0.5
+    assert runs(out.contacts["bilabial"], 0.4)[0].start == 0
+    assert rival.run(Clip("toy/b", "toy", "en", "", np.zeros(10, np.float32), 16_000)).curves is None
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("0.0 Q", "shape 'Q'"), ("zero A", "SECONDS"), ("", "is empty"), ("0.0", "SECONDS"), ("nan A", "shape 'A'"),
+])  # fmt: skip
+def test_bad_rivals_are_refused(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_tsv(tmp_path / "a.tsv")
+    with pytest.raises(OptionError, match="NAME=FILE"):
+        Rhubarb("a.tsv")
+    with pytest.raises(InputError, match="no rhubarb output"):
+        Rhubarb(f"r={tmp_path}/none")
+
+
+def test_the_command_on_two_real_clips(shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stems = sorted(path.stem for path in (shared_data / "emu" / "ae").glob("*/*_bndl/*.wav"))
+    for stem in stems:
+        (tmp_path / f"{stem}.tsv").write_text("0.00\tX\n1.00\tD\n2.00\tX\n")
+    arguments = ["eval", "--sets", "emu_ae", "--quick", "--model", "fake", "--no-baselines", "--rival", f"r={tmp_path}"]
+    assert run(arguments) == 0
+    lines = capsys.readouterr().out.strip().splitlines()
+    result = json.loads(lines[-1])
+    assert set(result["sets"]["emu_ae"]["systems"]) == {"fake", "r"}
+    assert result["sets"]["emu_ae"]["systems"]["fake"]["closed_at_pbm"] is not None
+    assert set(result["not_speech"]) >= {"cough", "hum", "digital silence"}
+    assert result["rules"]["event_tolerance_ms"] == 40
+    assert any("emu_ae" in line for line in lines[:-1])
+    assert max(map(len, lines[:-1])) <= 82
+    assert targets(result)
+
+
+def test_unknown_sets_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["eval", "--sets", "timit", "--model", "fake"]) == 2
+    assert "accepted: ljspeech" in capsys.readouterr().err

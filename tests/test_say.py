@@ -1,0 +1,131 @@
+"""Text to sound and face: tags, pauses, engines, one clock, and every fault before a file is written."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from facerig.cli import run
+from facerig.errors import OptionError, ServiceError
+from facerig.phones import Timed
+from facerig.pipeline import Animator
+from facerig.transcript.speak import Said, external, joined, sentences, speak
+from facerig.transcript.tags import Feeling, Piece, tagged
+
+TTS = ("import sys, wave; w = wave.open(sys.argv[2], 'wb'); w.setnchannels(1); w.setsampwidth(2); w.setframerate(16000)"
+       "; w.writeframes(bytes(3200) * len(sys.argv[1].split()))")  # a tenth of a second of silence a word
+
+
+def own_engine() -> str:
+    return f"{sys.executable} -c \"{TTS}\" {{text}} {{wav}}"
+
+
+def fake_engine(text: str) -> Said:
+    """A word is 'ba', 0.2 s of noise."""
+    count = len(text.split())
+    rng = np.random.default_rng(len(text))
+    own = ((0, 0.08, "b"), (0.08, 0.2, "aa"))
+    timed = [Timed(k * 0.2 + a, k * 0.2 + b, u) for k in range(count) for a, b, u in own]
+    return Said(rng.normal(0, 0.1, round(16_000 * 0.2) * count).astype(np.float32), 16_000, tuple(timed))
+
+
+def test_tags_are_taken_out_and_counted_by_word() -> None:
+    pieces, feelings = tagged("[happy:0.7] Hello there [pause] my [sad] old friend")
+    assert pieces == [Piece("Hello there", 0.3), Piece("my old friend")]
+    assert feelings == [Feeling(0, "happiness", 0.7), Feeling(3, "sadness", 1.0)]
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("[hapy] you", "did you mean happy"), ("[happy:2] you", "0 to 1"), ("[happy:x] you", "0 to 1"),
+    ("[pause:99] you", "0 to 10"), ("[unclosed you", "bracket"), ("", "words to speak"), ("[sad]", "words to speak"),
+])  # fmt: skip
+def test_bad_tags_say_what_is_accepted(text: str, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        tagged(text)
+
+
+def test_sound_curves_phones_and_feelings_share_a_clock() -> None:
+    stages = Animator.load(model="fake").chain.stages
+    speech = speak("one two [pause:0.5] [angry:0.4] three", fake_engine, stages)
+    assert speech.seconds == pytest.approx(0.4 + 0.5 + 0.2 + 0.25)
+    assert speech.curves.frames == -(-len(speech.samples) * 60 // 16_000)
+    closures = [m.start for m in speech.curves.marks if m.label == "b"]
+    assert closures == [0, 12, 54]
+    feeling = next(m for m in speech.curves.marks if m.kind == "emotion")
+    assert feeling.label == "anger:0.4"
+    assert feeling.start == 54
+    assert feeling.end == speech.curves.frames
+
+
+def test_lips_close_where_the_engine_says() -> None:
+    curves = speak("one two three", fake_engine, Animator.load(model="fake").chain.stages).curves
+    gap = curves["jawOpen"] - curves["mouthClose"]
+    for frame in (14, 26):
+        assert gap[frame - 2 : frame + 3].min() < 0.02
+        assert gap[frame + 5] > 0.03
+
+
+def test_pieces_must_keep_their_rate() -> None:
+    rates = iter((16_000, 22_050))
+    with pytest.raises(ServiceError, match="changed its rate"):
+        joined([Piece("a"), Piece("b")], lambda _: Said(np.zeros(100, np.float32), next(rates)))
+
+
+def test_sentences() -> None:
+    assert sentences("One. Two!  Three?") == ["One.", "Two!", "Three?"]
+
+
+def test_command_writes_both_files_of_one_length(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "a.wav"
+    assert run(["say", "one two three", "-o", str(out), "--command", own_engine(), "--model", "fake", "--format", "npz",
+                "--json"]) == 0  # fmt: skip
+    report = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+    samples, rate = soundfile.read(out)
+    assert report["frames"] == -(-len(samples) * 60 // rate)
+    from facerig.curves import Curves
+
+    curves = Curves.from_npz((tmp_path / "a.npz").read_bytes())
+    assert curves.frames == report["frames"]
+    assert any(mark.kind == "phone" for mark in curves.marks)
+
+
+@pytest.mark.parametrize(("arguments", "code", "message"), [
+    (["--command", "tts {wav}"], 2, "{text}"),
+    (["--command", "/no/such/tts {text} {wav}"], 7, "cannot be started"),
+    (["--command", f"{sys.executable} -c 'raise SystemExit(3)' {{text}} {{wav}}"], 7, "exit code 3"),
+    (["--command", f"{sys.executable} -c pass {{text}} {{wav}}"], 7, "wrote no"),
+    (["--engine", "siri"], 2, "accepted: auto"),
+])  # fmt: skip
+def test_faults_write_nothing(arguments: list[str], code: int, message: str, tmp_path: Path,
+                              capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+    assert run(["say", "hello", "-o", str(tmp_path / "a.wav"), "--model", "fake", *arguments]) == code
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_output_must_be_a_wav(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["say", "a", "-o", str(tmp_path / "a.mp3"), "--command", own_engine(), "--model", "fake"]
+    assert run(arguments) == 2
+    assert ".wav" in capsys.readouterr().err
+
+
+def test_a_real_engine_tells_its_phones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if not shutil.which("espeak-ng"):
+        pytest.skip("espeak-ng is not installed")
+    out = tmp_path / "a.wav"
+    assert run(["say", "Bob may pay.", "-o", str(out), "--engine", "espeak-ng", "--model", "fake", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+    assert 0.5 < report["seconds"] < 3
+    assert report["engine"] == "espeak-ng"
+
+
+def test_a_text_is_never_read_by_a_shell(tmp_path: Path) -> None:
+    said = external(own_engine())(f"a; touch {tmp_path}/hacked $(touch {tmp_path}/hacked)")
+    assert len(said.samples) > 0
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,312 @@
+"""Transcripts: every format says the same, faults are one line, alignment finds times, evidence lowers errors."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facerig.errors import FacerigError, InputError, OptionError
+from facerig.features import FEATURES, LogMel
+from facerig.model.config import CONTACTS, preset
+from facerig.model.runtime import ModelStage
+from facerig.phones import Timed, unit_index, units
+from facerig.post.lips import Lips
+from facerig.rig import rig
+from facerig.stage import Frames, State
+from facerig.transcript.align import aligned, unheard
+from facerig.transcript.articulation import soft_raster, teach
+from facerig.transcript.assist import assisted, phones_only
+from facerig.transcript.pronounce import by_letters, pronounced
+from facerig.transcript.read import Transcript, Word, parse, read_transcript
+
+LONG = """File type = "ooTextFile"
+Object class = "TextGrid"
+
+xmin = 0
+xmax = 1.0
+tiers? <exists>
+size = 2
+item []:
+    item [1]:
+        class = "IntervalTier"
+        name = "words"
+        xmin = 0
+        xmax = 1.0
+        intervals: size = 2
+        intervals [1]:
+            xmin = 0
+            xmax = 0.4
+            text = "bob"
+        intervals [2]:
+            xmin = 0.4
+            xmax = 1.0
+            text = ""
+    item [2]:
+        class = "IntervalTier"
+        name = "phones"
+        xmin = 0
+        xmax = 1.0
+        intervals: size = 4
+        intervals [1]:
+            xmin = 0
+            xmax = 0.1
+            text = "B"
+        intervals [2]:
+            xmin = 0.1
+            xmax = 0.3
+            text = "AA1"
+        intervals [3]:
+            xmin = 0.3
+            xmax = 0.4
+            text = "B"
+        intervals [4]:
+            xmin = 0.4
+            xmax = 1.0
+            text = "sil"
+"""
+SHORT = '''File type = "ooTextFile"
+Object class = "TextGrid"
+
+0
+1.0
+<exists>
+1
+"IntervalTier"
+"phones"
+0
+1.0
+4
+0
+0.1
+"B"
+0.1
+0.3
+"AA1"
+0.3
+0.4
+"B"
+0.4
+1.0
+""
+'''
+BOB = (Timed(0.0, 0.1, "b"), Timed(0.1, 0.3, "aa"), Timed(0.3, 0.4, "b"), Timed(0.4, 1.0, "sil"))
+PHONES = [
+    (".textgrid", LONG),
+    (".textgrid", SHORT),
+    (".ctm", "a 1 0.0 0.1 B\na 1 0.1 0.2 AA1\na 1 0.3 0.1 B\na 1 0.4 0.6 SIL\n"),
+    (".lab", "0.0 0.1 B\n0.1 0.3 AA1\n0.3 0.4 B\n0.4 1.0 sil\n"),
+    (".lab", "0 1000000 B\n1000000 3000000 AA1\n3000000 4000000 B\n4000000 10000000 sil\n"),
+    (".json", '{"phones": [[0, 0.1, "B"], [0.1, 0.3, "AA1"], [0.3, 0.4, "B"], [0.4, 1.0, "sil"]]}'),
+    (".json", '{"tiers": {"phones": {"entries": [[0, 0.1, "b"], [0.1, 0.3, "ɑ"], [0.3, 0.4, "b"], [0.4, 1, ""]]}}}'),
+]
+WORDS = [
+    (".srt", "1\n00:00:01,500 --> 00:00:02,500\n<i>good morning</i>\n\n"),
+    (".vtt", "WEBVTT\n\n00:01.500 --> 00:02.500\ngood morning\n"),
+    (".ctm", "a 1 1.5 0.4 good\na 1 1.9 0.6 morning\n"),
+    (".json", '{"segments": [{"words": [{"start": 1.5, "end": 1.9, "word": " good"}, {"start": 1.9, "end": 2.5, '
+              '"word": " morning"}]}]}'),
+    (".json", '{"segments": [{"start": 1.5, "end": 2.5, "text": " good morning"}]}'),
+    (".json", '{"words": [{"start": 1.5, "end": 1.9, "text": "good"}, [1.9, 2.5, "morning"]]}'),
+    (".jsonl", '{"time": 1500, "type": "word", "value": "good"}\n{"time": 1900, "type": "word", "value": "morning"}\n'),
+    (".txt", "good morning\n"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("suffix", "text"), PHONES)
+def test_phones_of_every_format(suffix: str, text: str) -> None:
+    found = parse(text, suffix).phones
+    assert [t.unit for t in found] == [t.unit for t in BOB]
+    np.testing.assert_allclose([t[:2] for t in found], [t[:2] for t in BOB], atol=1e-6)
+
+
+@pytest.mark.parametrize(("suffix", "text"), WORDS)
+def test_words_of_every_format(suffix: str, text: str) -> None:
+    found = parse(text, suffix)
+    assert found.text == "good morning"
+    if suffix != ".txt":
+        assert found.words[0].start == pytest.approx(1.5)
+        assert 1.7 < found.words[0].end < 2.1
+
+
+def test_characters_with_times() -> None:
+    held = {"characters": list("hi yo"), "character_start_times_seconds": [0, 0.1, 0.2, 0.3, 0.4],
+            "character_end_times_seconds": [0.1, 0.2, 0.3, 0.4, 0.5]}  # fmt: skip
+    assert parse(json.dumps({"alignment": held}), ".json").words == (Word(0.0, 0.2, "hi"), Word(0.3, 0.5, "yo"))
+
+
+def test_azure_visemes() -> None:
+    rows = [{"audio_offset": 0, "viseme_id": 21}, {"audio_offset": 1_000_000, "viseme_id": 2}]
+    found = parse(json.dumps(rows), ".json").phones
+    assert found[0].unit in "pbm"
+    assert found[1].start == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(("suffix", "text", "message"), [
+    (".doc", "x", "accepted: .TextGrid"),
+    (".json", "{", "not a .json transcript"),
+    (".json", "{}", "no word and no phone"),
+    (".json", '{"phones": [[0, 1, "%%"]]}', "name the notation"),
+    (".json", '{"words": [[0, 1e12, "a"]]}', "accepted: seconds"),
+    (".json", '{"words": [[0, NaN, "a"]]}', "accepted: seconds"),
+    (".textgrid", '"IntervalTier" "phones" 0 1 5 0 1 "a"', "ends early"),
+    (".textgrid", "nothing", "accepted: one named phones or words"),
+    (".srt", "hello", "no word and no phone"),
+    (".ctm", "a b c", "not a .ctm transcript"),
+    (".txt", "  ", "no word"),
+])  # fmt: skip
+def test_faults_are_one_line_that_names_the_file(suffix: str, text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        parse(text, suffix, "talk")
+    assert str(caught.value).startswith("talk")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", [".textgrid", ".srt", ".ctm", ".lab", ".json", ".jsonl", ".txt"])
+def test_rubbish_gives_our_errors_only(suffix: str) -> None:
+    rng = np.random.default_rng(3)
+    pool = [LONG, SHORT, *(text for _, text in WORDS), *(text for _, text in PHONES)]
+    for _ in range(60):
+        text = list(pool[rng.integers(len(pool))])
+        for _ in range(int(rng.integers(1, 20))):
+            text[rng.integers(len(text))] = chr(rng.integers(32, 126))
+        try:
+            parse("".join(text), suffix)
+        except FacerigError:
+            continue
+
+
+def test_files_in_utf16_and_wrong_ones(tmp_path: Path) -> None:
+    (tmp_path / "a.TextGrid").write_text(SHORT, encoding="utf-16")
+    assert read_transcript(tmp_path / "a.TextGrid").phones[1].unit == "aa"
+    (tmp_path / "b.txt").write_bytes(b"\xff\x00\x80")
+    with pytest.raises(InputError, match="is not text"):
+        read_transcript(tmp_path / "b.txt")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_transcript(tmp_path / "none.txt")
+    with pytest.raises(OptionError, match="notation"):
+        read_transcript(tmp_path / "b.txt", "klingon")
+
+
+def test_letters_keep_the_lips_right() -> None:
+    assert by_letters("Bump") == ("b", "ah", "m", "p")
+    assert by_letters("phone")[0] == "f"
+    assert pronounced(["--", "mama"])[0] == ()
+    assert [unit for unit in pronounced(["mama"])[0] if unit in "pbm"] == ["m", "m"]
+
+
+# ---- alignment --------------------------------------------------------------------------------------------
+
+
+TRUTH = [Timed(0.0, 0.4, "sil"), Timed(0.4, 0.5, "m"), Timed(0.5, 0.7, "aa"), Timed(0.7, 0.8, "m"),
+         Timed(0.8, 1.0, "aa"), Timed(1.0, 1.6, "sil"), Timed(1.6, 1.7, "p"), Timed(1.7, 1.9, "aa"), Timed(1.9, 2.4, "sil")]  # fmt: skip
+
+
+def vague(timed: list[Timed], frames: int, doubt: float = 0.6) -> Frames:
+    """Posteriors that know the times but confuse sounds and jitter."""
+    rng = np.random.default_rng(0)
+    belief = (1 - doubt) * soft_raster(timed, frames) + doubt * rng.dirichlet(np.full(len(units()), 0.2), frames)
+    # Place of articulation is what is heard worst: half of every "p" goes to "t", of "m" to "n".
+    for one, other in (("p", "t"), ("m", "n")):
+        half = belief[:, unit_index(one)] * 0.6
+        belief[:, unit_index(one)] -= half
+        belief[:, unit_index(other)] += half
+    return np.asarray(belief, np.float32)
+
+
+def test_alignment_finds_the_words_and_the_pause() -> None:
+    found = aligned(Transcript(words=(Word(0, 0, "mama"), Word(0, 0, "pa"))), vague(TRUTH, 144))
+    starts = {k: t.start for k, t in enumerate(t for t in found if t.unit in "mp")}
+    np.testing.assert_allclose([starts[0], starts[1], starts[2]], [0.4, 0.7, 1.6], atol=0.035)
+    assert any(t.unit == "sil" and t.start > 0.9 and t.end < 1.7 for t in found)
+
+
+def test_given_times_bound_the_search() -> None:
+    flat = np.full((144, len(units())), 1 / len(units()), np.float32)
+    found = aligned(Transcript(words=(Word(1.5, 1.9, "pa"),)), flat)
+    closure = next(t for t in found if t.unit == "p")
+    assert 1.2 < closure.start < 2.2
+
+
+def test_long_timed_transcripts_are_cut_and_untimed_refused() -> None:
+    words = tuple(Word(k * 0.5, k * 0.5 + 0.4, "pa") for k in range(200))
+    flat = np.full((6000, len(units())), 1 / len(units()), np.float32)
+    found = aligned(Transcript(words=words), flat)
+    assert sum(t.unit == "p" for t in found) == 200
+    assert all(a.end <= b.start + 1e-6 for a, b in itertools.pairwise(found))
+    with pytest.raises(OptionError, match="with times"):
+        aligned(Transcript(words=(Word(0, 0, "pa"),)), np.broadcast_to(flat[:1], (60 * 400, flat.shape[1])))
+
+
+def test_unheard_text_has_a_usual_pace() -> None:
+    found = unheard(Transcript(words=(Word(0, 0, "mama"), Word(0, 0, "papa"))))
+    assert 0.4 < found[-1].end < 1.5
+    timed = unheard(Transcript(words=(Word(1.0, 1.5, "mama"),)))
+    assert timed[0].start == 1.0
+    assert timed[-1].end == pytest.approx(1.5)
+
+
+# ---- evidence ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Heard(ModelStage):
+    """A model that hears what it is given, whatever the sound."""
+
+    belief: Frames = field(default_factory=lambda: np.zeros((0, 0), np.float32), compare=False)
+
+    def run(self, frames: Frames, state: State) -> list[Frames]:
+        raise NotImplementedError
+
+    def posteriors(self, feats: Frames, block: int = 60) -> tuple[Frames, Frames, Frames]:
+        from facerig.transcript.articulation import expected
+
+        assert feats.shape[1] == FEATURES
+        belief = self.belief[: len(feats)]
+        flat = np.full((len(belief), len(CONTACTS)), 0.2, np.float32)
+        flat[:, CONTACTS.index("speech")] = 0.9
+        return expected(belief), flat, belief
+
+
+def heard(belief: Frames) -> tuple[LogMel, Heard, Lips]:
+    config = preset("tiny", rig("facerig").names, tuple(unit.unit for unit in units()))
+    model = Heard(config, belief)
+    return LogMel(), model, Lips(model.columns)
+
+
+def test_a_transcript_lowers_the_error_and_closes_the_lips() -> None:
+    belief = vague(TRUTH, 144)
+    stages = heard(belief)
+    samples = np.random.default_rng(1).normal(0, 0.1, 24_000 * 144 // 60).astype(np.float32)
+    made = assisted(stages, samples, 24_000, Transcript(words=(Word(0, 0, "mama"), Word(0, 0, "pa"))))
+    truth, alone = teach(TRUTH, 144), stages[1].posteriors(np.zeros((144, FEATURES), np.float32))[0]
+    mouth = [k for k, name in enumerate(made.curves.channels) if name.startswith(("jaw", "mouth"))]
+    error, before = (np.abs(values[:, mouth] - truth[:, mouth]).mean() for values in (made.curves.values, alone))
+    assert error < 0.6 * before
+    jaw, close = made.curves["jawOpen"], made.curves["mouthClose"]
+    for closure in (t for t in TRUTH if t.unit in "pm"):
+        rows = slice(round(closure.start * 60) - 2, round(closure.end * 60) + 3)
+        assert (jaw - close)[rows].min() < 0.01
+
+
+def test_phones_alone_make_a_face() -> None:
+    curves = phones_only(TRUTH)
+    assert curves.frames == round(2.7 * 60)
+    assert curves["jawOpen"].max() > 0.2
+    assert [m.label for m in curves.marks] == ["m", "aa", "m", "aa", "p", "aa"]
+
+
+def test_a_model_without_posteriors_takes_the_words_in_proportion() -> None:
+    from facerig.fake import FakeModel
+
+    samples = np.random.default_rng(1).normal(0, 0.1, 24_000).astype(np.float32)
+    mama = Transcript(words=(Word(0, 0, "mama"),))
+    made = assisted([LogMel(), FakeModel(rig("facerig").names)], samples, 24_000, mama)
+    assert made.curves.frames == 60
+    assert made.timed[0].unit == "m"
+    with pytest.raises(OptionError, match="trust"):
+        assisted([], samples, 24_000, Transcript(), trust=2.0)
