@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -309,15 +311,17 @@ def test_a_cluster_without_a_token_is_refused(monkeypatch: pytest.MonkeyPatch) -
 def test_a_real_cluster_gives_the_same_files(tmp_path: Path) -> None:
     """A head node of our own on loopback with a token; nothing else can join or call it."""
     pytest.importorskip("ray", reason="ray is not installed (extra ray)")
+    scratch = tempfile.mkdtemp(prefix="fr-")  # short: sockets lie below it
     for number in range(4):
         voice(tmp_path / f"line{number}.wav", seed=number)
     path = table(tmp_path, "audio,formats\n" + "".join(f"line{n}.wav,csv json\n" for n in range(4)) + "none.wav,csv\n")
     root = Path(__file__).parents[1]
     env = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4, "PYTHONPATH": str(root),
-           "RAY_TMPDIR": str(tmp_path)[:40], "RAY_USAGE_STATS_ENABLED": "0"}
+           "RAY_TMPDIR": scratch, "RAY_USAGE_STATS_ENABLED": "0"}
     ray = Path(sys.executable).with_name("ray")
-    start = [str(ray), "start", "--head", "--block", "--node-ip-address=127.0.0.1", "--port=16379", "--num-cpus=2",
-             "--include-dashboard=false", "--disable-usage-stats"]
+    start = [str(ray), "start", "--head", "--block", "--node-ip-address=127.0.0.1", "--port=6399", "--num-cpus=2",
+             "--include-dashboard=false", "--disable-usage-stats", "--min-worker-port=20000",
+             "--max-worker-port=20200"]
     node = subprocess.Popen(start, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                             start_new_session=True)
     try:
@@ -326,10 +330,11 @@ def test_a_real_cluster_gives_the_same_files(tmp_path: Path) -> None:
         base = [sys.executable, "-m", "facerig", "batch", str(path), "--json", "--model", "fake"]
         done = [subprocess.run([*base, "-o", str(tmp_path / out), *more], env=env, cwd=root, capture_output=True,
                                text=True, timeout=300)
-                for out, more in (("here", []), ("there", ["--ray", "127.0.0.1:16379"]))]
+                for out, more in (("here", []), ("there", ["--ray", "127.0.0.1:6399"]))]
     finally:
         os.killpg(node.pid, signal.SIGTERM)
         node.communicate(timeout=60)
+        shutil.rmtree(scratch, ignore_errors=True)
     assert [json.loads(each.stdout.splitlines()[-1])["done"] for each in done] == [4, 4], done[1].stderr
     for file in (tmp_path / "here" / "facerig").iterdir():
         assert file.read_bytes() == (tmp_path / "there" / "facerig" / file.name).read_bytes()
