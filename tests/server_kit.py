@@ -107,7 +107,7 @@ async def said(call: Any) -> tuple[list[pb.AnimateResponse], grpc.StatusCode]:
     """Everything that came, and how it ended."""
     answers = []
     try:
-        async for answer in call:
+        while (answer := await call.read()) is not grpc.aio.EOF:
             answers.append(answer)
     except grpc.aio.AioRpcError as error:
         return answers, error.code()

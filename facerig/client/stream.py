@@ -327,6 +327,7 @@ def open_channel(target: Target, address: str) -> Any:
     options: list[tuple[str, Any]] = [
         ("grpc.use_local_subchannel_pool", 1), ("grpc.keepalive_time_ms", alive), ("grpc.keepalive_timeout_ms", alive),
         ("grpc.keepalive_permit_without_calls", 1), ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.http2.ping_timeout_ms", alive),
         ("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 500),
     ]
     if target.server_name:

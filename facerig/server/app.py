@@ -137,7 +137,8 @@ class Server:
             ("grpc.keepalive_time_ms", alive),
             ("grpc.keepalive_timeout_ms", alive),
             ("grpc.keepalive_permit_without_calls", 1),
-            ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
+            ("grpc.http2.min_recv_ping_interval_without_data_ms", 500),
+            ("grpc.http2.ping_timeout_ms", alive),
             ("grpc.http2.max_pings_without_data", 0),
             ("grpc.server_handshake_timeout_ms", int(self.config.header_seconds * 1000)),
         ]

@@ -6,6 +6,8 @@ and random (`facerig serve --new-key` makes one), so a plain SHA-256 cannot be s
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
 import hmac
 import secrets
@@ -17,6 +19,7 @@ from typing import Any
 from facerig.errors import InputError, OptionError
 from facerig.server.config import ServerConfig, read_toml
 
+PATIENCE = 1.0  # seconds
 MIN_KEY = 16  # characters: below that a hash could be searched
 OPEN_METHODS = ("/grpc.health.v1.Health/",)
 
@@ -138,6 +141,9 @@ def guard(keys: Keys, refused: Callable[[str], None]) -> Any:
         await context.abort(grpc.StatusCode.UNAUTHENTICATED, "no known API key: send 'authorization: Bearer KEY'")
 
     async def refuse_stream(request: Any, context: Any) -> Any:
+        # One message is taken first: some clients report a status that comes while they still write as INTERNAL.
+        with contextlib.suppress(asyncio.TimeoutError, StopAsyncIteration, TypeError):
+            await asyncio.wait_for(anext(request), PATIENCE)
         await refuse(request, context)
         yield b""
 

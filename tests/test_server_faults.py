@@ -1,0 +1,493 @@
+"""What goes wrong in production, one test each: vanished clients, killed replicas, garbage, overload, drains."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import random
+import signal
+import time
+
+import grpc
+import numpy as np
+import pytest
+from server_kit import (
+    ANIMATE, CONTROLLER, END, RATE, animate, animator, audio, channel, cut, header, noise, process, process_audio, rows,
+    run, said, serving, until,
+)
+
+from facerig.client import Frame, Interrupted, Marker, Stream, Target, Wish
+from facerig.server import app, protos
+from facerig.server.worker import Worker
+from facerig.v1 import animation_pb2 as pb
+
+SMALL = {"sessions": 40, "max_batch": 8, "capacity": 40}
+
+
+def address(server):
+    return f"127.0.0.1:{server['ports']['facerig'] if isinstance(server, dict) else server.ports['facerig']}"
+
+
+async def play(target, samples, pause=0.02, chunk=640, wish=None, script=None):
+    """A clip through the client library at about real time: (frames, other events, reconnects)."""
+    frames, others = [], []
+    async with Stream(target, wish or Wish(rate=RATE, rig="facerig")) as stream:
+
+        async def speak():
+            for place, piece in enumerate(cut(samples, chunk)):
+                if script is not None:
+                    await script(stream, place)
+                await stream.send(piece.tobytes())
+                await asyncio.sleep(pause)
+            await stream.end()
+
+        speaker = asyncio.create_task(speak())
+        async for event in stream:
+            (frames if isinstance(event, Frame) else others).append(event)
+        await speaker
+        return frames, others, stream.reconnects
+
+
+class UnderWay:
+    """A script that counts the streams which have sent a third of a second."""
+
+    def __init__(self):
+        self.count = 0
+
+    async def __call__(self, stream, place):
+        self.count += place == 8
+
+
+def check(frames, samples, exact=False):
+    whole = animator().animate(samples, RATE).values
+    assert [frame.index for frame in frames] == list(range(len(whole)))  # none missing, none twice
+    assert np.abs(np.array([frame.values for frame in frames]) - whole).max() <= (0 if exact else 1e-5)
+
+
+# ---- clients that go ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["cancel", "close"])
+def test_a_vanished_client_frees_its_slot_within_a_second(how):
+    async def work():
+        async with serving(**SMALL) as server:
+            link = channel(server.ports["facerig"])
+            call = animate(link, None)
+            await call.write(header(mode=pb.Pacing.MODE_REALTIME))
+            await call.write(audio(noise(2.0)))
+            await until(lambda: server.worker.running == 1)
+            await call.read()
+            call.cancel() if how == "cancel" else await link.close()
+            begin = time.monotonic()
+            await until(lambda: server.worker.running == 0 and not server.house.guests, 1.0 if not os.environ.get("CI") else 5)
+            await link.close()
+            return time.monotonic() - begin, server.worker.free
+
+    _, free = run(work())
+    assert free == SMALL["sessions"]
+
+
+class Wire:
+    """A TCP relay that can go deaf without closing: what a half-open connection is."""
+
+    def __init__(self, port):
+        self.port, self.deaf, self.tasks = port, asyncio.Event(), set()
+
+    async def __aenter__(self):
+        self.server = await asyncio.start_server(self.relay, "127.0.0.1", 0)
+        self.own = self.server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_):
+        self.server.close()
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+    async def relay(self, reader, writer):
+        other_reader, other_writer = await asyncio.open_connection("127.0.0.1", self.port)
+        for source, sink in ((reader, other_writer), (other_reader, writer)):
+            self.tasks.add(asyncio.create_task(self.pump(source, sink)))
+
+    async def pump(self, source, sink):
+        try:
+            while data := await source.read(65_536):
+                if self.deaf.is_set():
+                    continue
+                sink.write(data)
+                await sink.drain()
+        except (OSError, asyncio.CancelledError):
+            pass
+        finally:
+            sink.close()
+
+
+def test_a_half_open_connection_is_noticed_and_its_slot_freed():
+    async def work():
+        async with serving(**SMALL, keepalive_seconds=0.3) as server, Wire(server.ports["facerig"]) as wire:
+            async with channel(wire.own) as link:
+                call = animate(link, None)
+                await call.write(header(mode=pb.Pacing.MODE_REALTIME))
+                await call.write(audio(noise(1.0)))
+                await call.read()
+                wire.deaf.set()
+                await until(lambda: server.worker.running == 0, 20)
+                call.cancel()
+            return server.worker.free
+
+    assert run(work()) == SMALL["sessions"]
+
+
+# ---- servers that go ----------------------------------------------------------------------------------------------------
+
+
+def test_a_replica_is_killed_under_sixteen_streams():
+    clips = [noise(1.6, seed=k) for k in range(16)]
+
+    async def work():
+        with process() as (first, one), process() as (_, two):
+            ways = [(address(one), address(two)), (address(two), address(one))]
+            under_way = UnderWay()
+            playing = [asyncio.create_task(play(Target(ways[k % 2]), clip, script=under_way))
+                       for k, clip in enumerate(clips)]
+            await until(lambda: under_way.count == 16, 30)
+            os.kill(first.pid, signal.SIGKILL)
+            return await asyncio.gather(*playing)
+
+    found = run(work())
+    for (frames, _, _), clip in zip(found, clips, strict=True):
+        check(frames, clip)
+    assert sum(reconnects for *_, reconnects in found) >= 8
+
+
+def test_sigterm_hands_thirty_two_streams_over():
+    clips = [noise(1.5, seed=k) for k in range(32)]
+
+    async def work():
+        async with serving(**SMALL) as other:
+            with process("--set=drain_seconds=0.2") as (first, one):
+                target = Target((address(one), address(other)))
+                under_way = UnderWay()
+                playing = [asyncio.create_task(play(target, clip, pause=0.04, script=under_way)) for clip in clips]
+                await until(lambda: under_way.count == 32, 30)
+                first.send_signal(signal.SIGTERM)
+                found = await asyncio.gather(*playing)
+                code = await asyncio.get_running_loop().run_in_executor(None, first.wait, 20)
+                return found, code
+
+    found, code = run(work())
+    assert code == 0
+    assert all(reconnects for *_, reconnects in found)
+    for (frames, _, _), clip in zip(found, clips, strict=True):
+        check(frames, clip)
+
+
+def test_draining_lets_running_streams_finish_and_refuses_new_ones():
+    samples = noise(0.8)
+
+    async def work():
+        async with serving(**SMALL) as server, channel(server.ports["facerig"]) as link, channel(
+                server.ports["facerig"]) as late:
+            call = animate(link, None)
+            await call.write(header(mode=pb.Pacing.MODE_REALTIME))
+            await call.read()
+            drain = asyncio.create_task(server.house.drain(30))
+            await asyncio.sleep(0)
+            refused = await said(animate(late, iter([header(), END])))
+            await call.write(audio(samples))
+            await call.write(END)
+            finished = await said(call)
+            await drain
+            return refused, finished
+
+    (_, refused), (answers, code) = run(work())
+    assert refused is grpc.StatusCode.UNAVAILABLE
+    assert code is grpc.StatusCode.OK
+    assert np.array_equal(rows(answers)[1], animator().animate(samples, RATE).values)
+
+
+def test_resumption_repeats_controls_markers_and_frame_rate():
+    """Break the stream at every few frames: the frames are those of a stream that was never broken."""
+    samples = noise(2.0)
+    wish = Wish(rate=RATE, rig="facerig", fps=30, emotion={"joy": 0.3}, echo=True)
+
+    async def script(stream, place):
+        if place == 10:
+            await stream.gains({"jaw": 0.2}, fade_ms=600)
+        if place == 20:
+            await stream.emotion({"fear": 1.0}, fade_ms=400)
+            await stream.marker("half")
+        if place == 25:
+            await stream.gains({"brows": 0.5})
+            await stream.look_at(20, 5)
+
+    async def work(breaks):
+        async with serving(**SMALL) as server, Wire(server.ports["facerig"]) as wire:
+            target = Target((f"127.0.0.1:{wire.own}",))
+            playing = asyncio.create_task(play(target, samples, pause=0.01, wish=wish, script=script))
+            for _ in range(breaks):
+                await asyncio.sleep(0.35)
+                for guest in list(server.house.guests):
+                    guest.session.fail(app.ServiceError("broken by the test"))
+            return await playing
+
+    whole, events, _ = run(work(0))
+    broken, again, reconnects = run(work(3))
+    assert reconnects >= 2
+    assert [frame.index for frame in broken] == [frame.index for frame in whole]
+    assert np.array_equal([frame.values for frame in broken], [frame.values for frame in whole])
+    assert b"".join(frame.audio for frame in broken) == samples.tobytes()
+    assert [event for event in again if isinstance(event, Marker)] == [event for event in events if isinstance(event, Marker)]
+
+
+def test_a_barge_in_survives_the_loss_of_the_server():
+    second = noise(1.0, seed=5)
+
+    async def work():
+        async with serving(**SMALL) as one, serving(**SMALL) as two:
+            stream = Stream(Target((address(one), address(two))), Wish(rate=RATE, rig="facerig"))
+            events = []
+            async with stream:
+                await stream.send(noise(3.0).tobytes())
+                async for event in stream:
+                    events.append(event)
+                    if isinstance(event, Frame) and event.index == 20:
+                        break
+                turn = asyncio.create_task(stream.interrupt())
+                async for event in stream:
+                    events.append(event)
+                    if isinstance(event, Interrupted):
+                        break
+                await turn
+                for guest in list(one.house.guests):
+                    guest.session.fail(app.ServiceError("broken by the test"))
+                await stream.send(second.tobytes())
+                await stream.end()
+                async for event in stream:
+                    events.append(event)
+            return events, stream.reconnects
+
+    events, reconnects = run(work())
+    told = next(event for event in events if isinstance(event, Interrupted))
+    frames = [event for event in events if isinstance(event, Frame)]
+    assert reconnects >= 1
+    assert [frame.index for frame in frames] == list(range(len(frames)))
+    values = np.array([frame.values for frame in frames], np.float32)
+    assert np.array_equal(values[told.segment_frame :], animator().animate(second, RATE).values)
+    assert not values[told.segment_frame - 1].any()
+
+
+# ---- garbage ------------------------------------------------------------------------------------------------------------
+
+
+def broken_messages(count):
+    """Valid messages with bytes changed, cut off, doubled; and noise."""
+    random_ = random.Random(0)
+    good = [header().SerializeToString(), audio(noise(0.02)).SerializeToString(), END.SerializeToString(),
+            pb.AnimateRequest(control=pb.Control(emotion=pb.Emotion(weights={"joy": 1.0}))).SerializeToString()]
+    for _ in range(count):
+        data = bytearray(random_.choice(good))
+        kind = random_.randrange(4)
+        if kind == 0:
+            data = bytearray(random_.randbytes(random_.randrange(60)))
+        for _ in range(random_.randrange(1, 6) if kind == 1 and data else 0):
+            data[random_.randrange(len(data))] = random_.randrange(256)
+        if kind == 2:
+            del data[random_.randrange(len(data) + 1) :]
+        if kind == 3:
+            data += data[: random_.randrange(len(data) + 1)]
+        yield bytes(data)
+
+
+def test_garbage_harms_nobody():
+    """20,000 messages, forty a stream, over both protocols: a right status each time, and every slot comes back."""
+    allowed = {"OK", "INVALID_ARGUMENT", "FAILED_PRECONDITION", "INTERNAL", "RESOURCE_EXHAUSTED", "UNKNOWN"}
+
+    async def stream(link, path, parts, first):
+        call = link.stream_stream(path)(iter([*first, *parts]))
+        try:
+            async for _ in call:
+                pass
+            return "OK"
+        except grpc.aio.AioRpcError as error:
+            return error.code().name
+
+    async def work():
+        async with serving(**SMALL, a2f_port=0, a2f_pacing="burst", pacing="burst", header_seconds=5.0) as server:
+            seen = set()
+            async with channel(server.ports["facerig"]) as link:
+                messages = list(broken_messages(20_000))
+                for at in range(0, len(messages), 1_600):
+                    group = [messages[place : place + 40] for place in range(at, min(at + 1_600, len(messages)), 40)]
+                    paths = [ANIMATE, f"/{CONTROLLER}/ProcessAudioStream"]
+                    work = [stream(link, paths[k % 3 == 2], parts, [header().SerializeToString()] if k % 3 == 0 else [])
+                            for k, parts in enumerate(group)]
+                    seen |= set(await asyncio.gather(*work))
+                await until(lambda: not server.house.guests)
+                answers, code = await said(animate(link, iter([header(), audio(noise(0.2)), END])))
+            assert code is grpc.StatusCode.OK
+            assert len(rows(answers)[0]) == 12
+            return seen, server.worker.free, server.worker._thread.is_alive()
+
+    seen, free, alive = run(work())
+    assert seen <= allowed
+    assert len(seen) > 2
+    assert (free, alive) == (SMALL["sessions"], True)
+
+
+# ---- too many -----------------------------------------------------------------------------------------------------------
+
+
+def test_ten_times_overload_is_refused_at_once_and_the_admitted_keep_their_frames():
+    samples = noise(0.8)
+
+    async def work():
+        async with serving(sessions=8, max_batch=8, capacity=4) as server, channel(server.ports["facerig"]) as link:
+            async def admitted():
+                call = animate(link, None)
+                await call.write(header(mode=pb.Pacing.MODE_REALTIME))
+                await call.read()
+                return call
+
+            calls = [await admitted() for _ in range(4)]
+            refused = await asyncio.gather(*(said(animate(link, iter([header(), END]))) for _ in range(40)))
+            a2f = protos.message("nvidia_ace.controller.v1.AudioStream")
+            call = process_audio(link, iter([a2f(audio_stream_header={"audio_header": {
+                "samples_per_second": RATE, "bits_per_sample": 16, "channel_count": 1}})]))
+            other = await said(call)
+            for call in calls:
+                await call.write(audio(samples))
+                await call.write(END)
+            return refused, other, await asyncio.gather(*map(said, calls)), server.house.metrics.text().decode()
+
+    refused, other, admitted, metrics = run(work())
+    assert {code for _, code in refused} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
+    assert "capacity 4" in refused[0][0][-1].status.reason
+    assert other[1] is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert 'facerig_errors_total{cause="overload"} 41.0' in metrics
+    for answers, code in admitted:
+        assert code is grpc.StatusCode.OK
+        assert np.abs(rows(answers)[1] - animator().animate(samples, RATE).values).max() <= 1e-5
+
+
+def test_pressure_closes_the_door():
+    async def work():
+        async with serving(sessions=8, capacity=8, pressure_ms=20.0) as server, channel(server.ports["facerig"]) as link:
+            call = animate(link, None)
+            await call.write(header(mode=pb.Pacing.MODE_REALTIME))
+            await call.read()
+            server.worker.load.queue_age, server.house._felt = 0.5, time.monotonic()
+            _, code = await said(animate(link, iter([header(), END])))
+            call.cancel()
+            return code
+
+    assert run(work()) is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_streams_end_with_a_reason_when_the_engine_fails(caplog):
+    async def work():
+        async with serving(**SMALL) as server, channel(server.ports["facerig"]) as link:
+            def explode(*_):
+                raise RuntimeError("a secret of the machine")
+
+            server.worker.engine.batch.step = explode
+            failed = await said(animate(link, iter([header(), audio(noise(0.5)), END])))
+            del server.worker.engine.batch.step
+            return failed, await said(animate(link, iter([header(), audio(noise(0.5)), END])))
+
+    (answers, code), (_, after) = run(work())
+    assert code is grpc.StatusCode.INTERNAL
+    assert answers[-1].status.code == pb.Status.CODE_FAULT
+    assert "secret" not in answers[-1].status.reason
+    assert after is grpc.StatusCode.OK
+    assert any("engine failed" in record.message for record in caplog.records)
+
+
+# ---- the machine --------------------------------------------------------------------------------------------------------
+
+
+def test_a_jump_of_the_wall_clock_changes_nothing(monkeypatch):
+    samples, real = noise(0.6), time.time
+    jumps = iter([0.0, 1e6, -1e6] * 10_000)
+    monkeypatch.setattr(time, "time", lambda: real() + next(jumps))
+
+    async def work():
+        async with serving(**SMALL) as server, channel(server.ports["facerig"]) as link:
+            return await said(animate(link, iter([header(mode=pb.Pacing.MODE_REALTIME), audio(samples), END])))
+
+    answers, code = run(work())
+    assert code is grpc.StatusCode.OK
+    assert len(rows(answers)[0]) == 36
+
+
+def test_a_full_disk_costs_log_lines_and_no_stream(tmp_path):
+    config = app.ServerConfig(**{**SMALL, "log_file": str(tmp_path / "server.log")})
+    handler = app.set_up_logging(config)
+
+    class Full:
+        def write(self, text):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        def flush(self):
+            pass
+
+        def close(self):
+            pass
+
+    async def work():
+        async with serving(**SMALL) as server, channel(server.ports["facerig"]) as link:
+            whole, handler.stream = handler.stream, Full()
+            whole.close()
+            app.log.info("this line is lost")
+            return await said(animate(link, iter([header(), audio(noise(0.2)), END])))
+
+    try:
+        _, code = run(work())
+    finally:
+        app.log.removeHandler(handler)
+    assert code is grpc.StatusCode.OK
+    assert handler.lost > 0
+
+
+def test_the_engine_thread_ends_with_the_server():
+    async def work():
+        async with serving(**SMALL) as server:
+            return server.worker
+
+    worker = run(work())
+    assert isinstance(worker, Worker)
+    assert not worker._thread.is_alive()
+
+
+@pytest.mark.soak
+def test_twenty_minutes_at_half_load_do_not_grow():
+    """Half of the measured capacity, streams that end and begin; resident memory after a minute against the end."""
+    psutil_free = lambda pid: int(open(f"/proc/{pid}/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")  # noqa
+    seconds = float(os.environ.get("FACERIG_SOAK_SECONDS", "1200"))
+
+    async def work():
+        with process("--model=auto", "--set=capacity=0", "--set=pressure_ms=40") as (child, told):
+            count = max(1, told["capacity"] // 2)
+            end, marks, played = time.monotonic() + seconds, [], 0
+
+            async def one(k):
+                nonlocal played
+                while time.monotonic() < end:
+                    frames, *_ = await play(Target((address(told),)), noise(10.0, seed=k), pause=0.0395)
+                    assert len(frames) == 600
+                    played += 1
+
+            async def watch():
+                await asyncio.sleep(min(60.0, seconds / 3))
+                while time.monotonic() < end:
+                    marks.append(psutil_free(child.pid))
+                    await asyncio.sleep(5)
+
+            await asyncio.gather(watch(), *(one(k) for k in range(count)))
+            return marks, played, count
+
+    marks, played, count = asyncio.run(work())
+    begin, last = np.median(marks[:5]), np.median(marks[-5:])
+    print(f"soak: {count} streams, {played} clips, {begin / 2**20:.1f} -> {last / 2**20:.1f} MiB")
+    assert last < begin * 1.01
