@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any, cast
 
 from facerig.errors import HeadError
 from facerig.heads.ict import sparse_shape
@@ -34,7 +35,7 @@ def read_head(path: Path) -> tuple[Head, Match]:
         except OSError as error:
             raise HeadError(f"{path}: cannot be read: {error.strerror or error}") from error
     else:
-        raise HeadError(f"{path.name}: accepted: {', '.join(READERS)}, or a folder of OBJ files, ICT-FaceKit, MakeHuman")
+        raise HeadError(f"{path.name}: accepted: {', '.join(READERS)}, or a folder (OBJ, ICT-FaceKit, MakeHuman)")
     return matched_head(head)
 
 
@@ -72,8 +73,6 @@ def obj_folder(path: Path) -> Head:
 
 
 def _one_part(points: object, triangles: object, uvs: object, shapes: object) -> Part:
-    from typing import Any, cast
-
     p, t = cast(Any, points), cast(Any, triangles)
     return Part("face", "skin", p, t, vertex_normals(p, t), cast(Any, uvs), cast(Any, shapes))
 
@@ -98,7 +97,7 @@ def _plain_mesh(path: Path) -> Head:
     except ImportError as error:
         raise MissingExtra(f"reading {path.suffix}", "preview", str(error)) from error
     try:
-        mesh = trimesh.load(path, force="mesh", process=False)
+        mesh: Any = trimesh.load(path, force="mesh", process=False)
         points = np.asarray(mesh.vertices, np.float32)
         triangles = np.asarray(mesh.faces, np.int32)
     except Exception as error:  # trimesh lets whatever its parsers meet come through
@@ -139,7 +138,7 @@ def matched_head(head: Head) -> tuple[Head, Match]:
 
 
 def match_names(names: tuple[str, ...]) -> Match:
-    """Names that differ from a channel only in case, dividers, a prefix or the way sides are written are the channel."""
+    """Names that differ from a channel only in case, dividers, a prefix or how sides are written are the channel."""
     from facerig.rig import rig
 
     channels = tuple(rig("facerig").names)

@@ -110,9 +110,8 @@ class _Reader:
         row = self.document["meshes"][mesh]
         attributes = primitive["attributes"]
         points = self._accessor(attributes["POSITION"], 3)
-        triangles = (self._accessor(primitive["indices"], 1).ravel() if "indices" in primitive
-                     else np.arange(len(points))).astype(np.int64)
-        triangles = triangles[: len(triangles) // 3 * 3].reshape(-1, 3)
+        corners = self._accessor(primitive["indices"], 1).ravel() if "indices" in primitive else np.arange(len(points))
+        triangles = corners[: len(corners) // 3 * 3].reshape(-1, 3).astype(np.int64)
         if triangles.size and (triangles.min() < 0 or triangles.max() >= len(points)):
             raise HeadError(f"{self.path.name}: a triangle names vertex {int(triangles.max())} of {len(points)}")
         uvs = self._accessor(attributes["TEXCOORD_0"], 2) if "TEXCOORD_0" in attributes else np.zeros((len(points), 2))
@@ -145,7 +144,7 @@ class _Reader:
         accessor = self.document["accessors"][number]
         kind, count = np.dtype(COMPONENTS[accessor["componentType"]]), int(accessor["count"])
         if WIDTHS[accessor["type"]] != width or count < 0:
-            raise HeadError(f"{self.path.name}: accessor {number} is {accessor['type']} x {count}, expected width {width}")
+            raise HeadError(f"{self.path.name}: accessor {number} is {accessor['type']} x {count}, not of width {width}")
         if "bufferView" in accessor:
             values = self._view(accessor["bufferView"], int(accessor.get("byteOffset", 0)), kind, count, width)
         else:
@@ -177,7 +176,8 @@ class _Reader:
         end = start + (stride * (count - 1) + kind.itemsize * width if count else 0)
         if start < 0 or offset < 0 or stride < kind.itemsize * width or end > len(buffer):
             raise HeadError(f"{self.path.name}: a view of bytes {start}..{end} in a buffer of {len(buffer)}")
-        return np.ndarray((count, width), kind, buffer, start, (stride, kind.itemsize)).copy()
+        values: NDArray[Any] = np.ndarray((count, width), kind, buffer, start, (stride, kind.itemsize)).copy()
+        return values
 
     def _buffer(self, number: int) -> bytes:
         if number not in self._buffers:
@@ -185,7 +185,7 @@ class _Reader:
         return self._buffers[number]
 
     def _loaded(self, buffer: Json) -> bytes:
-        uri = buffer.get("uri")
+        uri: str | None = buffer.get("uri")
         if uri is None:
             return self.binary
         if uri.startswith("data:"):
@@ -212,9 +212,10 @@ def _target_names(mesh: Json, primitive: Json, count: int) -> list[str]:
 
 def _local(node: Json) -> Doubles:
     if "matrix" in node:
-        return np.array(node["matrix"], np.float64).reshape(4, 4).T
+        given: Doubles = np.array(node["matrix"], np.float64).reshape(4, 4).T
+        return given
     x, y, z, w = node.get("rotation", (0, 0, 0, 1))
-    matrix = np.eye(4)
+    matrix: Doubles = np.eye(4)
     matrix[:3, :3] = np.array([[1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
                                [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
                                [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)]])

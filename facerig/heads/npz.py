@@ -51,7 +51,7 @@ def head_from_npz(data: bytes, name: str = "head.npz") -> Head:
             joints = tuple(Joint(j, int(p), (float(x[0]), float(x[1]), float(x[2]))) for j, p, x in meta["joints"])
             marks = {str(k): int(v) for k, v in meta["landmarks"].items()}
             return Head(meta["name"], parts, joints, float(meta["metres_per_unit"]), marks)
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, zipfile.BadZipFile, EOFError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, zipfile.BadZipFile, EOFError) as error:
         raise HeadError(f"{name}: not a stored head ({error})") from error
 
 

@@ -26,7 +26,8 @@ class TorchDeformer:
         self._matrix = torch.from_numpy(matrix.reshape(len(shapes), -1)).to(device)
         self._neutral = torch.from_numpy(head.vertices.copy()).to(device)
         self._weights = torch.from_numpy(skin_weights(head)).to(device)
-        self._places = torch.tensor([j.position for j in head.joints], dtype=torch.float32, device=device).reshape(-1, 3)
+        places = [joint.position for joint in head.joints]
+        self._places = torch.tensor(places, dtype=torch.float32, device=device).reshape(-1, 3)
 
     def __call__(self, weights: Any, rotations: Mapping[str, Any] | None = None) -> Any:
         if weights.ndim != 2 or weights.shape[1] != len(self.channels):

@@ -92,7 +92,8 @@ class Renderer:
             self._target.delete()
             self._target = None
 
-    def frame(self, weights: Floats, rotations: Mapping[str, Floats] | None = None, yaw: float | None = None) -> Picture:
+    def frame(self, weights: Floats, rotations: Mapping[str, Floats] | None = None,
+              yaw: float | None = None) -> Picture:
         """One picture [height, width, 3]; weights [C]; rotations joint -> [3] radians; yaw overrides the view's."""
         turns = {name: np.asarray(r, np.float32)[None] for name, r in (rotations or {}).items()}
         moved = self._deform(np.asarray(weights, np.float32)[None], turns)[0]
@@ -125,8 +126,10 @@ class Renderer:
     def _stage(self) -> tuple[Any, list[tuple[Any, float, float]]]:
         camera = self._scene.add(self._pyrender.PerspectiveCamera(np.radians(FIELD), znear=self._reach * 0.5,
                                                                   zfar=self._reach * 20))
-        lights: list[tuple[Any, float, float]] = [(self._scene.add(self._pyrender.DirectionalLight(color=colour, intensity=strength)), yaw, pitch)
-                  for yaw, pitch, strength, colour in LIGHTS]
+        lights: list[tuple[Any, float, float]] = []
+        for yaw, pitch, strength, colour in LIGHTS:
+            light = self._pyrender.DirectionalLight(color=colour, intensity=strength)
+            lights.append((self._scene.add(light), yaw, pitch))
         return camera, lights
 
     def _aim(self, yaw: float) -> None:

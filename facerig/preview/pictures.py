@@ -130,7 +130,7 @@ def gif(pictures: Iterator[Picture], fps: int) -> bytes:
     for picture in pictures:
         images.append(Image.fromarray(picture).quantize(128))
         if len(images) > MAX_GIF_FRAMES:
-            raise OptionError(f"gif: more than {MAX_GIF_FRAMES} frames; accepted: shorter curves, a lower --fps, or .mp4")
+            raise OptionError(f"gif: more than {MAX_GIF_FRAMES} frames, accepted: shorter curves, lower --fps, or mp4")
     if not images:
         raise OptionError("gif: got no frames, accepted: one or more")
     stream = io.BytesIO()

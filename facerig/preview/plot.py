@@ -33,7 +33,7 @@ def plot(curves: Curves, audio: tuple[Floats, int] | None = None, channels: Sequ
             _row(axis, curves, other, name, COLOURS[row % len(COLOURS)], labels=row == 0)
         column[-1].set_xlabel("seconds")
         stream = io.BytesIO()
-        figure.savefig(stream, format=suffix.lstrip("."), dpi=110, metadata={"Date": None} if suffix == ".svg" else None)
+        figure.savefig(stream, format=suffix.lstrip("."), dpi=110)
         return stream.getvalue()
     finally:
         pyplot.close(figure)

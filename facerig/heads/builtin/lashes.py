@@ -30,9 +30,9 @@ def left_lashes(skin: Skin, eye: Doubles) -> tuple[Doubles, Ints, Doubles]:
         # Lashes fan out towards both corners and are longest past the middle, to the temple.
         fan = side * ((share - 0.42) * 0.9)[:, None]
         size = length * (0.62 + 0.38 * np.sin(np.pi * np.clip(share * 0.95 + (0.1 if up > 0 else 0), 0, 1)))
-        start = away * radial + 0.05 * up * np.array([0, 1, 0]) + fan
+        start = 0.25 * radial + away * np.array([0, -0.10 * up, 1]) + 0.5 * fan
         end = 0.70 * radial + up * np.array([0, 1, 0]) + 1.2 * fan
-        mid = root + start / np.linalg.norm(start, axis=1, keepdims=True) * size[:, None] * 0.5
+        mid = root + start / np.linalg.norm(start, axis=1, keepdims=True) * size[:, None] * 0.55
         tip = mid + end / np.linalg.norm(end, axis=1, keepdims=True) * size[:, None] * 0.5
         half = side * WIDTH / 2
         ribbon = np.stack([root - half, root + half, mid - half * 0.7, mid + half * 0.7, tip], axis=1)
@@ -44,8 +44,8 @@ def left_lashes(skin: Skin, eye: Doubles) -> tuple[Doubles, Ints, Doubles]:
 
 
 def along_edge(skin: Skin, values: Doubles, at: Doubles) -> Doubles:
-    """Values between the first and second ring past the lid's edge, at fractional columns."""
-    loop = 0.9 * values[skin.eyes[0][:, LININGS + 1]] + 0.1 * values[skin.eyes[0][:, LININGS + 2]]
+    """Values on the margin, between the lid's edge and the next ring, at fractional columns."""
+    loop = 0.55 * values[skin.eyes[0][:, LININGS]] + 0.45 * values[skin.eyes[0][:, LININGS + 1]]
     low = np.floor(at).astype(int) % (2 * EYE_COLUMNS)
     share = (at - np.floor(at))[:, None]
     mixed: Doubles = (1 - share) * loop[low] + share * loop[(low + 1) % (2 * EYE_COLUMNS)]

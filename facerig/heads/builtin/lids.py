@@ -12,7 +12,8 @@ from facerig.mesh import Ints
 LININGS = len(LID_LININGS)
 CLOSED_RADIUS = 1.435  # over the cornea
 MEETING = 0.84  # how far down the opening the lids meet: the upper one does most of the way
-ORDERED, STEP = 6, 0.075  # rings of a closed lid that keep their order, and their distance in cm
+# Rings of a closed lid that keep their order; the share of their distance that they keep, and its most in cm.
+ORDERED, KEPT, MOST_KEPT = 9, 0.4, 0.08
 LEAST = EYE_RADIUS + 0.035
 LID_SHAPES = ("eyeBlink", "eyeSquint", "eyeWide", "eyeLookUp", "eyeLookDown", "eyeLookIn", "eyeLookOut", "cheekSquint")
 
@@ -42,16 +43,17 @@ def _close(skin: Skin, grid: Ints, delta: Doubles, eye: Doubles) -> None:
     weight[LININGS : LININGS + 8] = ring_falloff(7)
     delta[grid] += weight[None, :, None] * correction[:, None]
     for columns, side in ((upper, 1.0), (lower, -1.0)):
-        _keep_order(skin, grid[columns], delta, meet[:, 1], side)
+        _keep_order(skin, grid[columns], delta, side)
 
 
-def _keep_order(skin: Skin, rows: Ints, delta: Doubles, line: Doubles, side: float) -> None:
-    """Past the line where the lids meet, each ring keeps a distance: skin must not slide over the other lid."""
-    for ring in range(1, ORDERED + 1):
-        numbers = rows[:, LININGS + ring]
-        least = STEP * ring * (1 - 0.5 * (ring / ORDERED) ** 2)
-        short = least - side * (skin.vertices[numbers, 1] + delta[numbers, 1] - line)
-        delta[numbers, 1] += side * np.maximum(short, 0)
+def _keep_order(skin: Skin, rows: Ints, delta: Doubles, side: float) -> None:
+    """Each ring keeps a share of its distance to the one before: skin must not slide over the other lid or fold."""
+    for ring in range(LININGS + 1, LININGS + ORDERED + 1):
+        numbers, before = rows[:, ring], rows[:, ring - 1]
+        rest = side * (skin.vertices[numbers, 1] - skin.vertices[before, 1])
+        least = np.clip(KEPT * rest, 0.004, MOST_KEPT)
+        now = side * (skin.vertices[numbers, 1] + delta[numbers, 1] - skin.vertices[before, 1] - delta[before, 1])
+        delta[numbers, 1] += side * np.maximum(least - now, 0)
 
 
 def _clear(skin: Skin, grid: Ints, delta: Doubles, eye: Doubles) -> None:

@@ -73,8 +73,7 @@ def whole_skin(half: HalfSkin, chart: Chart, dense: Dense) -> Skin:
 
 
 def _mirrored_numbers(middle: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Ints:
-    number = np.arange(len(middle), dtype=np.int32)
-    right = number.copy()
+    right: Ints = np.arange(len(middle), dtype=np.int32)
     right[~middle] = len(middle) + np.arange(int((~middle).sum()))
     return right
 

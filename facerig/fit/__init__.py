@@ -1,0 +1,1 @@
+"""Tracks of points or meshes back to curves: the inverse of a head's deformation."""
