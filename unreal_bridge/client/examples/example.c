@@ -52,6 +52,7 @@ int main(int count, char **arguments) {
   options.servers = arguments[1];
   options.rate = (uint32_t)strtoul(arguments[3], NULL, 10);
   options.pacing = FACERIG_BURST;
+  options.retry_seconds = 5; /* less than what facerig_ready waits, so that a missing server is named */
   marker = count > 4 ? strtol(arguments[4], NULL, 10) : -1;
   file = fopen(arguments[2], "rb");
   if (!file) {

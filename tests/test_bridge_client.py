@@ -1,0 +1,183 @@
+"""The C library, built with sanitizers, against a running server: frames, resume, barge-in. Long: it compiles C++."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = ROOT / "unreal_bridge" / "client"
+BUILD = Path(os.environ.get("FACERIG_CLIENT_BUILD", ROOT / "build" / "client-sanitized"))
+RATE = 24_000
+
+pytestmark = pytest.mark.soak
+
+
+@pytest.fixture(scope="module")
+def programs() -> Path:
+    """The built examples; built again only where the sources changed."""
+    missing = [tool for tool in ("cmake", "g++", "protoc", "grpc_cpp_plugin", "pkg-config") if not shutil.which(tool)]
+    if missing:
+        pytest.skip(f"missing: {', '.join(missing)} (apt-get install cmake g++ libgrpc++-dev protobuf-compiler-grpc)")
+    configure = ["cmake", "-S", str(SOURCE), "-B", str(BUILD), "-DFACERIG_SANITIZE=ON"]
+    for command in (configure, ["cmake", "--build", str(BUILD)]):
+        subprocess.run(command, check=True, capture_output=True)
+    return BUILD
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    port = free_port()
+    command = [sys.executable, "-m", "facerig", "serve", "--model", "fake", "--port", str(port), "--a2f-port", "-1",
+               "--http-port", "-1"]
+    ran = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait = threading.Event()
+    for _ in range(600):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        assert ran.poll() is None, "the server did not start"
+        wait.wait(0.1)
+    yield f"127.0.0.1:{port}"
+    ran.terminate()
+    ran.wait(20)
+
+
+@pytest.fixture(scope="module")
+def voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six seconds of something like syllables."""
+    time = np.arange(RATE * 6) / RATE
+    samples = np.sin(time * 900) * np.abs(np.sin(time * 12)) * 12_000
+    file = tmp_path_factory.mktemp("client") / "voice.pcm"
+    file.write_bytes(samples.astype("<i2").tobytes())
+    return file
+
+
+def run(program: Path, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "halt_on_error=1"}
+    return subprocess.run([str(program), *arguments], capture_output=True, text=True, timeout=timeout, env=environment)
+
+
+def frames(output: str) -> tuple[list[str], np.ndarray]:  # type: ignore[type-arg]
+    lines = [line.split() for line in output.splitlines()]
+    channels = next(line[1:] for line in lines if line[0] == "channels")
+    rows = [line for line in lines if line[0].isdigit()]
+    assert [int(row[0]) for row in rows] == list(range(len(rows)))
+    return channels, np.array([[float.fromhex(cell) for cell in row[1:]] for row in rows], np.float32)
+
+
+def expected(voice: Path) -> np.ndarray:  # type: ignore[type-arg]
+    from facerig.pipeline import Animator
+    from facerig.retarget import retarget
+
+    samples = np.frombuffer(voice.read_bytes(), "<i2")
+    return retarget(Animator.load(model="fake", block=2).animate(samples, RATE), "arkit").values
+
+
+def test_frames_are_those_of_the_library(programs: Path, server: str, voice: Path) -> None:
+    ran = run(programs / "facerig_example", server, str(voice), str(RATE), "48000")
+    assert ran.returncode == 0, ran.stderr
+    channels, values = frames(ran.stdout)
+    assert channels[17] == "jawOpen"
+    assert "marker here 120" in ran.stdout
+    assert np.abs(values - expected(voice)).max() <= 1e-5
+
+
+class Cutter:
+    """A proxy that cuts every connection after some bytes from the server: a network that breaks."""
+
+    def __init__(self, target: str, after: int) -> None:
+        self.target, self.after, self.cuts = int(target.rpartition(":")[2]), after, 0
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.ends: list[socket.socket] = [self.listener]
+        self.threads = [threading.Thread(target=self._serve)]
+        self.threads[0].start()
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.listener.getsockname()[1]}"
+
+    def close(self) -> None:
+        for end in self.ends:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        for thread in self.threads:
+            thread.join(5)
+        for end in self.ends:
+            end.close()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                upstream = socket.create_connection(("127.0.0.1", self.target))
+                self.ends += [client, upstream]
+                for pair in ((client, upstream, 1 << 60), (upstream, client, self.after)):
+                    self.threads.append(threading.Thread(target=self._pump, args=pair))
+                    self.threads[-1].start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket, limit: int) -> None:
+        moved = 0
+        with suppress(OSError):
+            while moved < limit and (data := source.recv(4096)):
+                sink.sendall(data)
+                moved += len(data)
+        self.cuts += moved >= limit
+        for end in (source, sink):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_stream_survives_connections_that_break(programs: Path, server: str, voice: Path) -> None:
+    cutter = Cutter(server, 20_000)
+    ran = run(programs / "facerig_example", cutter.address, str(voice), str(RATE))
+    cutter.close()
+    assert ran.returncode == 0, ran.stderr
+    assert cutter.cuts >= 2
+    assert int(ran.stderr.rsplit("reconnects: ", 1)[1]) >= 2
+    assert np.abs(frames(ran.stdout)[1] - expected(voice)).max() <= 1e-5
+
+
+def test_barge_in_and_markers_from_cpp(programs: Path, server: str) -> None:
+    ran = run(programs / "facerig_example_cpp", server)
+    assert ran.returncode == 0, ran.stderr + ran.stdout
+    said = json.loads(ran.stdout)
+    assert (said["interrupts"], said["markers"], said["done"]) == (1, 1, True)
+    assert said["frames"] > 60
+
+
+def test_a_server_that_is_not_there_is_an_error_in_words(programs: Path, voice: Path) -> None:
+    ran = run(programs / "facerig_example", f"127.0.0.1:{free_port()}", str(voice), str(RATE))
+    assert ran.returncode == 1
+    assert "127.0.0.1" in ran.stderr
+
+
+def test_options_that_are_not_accepted_say_so(programs: Path, voice: Path) -> None:
+    for server, rate, words in (("nowhere", "24000", "host:port"), ("a:1", "1", "8000 to 192000")):
+        ran = run(programs / "facerig_example", server, str(voice), rate)
+        assert ran.returncode == 2
+        assert words in ran.stderr
+
+
+def test_the_header_is_plain_c_without_grpc() -> None:
+    header = (SOURCE / "include" / "facerig_client.h").read_text()
+    assert [line for line in header.splitlines() if line.startswith("#include")] == [
+        "#include <stddef.h>", "#include <stdint.h>"]
+    assert "grpc" not in header
