@@ -202,8 +202,10 @@ def test_letters_keep_the_lips_right() -> None:
 # ---- alignment --------------------------------------------------------------------------------------------
 
 
-TRUTH = [Timed(0.0, 0.4, "sil"), Timed(0.4, 0.5, "m"), Timed(0.5, 0.7, "aa"), Timed(0.7, 0.8, "m"),
-         Timed(0.8, 1.0, "aa"), Timed(1.0, 1.6, "sil"), Timed(1.6, 1.7, "p"), Timed(1.7, 1.9, "aa"), Timed(1.9, 2.4, "sil")]  # fmt: skip
+TRUTH = [
+    Timed(0.0, 0.4, "sil"), Timed(0.4, 0.5, "m"), Timed(0.5, 0.7, "aa"), Timed(0.7, 0.8, "m"), Timed(0.8, 1.0, "aa"),
+    Timed(1.0, 1.6, "sil"), Timed(1.6, 1.7, "p"), Timed(1.7, 1.9, "aa"), Timed(1.9, 2.4, "sil"),
+]  # fmt: skip
 
 
 def vague(timed: list[Timed], frames: int, doubt: float = 0.6) -> Frames:

@@ -110,11 +110,13 @@ def runs(signal: Floats, enter: float, leave: float | None = None, join: int = 1
     padded = np.concatenate([[False], on, [False]])
     edges = np.flatnonzero(padded[1:] != padded[:-1])
     out: list[Event] = []
+    before = -join - 1
     for first, last in zip(edges[::2], edges[1::2], strict=True):
         event = Event(_crossing(signal, first, -1, enter), _crossing(signal, last - 1, 1, enter))
-        if out and first - round(out[-1].end * FPS) <= join:
+        if first - before <= join:
             event = Event(out.pop().start, event.end)
         out.append(event)
+        before = int(last)
     return out
 
 
