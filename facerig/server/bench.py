@@ -1,0 +1,118 @@
+"""`facerig bench serve`: a server process, a client process, loopback, and more and more real-time streams.
+
+For each number of streams: latency percentiles seen by the client, late frames, CPU and memory of the server. The largest
+number with p99 <= 50 ms and no late frame is the capacity. $FACERIG_BENCH_{MODEL,BLOCK,RATE,STREAMS,SECONDS} change it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from facerig.errors import ServiceError
+
+STREAMS = "1,8,16,32,48,64,96,128"
+P99_MS = 50.0
+TICKS = os.sysconf("SC_CLK_TCK")
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def bench_serve() -> dict[str, Any]:
+    """The curve, and the largest number of streams that holds."""
+    model, block, rate = (os.environ.get(f"FACERIG_BENCH_{name}", value)
+                          for name, value in (("MODEL", "auto"), ("BLOCK", "2"), ("RATE", "24000")))
+    seconds = float(os.environ.get("FACERIG_BENCH_SECONDS", "8"))
+    counts = [int(word) for word in os.environ.get("FACERIG_BENCH_STREAMS", STREAMS).split(",")]
+    with server(model, int(block)) as (child, told):
+        curve = _curve(child.pid, told, counts, seconds, int(rate))
+    held = [row["streams"] for row in curve if row["holds"]]
+    return {"model": told["model"], "block": int(block), "rate": int(rate), "measured_capacity": told["capacity"],
+            "streams_held": max(held, default=0), "curve": curve}
+
+
+def _curve(pid: int, told: dict[str, Any], counts: list[int], seconds: float, rate: int) -> list[dict[str, Any]]:
+    curve: list[dict[str, Any]] = []
+    empty, failed = memory(pid), 0
+    for count in counts:
+        row = measure(pid, told, count, seconds, rate)
+        row["mb_per_stream"] = round((row.pop("rss") - empty) / count / 2**20, 2)
+        row["holds"] = row["p99_ms"] <= P99_MS and row["late"] == 0 and row["refused"] == row["missing"] == 0
+        row["load"] = round(os.getloadavg()[0], 2)
+        curve.append(row)
+        print(json.dumps(row), file=sys.stderr, flush=True)
+        failed = 0 if row["holds"] else failed + 1
+        if failed == 2:
+            break
+    return curve
+
+
+def measure(pid: int, told: dict[str, Any], count: int, seconds: float, rate: int) -> dict[str, Any]:
+    """One point of the curve."""
+    cpu, late = cpu_seconds(pid), late_frames(told)
+    command = [sys.executable, "-m", "facerig.client.load", "--server", f"127.0.0.1:{told['ports']['facerig']}",
+               "--streams", str(count), "--seconds", str(seconds), "--rate", str(rate)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as client:
+        peak = 0
+        while client.poll() is None:
+            peak = max(peak, memory(pid))
+            try:
+                client.wait(0.25)
+            except subprocess.TimeoutExpired:
+                continue
+        out = client.stdout.read() if client.stdout else ""
+    if client.returncode:
+        raise ServiceError(f"the load client ended with {client.returncode}")
+    row: dict[str, Any] = json.loads(out)
+    row["server_cpu"] = round((cpu_seconds(pid) - cpu) / (seconds + 1), 3)
+    row["late_at_server"] = late_frames(told) - late
+    row["rss"] = peak
+    return row
+
+
+@contextmanager
+def server(model: str, block: int) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """`facerig serve` on free ports, admitting all."""
+    settings = {"port": 0, "a2f_port": -1, "http_port": 0, "model": model, "block": block, "sessions": 1024,
+                "pressure_ms": 60_000, "max_batch": 128}
+    command = [sys.executable, "-m", "facerig", "serve", *(f"--set={name}={value}" for name, value in settings.items())]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as measured:
+        told = _told(measured)
+        measured.terminate()
+    command.append("--set=capacity=1024")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as child:
+        try:
+            yield child, {**_told(child), "capacity": told["capacity"]}
+        finally:
+            child.terminate()
+
+
+def _told(child: subprocess.Popen[str]) -> dict[str, Any]:
+    line = child.stdout.readline() if child.stdout else ""
+    if not line:
+        raise ServiceError("the server did not start; run facerig serve to see why")
+    found: dict[str, Any] = json.loads(line)
+    return found
+
+
+def late_frames(told: dict[str, Any]) -> int:
+    """The server's own count."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{told['ports']['http']}/metrics", timeout=10) as page:
+        lines = page.read().decode().splitlines()
+    return int(sum(float(line.split()[-1]) for line in lines if line.startswith("facerig_frames_late_total")))
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def memory(pid: int) -> int:
+    """Resident bytes."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
