@@ -95,17 +95,23 @@ def _source_features(own: PackedSet, source: str, cache: Path) -> dict[str, Half
     return found
 
 
+def share(clip: str, shares: Mapping[str, float]) -> float:
+    """The weight of a clip's hours: of the longest key that its id begins with, 1 where none fits."""
+    fitting = [key for key in shares if clip.startswith(key)]
+    return shares[max(fitting, key=len)] if fitting else 1.0
+
+
 @dataclass(frozen=True)
 class Crops:
     """Draws batches from a store, by the caller's generator."""
 
     store: Store
     shares: Mapping[str, float]
-    """Weight of a source's hours against the others'; 1 where it is not named."""
+    """Weight of the hours of clips whose id begins so; see `share`."""
     frames: int = 192
 
     def __post_init__(self) -> None:
-        weights = self.store.counts * np.array([self.shares.get(name, 1.0) for name in self.store.source])
+        weights = self.store.counts * np.array([share(name, self.shares) for name in self.store.ids])
         object.__setattr__(self, "_edges", np.cumsum(weights / weights.sum()))
 
     def draw(self, rng: np.random.Generator, batch: int, tempo: float) -> tuple[Float, NDArray[np.int64], Float]:

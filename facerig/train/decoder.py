@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from facerig.model.net import Net, pooled
 from facerig.rig import rig
-from facerig.train.data import Float
+from facerig.train.data import Float, share
 from facerig.train.loop import contents
 from facerig.train.losses import curve_loss
 from facerig.train.melaug import MelAugment
@@ -132,7 +132,7 @@ class DecoderTrainer:
         self.ema = Ema(net.decoder, 0.995)
         self.heard = [heard(net, data, self.rng, strength, run.half) for strength in run.strengths]
         self.weight = torch.tensor([_weight(name) for name in rig("facerig").names])
-        shares = np.array([run.shares.get(name, 1.0) for name in data.store.source])
+        shares = np.array([share(name, run.shares) for name in data.store.ids])
         self.edges = np.cumsum(data.store.counts * shares) / (data.store.counts * shares).sum()
 
     def train(self) -> list[float]:

@@ -20,10 +20,15 @@ from facerig.train import shards
 from facerig.train.corpora import PackedClip, PackedSet, cache_folder, load_packed
 from facerig.train.data import Store, chosen, store
 
-# source, weight of its hours in the encoder's crops; a source that was not built is left out
+# source, or the beginning of its clips' ids, and the weight of its hours in the encoder's crops; a source that was not
+# built is left out
 LEARNT: tuple[tuple[str, float], ...] = (
-    ("synthetic", 1.0),
-    ("speechocean", 3.0),  # real people: half of what is heard
+    ("synthetic", 0.8),
+    ("synthetic/flite", 0.7),  # English, of which there is most
+    ("synthetic/festival", 2.5),  # recorded diphones in languages of few vowels: nearest to real people
+    ("synthetic/espeak-de", 3.0),  # the languages that are asked for beside English; without this weight a Spanish
+    ("synthetic/espeak-es", 3.0),  # "o" was heard as an English schwa
+    ("speechocean", 2.5),  # real people
     ("grid", 0.6),  # one talker, 51 words: worth less than its length
     ("facegood", 1.0),  # Mandarin without labels: guessed ones, half-way
     ("augmented", 1.0),  # whisper, codecs, breath: see shards
