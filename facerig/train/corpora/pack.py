@@ -188,9 +188,7 @@ def _remove_older(out: Path, source: str, stem: str) -> None:
             path.unlink()
 
 
-def load_packed(
-    cache: str | os.PathLike[str] | None = None, sources: Iterable[str] | None = None
-) -> PackedSet:
+def load_packed(cache: str | os.PathLike[str] | None = None, sources: Iterable[str] | None = None) -> PackedSet:
     """The packed sources (all that are there by default) as one set, memory-mapped."""
     folder = cache_folder(cache) / "packed"
     present = sorted(p.stem for p in folder.glob("*.json"))

@@ -170,4 +170,3 @@ def sources() -> list[Source]:
         one_part("thorsten", thorsten, lambda: _unlabelled("thorsten", thorsten, "*.flac", "de", "thorsten")),
         one_part("a2f_example_audio", a2f, lambda: _unlabelled("a2f_example_audio", a2f, "*.wav", "en", "claire")),
     ]
-

@@ -71,9 +71,7 @@ def crossing(level: Float, at: float, rising: bool) -> float | None:
     return float((centre - reach + best + 0.5) * HOP)
 
 
-def offsets(
-    samples: Int16, rate: int, timed: Sequence[tuple[float, float, str]]
-) -> list[tuple[str, float]]:
+def offsets(samples: Int16, rate: int, timed: Sequence[tuple[float, float, str]]) -> list[tuple[str, float]]:
     """(kind, signal - label in seconds) of the clear boundaries of a clip."""
     wave = samples.astype(np.float64) / 32768
     full = level_db(wave, rate)
