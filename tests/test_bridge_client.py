@@ -181,3 +181,19 @@ def test_the_header_is_plain_c_without_grpc() -> None:
     assert [line for line in header.splitlines() if line.startswith("#include")] == [
         "#include <stddef.h>", "#include <stdint.h>"]
     assert "grpc" not in header
+
+
+def test_facerig_live_sends_what_the_server_makes(server: str, voice: Path) -> None:
+    from unreal_bridge import livelink
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ear:
+        ear.bind(("127.0.0.1", 0))
+        ear.settimeout(60)
+        command = [sys.executable, "-m", "facerig", "live", str(voice), "--pcm", "s16le:24000:1", "--server", server,
+                   "--to", f"livelink://127.0.0.1:{ear.getsockname()[1]}", "--seconds", "2", "--json"]
+        ran = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        packets = [livelink.decode(ear.recv(2048)) for _ in range(60)]
+        output = ran.communicate(timeout=60)[0]
+    assert ran.returncode == 0
+    assert max(packet.values[17] for packet in packets if packet.values) > 0.05
+    assert json.loads(output.splitlines()[-1])["faces"][0]["targets"][0]["failed"] == 0

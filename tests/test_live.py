@@ -35,6 +35,7 @@ from unreal_bridge.clock import Clock
 from unreal_bridge.lanes import Fan
 from unreal_bridge.pose import Pose
 from unreal_bridge.receive import LISTENERS, Heard, Recorder
+from unreal_bridge.targets import make
 from unreal_bridge.vts_client import VtsTarget
 
 NATIVE = rig("facerig")
@@ -370,6 +371,26 @@ def test_a_looped_file_goes_on(voice: Path) -> None:
     feed.close()
 
 
+def test_a_server_can_make_the_frames(voice: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from facerig import client
+
+    asked: list[object] = []
+
+    def stream(samples: Iterator[np.ndarray], target: client.Target, rate: int,
+               **wish: object) -> Iterator[client.Frame]:
+        asked.extend((target.addresses, rate, wish["rig"], sum(map(len, samples))))
+        yield from (client.Frame(k, (0.25,) * len(rig("facerig-full"))) for k in range(3))
+
+    monkeypatch.setattr(client, "stream", stream)
+    feed = open_feed(spec(str(voice)), fake, server="a:1,b:2")
+    got = []
+    while not feed.buffer.ended:
+        row = feed.buffer.take()
+        got += [] if row is None else [float(row["jawOpen"][0])]
+    assert got == [0.25] * 3
+    assert asked == [("a:1", "b:2"), RATE, "facerig-full", RATE]
+
+
 @pytest.mark.parametrize(("source", "options"), [("-", {"loop": True}), ("mic", {"loop": True})])
 def test_only_files_can_be_looped(source: str, options: dict[str, bool]) -> None:
     with pytest.raises(OptionError, match="accepted: a file"):
@@ -457,27 +478,28 @@ def test_recorder_without_frame_numbers_goes_by_arrival() -> None:
 
 
 @pytest.mark.parametrize("scheme", sorted(LISTENERS))
-def test_what_is_sent_live_is_recorded_as_it_was(scheme: str, tmp_path: Path, voice: Path,
-                                                 capsys: pytest.CaptureFixture[str]) -> None:
-    """facerig live into facerig record, over the wire, and into a CSV."""
+def test_what_is_sent_is_recorded_as_it_was(scheme: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A target of ours into facerig record, over the wire, and into a CSV."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))
         free = probe.getsockname()[1]
-    out, codes = tmp_path / "take.csv", []
-    source = f"{scheme}://127.0.0.1:{free}" + ("/ada" if scheme == "livelink" else "")
-    command = ["record", source, "-o", str(out), "--seconds", "0.8", "--json"]
+    out, codes, tick = tmp_path / "take.csv", [], threading.Event()
+    address = f"{scheme}://127.0.0.1:{free}"
+    command = ["record", address, "-o", str(out), "--seconds", "0.4", "--json"]
     recording = threading.Thread(target=lambda: codes.append(cli.run(command)))
     recording.start()
-    mapped = f"{scheme}://127.0.0.1:{free}/ada"
-    assert cli.run(["live", str(voice), "--to", mapped, "--model", "fake", "--loop", "--seconds", "1.5", "--json"]) == 0
-    recording.join(10)
+    target, frame = make(address), 1000
+    while recording.is_alive():
+        target.send(Pose(rows(1, jawOpen=0.5, mouthLeft=0.25), frame))
+        frame += 1
+        tick.wait(1 / 60)
+    target.close()
     assert codes == [0]
-    figures = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
-    taken = next(figure for figure in figures if "held" in figure)
-    assert taken["bad"] == 0
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (figures["bad"], figures["foreign"], figures["frames"] > 0) == (0, 0, True)
     take = exporters.read(out)
-    assert 20 < take.frames <= 50
-    assert float(take["JawOpen"].max()) > 0.05
+    assert take["JawOpen"].tolist() == pytest.approx([0.5] * take.frames, abs=0.005)
+    assert take["MouthLeft"].tolist() == pytest.approx([0.25] * take.frames, abs=0.005)
 
 
 # ---- commands ----------------------------------------------------------------------------------------------------
@@ -513,6 +535,21 @@ def test_live_ends_with_the_file_and_reports(voice: Path, ear: socket.socket,
     assert "60 sent, 0 dropped, 0 failed" in said
 
 
+def test_ctrl_c_ends_a_live_face_well(voice: Path, ear: socket.socket, capsys: pytest.CaptureFixture[str],
+                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = iter(range(40))
+
+    def wait(_: Clock) -> int:
+        for tick in ticks:
+            return tick
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Clock, "wait", wait)
+    target = f"livelink://127.0.0.1:{ear.getsockname()[1]}"
+    assert cli.run(["live", str(voice), "--to", target, "--model", "fake", "--loop", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["faces"][0]["frames"] <= 40
+
+
 @pytest.mark.parametrize(("arguments", "code"), [
     (["live", "VOICE"], 2),
     (["live", "VOICE", "--to", "nothing://x"], 2),
@@ -525,6 +562,7 @@ def test_live_ends_with_the_file_and_reports(voice: Path, ear: socket.socket,
     (["live", "VOICE", "--to", "livelink://127.0.0.1", "--gains", "absent.json"], 2),
     (["live", "VOICE", "--to", "livelink://127.0.0.1", "--offset-ms", "1e9"], 2),
     (["live", "VOICE", "--to", "livelink://127.0.0.1", "--model", "nowhere/none"], 6),
+    (["live", "VOICE", "--to", "livelink://127.0.0.1", "--server", "nowhere"], 2),
     (["record", "vmc://127.0.0.1", "-o", "x.nothing"], 2),
     (["record", "osf://127.0.0.1", "-o", "x.csv"], 2),
     (["record", "vmc://127.0.0.1:0", "-o", "x.csv", "--seconds", "0.1"], 3),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,6 +31,7 @@ def live(
                                                  "ue56://, vmc://, ifm://, fm3d://, vts://, osf:// "
                                                  "(docs/PROTOCOLS.md).", show_default=False)] = None,
     model: Annotated[str, typer.Option(help="Model by name or path: auto, small, tiny, fake.")] = "auto",
+    server: Annotated[str, typer.Option(help="Have this facerig server make the frames: HOST:PORT[,HOST:PORT].")] = "",
     block: Annotated[int | None, typer.Option(help="Frames computed in one go; default: 1 if live, 6 for files.",
                                               show_default=False)] = None,
     pcm: Annotated[str | None, typer.Option(help="Raw samples: TYPE:RATE:CHANNELS, e.g. s16le:16000:1.",
@@ -54,12 +55,14 @@ def live(
     check_option("--seconds", seconds, "above 0", seconds is None or 0 < seconds <= LONGEST_SECONDS)
     check_option("--offset-ms", offset_ms, "-5000 to 5000", -5000 <= offset_ms <= 5000)
     check_option("--lead", lead, "1 to 120 frames", lead is None or 1 <= lead <= 120)
-    running = _loop(sources, to or [], model, block, pcm, lead, play, gains, loop, seconds, no_face)
+    running = _loop(sources, to or [], model, server, block, pcm, lead, play, gains, loop, seconds, no_face)
     begun = time.monotonic()
     player = None
     try:
         player = _player(running, offset_ms, device) if play else None
-        _run(running, view and not json_output)
+        # Ctrl-C is how a live face is meant to end, so it is no error.
+        with suppress(KeyboardInterrupt):
+            _run(running, view and not json_output)
         running.raise_errors()
     finally:
         running.close()
@@ -68,8 +71,9 @@ def live(
     _report(running, time.monotonic() - begun, json_output)
 
 
-def _loop(sources: list[str], to: list[str], model: str, block: int | None, pcm: str | None, lead: int | None,
-          play: bool, gains: Path | None, loop: bool, seconds: float | None, no_face: bool) -> LiveLoop:
+def _loop(sources: list[str], to: list[str], model: str, server: str, block: int | None, pcm: str | None,
+          lead: int | None, play: bool, gains: Path | None, loop: bool, seconds: float | None,
+          no_face: bool) -> LiveLoop:
     from facerig.audio import Pcm
     from facerig.live.loop import LiveLoop
     from facerig.live.sources import open_feed, spec
@@ -84,7 +88,7 @@ def _loop(sources: list[str], to: list[str], model: str, block: int | None, pcm:
     faces: list[Face] = []
     try:
         for number, one in enumerate(wanted):
-            feed = open_feed(one, animator, raw, loop, play)
+            feed = open_feed(one, animator, raw, loop, play, server=server)
             faces.append(_face(feed, to, number, len(wanted) > 1, gains, lead or size + 2))
     except BaseException:
         for face in faces:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import unquote, urlsplit
@@ -38,10 +39,9 @@ def record(
     scheme, host, port, subject = _address(source)
     ear, recorder = listen(scheme, host, port, phone), Recorder(subject=subject)
     try:
-        for heard, when in ear.frames(seconds):
-            recorder.add(heard, when)
-    except KeyboardInterrupt:
-        pass  # the usual way to end a recording: what was heard is written
+        with suppress(KeyboardInterrupt):  # the usual way to end a recording: what was heard is written
+            for heard, when in ear.frames(seconds):
+                recorder.add(heard, when)
     finally:
         ear.close()
     target = write_file(out, exporters.export(recorder.curves().resample(fps), out))

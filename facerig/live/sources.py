@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
+
 from facerig.audio import Pcm, microphone, open_audio
 from facerig.curves import Curves
 from facerig.errors import OptionError
@@ -24,6 +26,7 @@ from facerig.retarget import retarget
 from facerig.rig import rig
 from facerig.stage import FPS, Frames
 
+Maker = Callable[[Iterator[Frames], int], Iterator[Curves]]  # (voice, its rate) -> frames
 CURVE_SUFFIXES = {".npz", ".csv", ".json"}
 FULL_RIG = "facerig-full"  # the native rig with head and eyes
 STDIN, MIC = "-", "mic"
@@ -95,8 +98,11 @@ class Feed:
 
 
 def open_feed(wanted: Spec, animator: Callable[[], Animator], pcm: Pcm | None = None, loop: bool = False,
-              play: bool = False, stdin: BinaryIO | None = None) -> Feed:
-    """A source that has begun to fill its buffer. What cannot be opened fails here, before anything is sent."""
+              play: bool = False, stdin: BinaryIO | None = None, server: str = "") -> Feed:
+    """A source that has begun to fill its buffer. What cannot be opened fails here, before anything is sent.
+
+    With a `server` (HOST:PORT, several parted by commas) the voice goes there and its frames come from there.
+    """
     buffer = Buffer(waits=wanted.waits) if wanted.waits else Buffer(MIC_CAPACITY, waits=False)
     feed = Feed(wanted, buffer)
     if wanted.kind == "curves":
@@ -107,12 +113,12 @@ def open_feed(wanted: Spec, animator: Callable[[], Animator], pcm: Pcm | None = 
         return feed
     if loop and wanted.kind != "audio":
         raise OptionError(f"--loop: got the source {wanted.text!r}, accepted: a file")
-    loaded = animator()
+    maker = _served(server) if server else _animated(animator())
     opened = _open_sound(wanted, pcm, stdin)
     sound = opened.__enter__()
     feed.track = Track(sound.rate) if play else None
     again = (lambda: _open_sound(wanted, pcm, stdin)) if loop else None
-    feed.start(lambda: _animated(loaded, opened, sound, feed.track, again))
+    feed.start(lambda: maker(_voice(opened, sound, feed.track, again), sound.rate))
     return feed
 
 
@@ -132,23 +138,46 @@ def _repeated(take: Curves, loop: bool) -> Iterator[Curves]:
         yield take
 
 
-def _animated(animator: Animator, opened: Any, sound: Sound, track: Track | None,
-              again: Callable[[], Any] | None) -> Iterator[Curves]:
-    """Frames as the voice comes in; a loop is one long voice, so the mouth goes on without a seam."""
-    session = animator.session(sound.rate)
+def _voice(opened: Any, sound: Sound, track: Track | None, again: Callable[[], Any] | None) -> Iterator[Frames]:
+    """The samples as they come in; a loop is one long voice, so the mouth goes on without a seam."""
     while True:
         try:
             for samples in sound.blocks:
                 if track is not None:
                     track.put(samples)
-                yield session.push(samples)
+                yield samples
         finally:
             opened.__exit__(None, None, None)
         if again is None:
-            break
+            return
         opened = again()
         sound = opened.__enter__()
-    yield session.flush()
+
+
+def _animated(animator: Animator) -> Maker:
+    """Frames by a model of our own process."""
+
+    def make(voice: Iterator[Frames], rate: int) -> Iterator[Curves]:
+        session = animator.session(rate)
+        for samples in voice:
+            yield session.push(samples)
+        yield session.flush()
+
+    return make
+
+
+def _served(server: str) -> Maker:
+    """Frames by a facerig server; the client library reconnects and goes on by itself."""
+    from facerig import client
+
+    target = client.Target.parse(server)
+
+    def make(voice: Iterator[Frames], rate: int) -> Iterator[Curves]:
+        names = rig(FULL_RIG).names
+        for frame in client.stream(voice, target, rate, rig=FULL_RIG, fps=FPS, pacing="burst"):
+            yield Curves(names, FPS, np.array([frame.values], np.float32), frame.index)
+
+    return make
 
 
 @contextmanager
