@@ -32,6 +32,7 @@ class Guest:
     front: str
     key: Key
     session: Session | None = None
+    entered: float = field(default_factory=time.monotonic)
     heard: float = field(default_factory=time.monotonic)
     left: bool = False
 
@@ -79,6 +80,15 @@ class House:
             self.metrics.audio.inc(guest.session.audio_samples / guest.session.plan.sound.rate)
             guest.session.close()
         self.metrics.sessions.labels(guest.front).dec()
+        self._log(guest)
+
+    def _log(self, guest: Guest) -> None:
+        fields = {"front": guest.front, "key": guest.key.name, "seconds": round(time.monotonic() - guest.entered, 3)}
+        if guest.session is not None:
+            plan, session = guest.session.plan, guest.session
+            fields |= {"rig": plan.rig, "fps": plan.fps, "pacing": plan.pacing.mode, "frames": session.next_frame,
+                       "audio_seconds": round(session.audio_samples / plan.sound.rate, 3), "late": session.pacer.late}
+        log.info("stream ended", extra={"fields": fields})
 
     def check_open(self) -> None:
         """What can be said before a stream's header has come."""

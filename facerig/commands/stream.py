@@ -1,0 +1,164 @@
+"""facerig stream: audio to a server, frames to the terminal, files and live targets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from facerig.client import Frame
+
+HELP_TO = "terminal, a file (any export format by suffix), or a live target such as livelink://HOST:PORT/NAME; repeatable."
+
+
+def register(app: typer.Typer) -> None:
+    app.command(no_args_is_help=True)(stream)
+
+
+def stream(
+    source: Annotated[str, typer.Argument(help="An audio file, or mic.", show_default=False)],
+    server: Annotated[str, typer.Option(help="HOST:PORT, or several with commas between: the next one takes over.")]
+    = "127.0.0.1:52100",
+    to: Annotated[list[str] | None, typer.Option("--to", help=HELP_TO, show_default=False)] = None,
+    rig: Annotated[str, typer.Option(help="Rig to ask for.")] = "arkit",
+    fps: Annotated[int, typer.Option(help="Frames a second.")] = 60,
+    pacing: Annotated[str, typer.Option(help="realtime, burst, lead:MS (default: burst where only files are written).",
+                                        show_default=False)] = "",
+    emotion: Annotated[str, typer.Option(help="As in joy:0.7,fear:0.2.", show_default=False)] = "",
+    api_key: Annotated[str, typer.Option(envvar="FACERIG_API_KEY", help="API key.", show_default=False)] = "",
+    ca: Annotated[str, typer.Option(help="PEM file of the authority behind the server's certificate; switches TLS on.",
+                                    show_default=False)] = "",
+    tls: Annotated[bool, typer.Option("--tls", help="TLS with the system's authorities.")] = False,
+    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
+) -> None:
+    """Stream audio through a server and show or send on what comes back.
+
+    The stream survives the loss of a server: it goes on with the next address, or with the same one when it is back.
+    """
+    from facerig.client import Target
+    from facerig.client.simple import stream as frames_of
+    from facerig.console import emit_json, say
+    from facerig.rig import rig as rig_by_name
+
+    channels = rig_by_name(rig).names
+    sinks = [_sink(where, channels, fps) for where in (to or ["terminal"])]
+    mode, _, lead = (pacing or _default_pacing(sinks)).partition(":")
+    wish = {"rig": rig, "fps": fps, "pacing": mode, "lead_ms": _milliseconds(lead), "emotion": _weights(emotion),
+            "moods": True}
+    target = Target.parse(server, api_key, ca, tls)
+    count = 0
+    try:
+        for frame in frames_of(source, target, **wish):
+            count += 1
+            for sink in sinks:
+                sink.put(frame)
+    finally:
+        written = [sink.close(count) for sink in sinks]
+    if json_output:
+        emit_json({"frames": count, "fps": fps, "rig": rig, "targets": written})
+    else:
+        say(f"{count} frames: {', '.join(written)}")
+
+
+class FileSink:
+    """A file by any suffix that facerig writes; nothing is written when the stream fails."""
+
+    live = False
+
+    def __init__(self, path: str, channels: Sequence[str], fps: int) -> None:
+        import exporters
+
+        self.path, self.channels, self.fps = Path(path), tuple(channels), fps
+        exporters.format_of(self.path)
+        self.rows: list[tuple[float, ...]] = []
+
+    def put(self, frame: Frame) -> None:
+        self.rows.append(frame.values)
+
+    def close(self, count: int) -> str:
+        import numpy as np
+
+        import exporters
+        from facerig.curves import Curves
+        from facerig.files import write_file
+
+        if not self.rows:
+            return f"{self.path} not written"
+        curves = Curves(self.channels, self.fps, np.array(self.rows, np.float32))
+        write_file(self.path, exporters.export(curves, self.path))
+        return str(self.path)
+
+
+class LiveSink:
+    """A live protocol of unreal_bridge, on its own thread."""
+
+    live = True
+
+    def __init__(self, text: str, channels: Sequence[str], fps: int) -> None:
+        from unreal_bridge import lanes, targets
+
+        self.text, self.channels, self.fps = text, tuple(channels), fps
+        self.lane = lanes.Lane(targets.make(text))
+
+    def put(self, frame: Frame) -> None:
+        import numpy as np
+
+        from facerig.curves import Curves
+        from unreal_bridge.pose import Pose
+
+        row = Curves(self.channels, self.fps, np.array([frame.values], np.float32), frame.index)
+        self.lane.put(Pose(row, frame.index, self.fps))
+
+    def close(self, count: int) -> str:
+        self.lane.close()
+        return f"{self.text} ({self.lane.counts.sent} sent)"
+
+
+class MeterSink:
+    """Bars in the terminal."""
+
+    live = True
+
+    def __init__(self, channels: Sequence[str]) -> None:
+        from facerig.client.meter import Meter
+
+        self.meter = Meter(channels)
+        self.meter.__enter__()
+
+    def put(self, frame: Frame) -> None:
+        self.meter.show(frame.index, frame.values, frame.emotion)
+
+    def close(self, count: int) -> str:
+        self.meter.__exit__(None, None, None)
+        return "terminal"
+
+
+def _sink(where: str, channels: Sequence[str], fps: int) -> Any:
+    if where == "terminal":
+        return MeterSink(channels)
+    return LiveSink(where, channels, fps) if "://" in where else FileSink(where, channels, fps)
+
+
+def _default_pacing(sinks: Sequence[Any]) -> str:
+    return "realtime" if any(sink.live for sink in sinks) else "burst"
+
+
+def _milliseconds(text: str) -> int:
+    from facerig.errors import check_option
+
+    check_option("--pacing", text, "lead:MILLISECONDS", not text or text.isdigit())
+    return int(text or 0)
+
+
+def _weights(text: str) -> Mapping[str, float]:
+    from facerig.errors import OptionError
+
+    try:
+        pairs = (part.partition(":") for part in text.split(",") if part.strip())
+        return {name.strip(): float(weight or 1) for name, _, weight in pairs}
+    except ValueError:
+        raise OptionError(f"--emotion: got {text!r}, accepted: NAME:WEIGHT,... as in joy:0.7,fear:0.2") from None

@@ -1,0 +1,242 @@
+"""The Python client: memory, iterators, retries, the meter and the command."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import socket
+import threading
+
+import numpy as np
+import pytest
+import soundfile
+from rich.console import Console
+from server_kit import RATE, animator, cut, noise, process, run, serving
+from typer.testing import CliRunner
+
+import facerig.client
+from facerig.cli import application
+from facerig.client import Frame, Marker, Notice, Stream, Target, Wish, astream, stream
+from facerig.client.memory import Memory
+from facerig.client.meter import Meter, levels
+from facerig.errors import AudioError, FacerigError, OptionError, ServiceError
+from facerig.rig import rig
+from facerig.v1 import animation_pb2 as pb
+
+TINY = {"sessions": 4, "max_batch": 4, "capacity": 4}
+
+
+@pytest.fixture(scope="module")
+def server():
+    """A server in another process, for callers that block."""
+    with process() as (_, told):
+        yield f"127.0.0.1:{told['ports']['facerig']}"
+
+
+def whole(samples=None):
+    return animator().animate(noise(1.0) if samples is None else samples, RATE).values
+
+
+def test_public_names():
+    assert facerig.client.__all__ == ["Event", "Frame", "Interrupted", "Marker", "Notice", "Stream", "Target", "Wish",
+                                      "astream", "stream"]
+
+
+def test_for_frame_in_stream_of_an_array(server):
+    frames = list(stream(noise(1.0), server, RATE, rig="facerig", pacing="burst"))
+    assert np.array_equal([frame.values for frame in frames], whole())
+
+
+def test_for_frame_in_stream_of_a_file(server, tmp_path):
+    path = tmp_path / "voice.wav"
+    soundfile.write(path, noise(1.0), RATE, subtype="PCM_16")
+    frames = list(stream(path, server, rig="facerig", pacing="burst"))
+    assert np.array_equal([frame.values for frame in frames], whole())
+
+
+def test_for_frame_in_stream_of_chunks(server):
+    frames = list(stream((piece / np.float32(32768) for piece in cut(noise(1.0), 321)), server, RATE, rig="facerig",
+                         pacing="burst"))
+    assert np.array_equal([frame.values for frame in frames], whole())
+
+
+def test_leaving_the_loop_early_ends_the_thread(server):
+    frames = stream(noise(30.0), server, RATE, pacing="realtime")
+    assert next(frames).index == 0
+    frames.close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "facerig-client"]
+
+
+def test_errors_reach_the_caller(server, tmp_path):
+    with pytest.raises(AudioError, match=r"absent\.wav"):
+        list(stream(tmp_path / "absent.wav", server))
+    with pytest.raises(ServiceError, match="no rig"):
+        list(stream(noise(0.1), server, RATE, rig="octopus"))
+    with pytest.raises(OptionError):
+        list(stream(noise(0.1), server, RATE, pacing="slowly"))
+
+
+def test_async_for():
+    async def work():
+        async with serving(**TINY) as running:
+            target = Target((f"127.0.0.1:{running.ports['facerig']}",))
+            return [frame async for frame in astream(noise(1.0), target, RATE, rig="facerig", pacing="burst")]
+
+    assert np.array_equal([frame.values for frame in run(work())], whole())
+
+
+def test_events_and_controls():
+    async def work():
+        async with serving(**TINY) as running:
+            target, found = Target((f"127.0.0.1:{running.ports['facerig']}",)), []
+            wish = Wish(rate=RATE, rig="facerig", pacing="burst", style="opera", moods=True, echo=True)
+            async with Stream(target, wish) as talk:
+                await talk.send(noise(0.5).tobytes())
+                await talk.marker("half")
+                await talk.emotion({"joy": 1.0}, fade_ms=0)
+                await talk.state("listening")
+                await talk.send(noise(0.5).tobytes())
+                await talk.end()
+                found = [event async for event in talk]
+            return found, talk.channels
+
+    found, channels = run(work())
+    frames = [event for event in found if isinstance(event, Frame)]
+    assert [event.id for event in found if isinstance(event, Marker)] == ["half"]
+    assert any(isinstance(event, Notice) for event in found)
+    assert channels == rig("facerig").names
+    assert frames[40].emotion == {"joy": 1.0}
+    assert frames[59].values[channels.index("jawOpen")] == 0
+    assert b"".join(frame.audio for frame in frames) == noise(0.5).tobytes() * 2
+
+
+def test_nobody_there():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody answers
+        target = Target((f"127.0.0.1:{taken.getsockname()[1]}",), retry_seconds=0.2)
+
+        async def work():
+            async with Stream(target):
+                pass
+
+        with pytest.raises(ServiceError, match="gave up"):
+            run(work())
+
+
+def test_a_full_server_says_so_at_once_and_the_next_one_is_tried():
+    async def work():
+        async with serving(**{**TINY, "capacity": 1}) as full, serving(**TINY) as free:
+            first, second = (f"127.0.0.1:{one.ports['facerig']}" for one in (full, free))
+            async with Stream(Target((first,))):
+                with pytest.raises(ServiceError, match="capacity 1"):
+                    async with Stream(Target((first,))):
+                        pass
+                async with Stream(Target((first, second))) as other:
+                    return len(free.house.guests), other.reconnects
+
+    assert run(work()) == (1, 0)
+
+
+@pytest.mark.parametrize("text", ["", "nohost", "host:port", ":"])
+def test_wrong_addresses(text):
+    with pytest.raises(OptionError, match="server"):
+        Target.parse(text)
+
+
+# ---- memory -------------------------------------------------------------------------------------------------------------
+
+
+def test_memory_is_bounded_by_the_context():
+    memory = Memory(Wish(rate=RATE), context_ms=500)
+    sizes = []
+    for frame in range(600):
+        memory.hear(b"\0" * 534)
+        memory.got(pb.Frame(index=frame, values=[0.0]))
+        sizes.append(len(memory.audio))
+    assert max(sizes) <= (0.5 + 0.25 + 0.05) * RATE * 2
+    assert memory.first_sample + len(memory.audio) // 2 == memory.samples == 600 * 267
+    needed = 600 * RATE // 60 - RATE // 2
+    assert memory.first_sample <= needed
+
+
+def test_memory_forgets_controls_that_are_over_and_keeps_the_last():
+    memory = Memory(Wish(rate=RATE))
+    for k in range(100):
+        memory.hear(b"\0" * 2 * RATE)
+        memory.place(pb.Control(emotion=pb.Emotion(weights={"joy": k / 100})))
+        memory.got(pb.Frame(index=60 * k + 59))
+    left = memory.standing()
+    assert len(left) <= 13
+    assert left[-1].emotion.weights["joy"] == pytest.approx(0.99)
+    assert left[0].frame <= memory.last_frame - 600  # what the oldest fade began from
+
+
+def test_gains_say_again_what_holds_of_other_regions():
+    memory = Memory(Wish(rate=RATE))
+    memory.place(pb.Control(gains=pb.Gains(regions={"jaw": 0.5})))
+    assert dict(memory.place(pb.Control(gains=pb.Gains(regions={"lips": 0.2}))).gains.regions) == pytest.approx(
+        {"jaw": 0.5, "lips": 0.2})
+
+
+# ---- for people ---------------------------------------------------------------------------------------------------------
+
+
+def test_meter_rows():
+    names = rig("arkit").names
+    values = [0.0] * len(names)
+    values[names.index("jawOpen")], values[names.index("eyeBlinkLeft")] = 0.5, 1.2
+    found = dict(levels(names, values))
+    assert (found["jaw"], found["blink"], found["lips round"]) == (0.5, 1.0, 0.0)
+    assert dict(levels(rig("a2f").names, values))["jaw"] > 0
+    assert levels(["other"], [1.0]) == []
+    out = io.StringIO()
+    with Meter(names, Console(file=out, width=100)) as meter:
+        meter.show(7, values, {"joy": 0.5})
+        Console(file=out, width=100).print(meter.picture())
+    assert "frame 7" in out.getvalue()
+    assert "joy" in out.getvalue()
+
+
+def test_the_command_writes_files_and_sends_live(server, tmp_path):
+    clip, out = tmp_path / "voice.wav", tmp_path / "voice.npz"
+    soundfile.write(clip, noise(0.5), RATE, subtype="PCM_16")
+    with contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as ear:
+        ear.bind(("127.0.0.1", 0))
+        ear.settimeout(10)
+        done = CliRunner().invoke(application(), [
+            "stream", str(clip), "--server", server, "--to", str(out), "--to",
+            f"livelink://127.0.0.1:{ear.getsockname()[1]}/Ada", "--json"])
+        assert done.exit_code == 0, done.output
+        assert b"Ada" in ear.recv(2000)
+    from facerig.curves import Curves
+
+    curves = Curves.from_npz(out.read_bytes())
+    assert (curves.fps, curves.frames) == (60, 30)
+    assert curves["jawOpen"].max() > 0.05
+
+
+def test_the_command_writes_nothing_when_the_server_is_absent(tmp_path):
+    clip, out = tmp_path / "voice.wav", tmp_path / "voice.csv"
+    soundfile.write(clip, noise(0.2), RATE, subtype="PCM_16")
+    done = CliRunner().invoke(application(), ["stream", str(clip), "--server", "127.0.0.1:1", "--to", str(out), "--rig", "?"])
+    assert isinstance(done.exception, FacerigError)
+    assert not out.exists()
+
+
+def test_the_loop_is_not_held_by_a_slow_consumer():
+    """A caller that does not read lets the stream wait, and loses nothing by it."""
+
+    async def work():
+        async with serving(**TINY) as running:
+            wish = Wish(rate=RATE, rig="facerig", pacing="burst")
+            async with Stream(Target((f"127.0.0.1:{running.ports['facerig']}",)), wish) as talk:
+                clip = noise(25.0)
+                sender = asyncio.create_task(talk.send(clip.tobytes()))
+                await sender
+                await talk.end()
+                while talk._events.qsize() < 1024:
+                    await asyncio.sleep(0.01)
+                return [event.index async for event in talk if isinstance(event, Frame)]
+
+    assert run(work()) == list(range(1500))
