@@ -1,5 +1,5 @@
-"""Which point of a track is which point of a head. Heads name the 68 points of Multi-PIE `point0` ... `point67`, counted
-from the subject's right; other layouts are tables onto those."""
+"""Which point of a track is which point of a head. Heads name the 68 points of Multi-PIE `point0` ... `point67`,
+counted from the subject's right; other layouts are tables onto those."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ MEDIAPIPE68 = (
     61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181,  # lips, outside
     78, 82, 13, 312, 308, 317, 14, 87)  # lips, inside
 # How well a point marks the same place on two heads: the jaw line slides with the view, lips and lids do not.
-TRUST = {**dict.fromkeys(range(17), 0.15), 8: 1.0, **dict.fromkeys(range(6, 11), 0.5), **dict.fromkeys(range(17, 27), 0.6),
-         **dict.fromkeys(range(48, 68), 1.0)}
+TRUST = {**dict.fromkeys(range(17), 0.15), **dict.fromkeys(range(6, 11), 0.5), 8: 1.0,
+         **dict.fromkeys(range(17, 27), 0.6), **dict.fromkeys(range(48, 68), 1.0)}
 STILL = (0, 16, 27, 28, 29, 30, 33, 36, 39, 42, 45)  # what expression moves least: carries the head's pose
 
 
@@ -32,8 +32,8 @@ def layout(name: str, count: int) -> dict[int, str]:
         return {number: f"point{n}" for n, number in enumerate(MEDIAPIPE68)}
     if name.endswith(".json"):
         return mapping_file(Path(name), count)
-    raise OptionError(f"--layout: got {name or 'auto'!r} for {count} points, accepted: 68, mediapipe (468 or 478 points), "
-                      "or a .json file {\"column\": \"point30\", ...}")
+    raise OptionError(f"--layout: got {name or 'auto'!r} for {count} points, accepted: 68, mediapipe (468 or 478 "
+                      'points), or a .json file {"column": "point30", ...}')
 
 
 def mapping_file(path: Path, count: int) -> dict[int, str]:

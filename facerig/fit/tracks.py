@@ -55,7 +55,7 @@ class Fitted:
 
 def fit_track(track: Doubles, head: Head, columns: Mapping[int, str], channels: Sequence[str],
               trust: Mapping[int, float], still: Sequence[int], options: FitOptions | None = None) -> Fitted:
-    """columns: track column -> landmark; trust: weight by landmark number; still: landmark numbers that carry the pose."""
+    """columns: track column -> landmark; trust: weight by landmark number; still: the numbers that carry the pose."""
     o = options or FitOptions()
     used = [(column, name) for column, name in columns.items() if name in head.landmarks or name.isdigit()]
     if len(used) < 6:
@@ -84,7 +84,8 @@ class _Fit:
         self.high = np.array([options.highs.get(name, 1.0) for name in channels])
         self.high[length < 1e-6] = 0.0  # no point moves: nothing to be learned
         if self.known.sum(axis=1).min(initial=99) < 4:
-            raise InputError(f"frame {int(self.known.sum(axis=1).argmin())}: fewer than 4 points, accepted: gaps up to a fifth")
+            worst = int(self.known.sum(axis=1).argmin())
+            raise InputError(f"frame {worst}: fewer than 4 points, accepted: gaps up to a fifth")
 
     def run(self) -> Fitted:
         frames = len(self.seen)
@@ -122,7 +123,8 @@ class _Fit:
     def _poses(self, shape: Doubles) -> tuple[Doubles, Doubles, Doubles]:
         frames = len(self.seen)
         if not self.o.pose:
-            scale, turn, shift = _pose(np.median(self.visible, axis=0), np.median(shape, axis=0), self.trust * self.steady)
+            middle, own = np.median(self.visible, axis=0), np.median(shape, axis=0)
+            scale, turn, shift = _pose(middle, own, self.trust * self.steady)
             return np.full(frames, scale), np.tile(turn, (frames, 1, 1)), np.tile(shift, (frames, 1))
         mask = self.known * (self.trust * (self.steady + 0.02))
         found = [_pose(self.visible[t], shape[t], mask[t]) for t in range(frames)]

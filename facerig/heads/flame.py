@@ -73,7 +73,8 @@ class Flame:
         def put(array: Doubles) -> Any:
             return torch.as_tensor(array, dtype=expression.dtype, device=device)
 
-        moved = put(self.neutral) + torch.einsum("vke,te->tvk", put(self.expressions)[:, :, : expression.shape[1]], expression)
+        dirs = put(self.expressions)[:, :, : expression.shape[1]]
+        moved = put(self.neutral) + torch.einsum("vke,te->tvk", dirs, expression)
         turns = turned(pose)
         bent = (turns[:, 1:] - torch.eye(3, dtype=turns.dtype, device=device)).reshape(len(pose), -1)
         moved = moved + (bent @ put(self.pose_correctives)).reshape(moved.shape)
@@ -109,7 +110,8 @@ def flame_from(arrays: Mapping[str, NDArray[Any]], name: str = "flame", betas: D
     weights = _sized(arrays, "weights", (count, len(regressor)), name)
     faces = _sized(arrays, "f", (-1, 3), name).astype(np.int32)
     if len(regressor) != JOINTS or pose.shape[2] != 9 * (JOINTS - 1):
-        raise HeadError(f"{name}: {len(regressor)} joints and {pose.shape[2]} pose correctives, accepted: FLAME's 5 and 36")
+        got = f"{len(regressor)} joints and {pose.shape[2]} pose correctives"
+        raise HeadError(f"{name}: {got}, accepted: FLAME's 5 and 36")
     if faces.min() < 0 or faces.max() >= count:
         raise HeadError(f"{name}: a face names vertex {int(faces.max())} of {count}")
     shapes = SHAPES if dirs.shape[2] >= SHAPES + EXPRESSIONS else max(dirs.shape[2] - EXPRESSIONS, 0)
@@ -149,7 +151,7 @@ def expression_names(count: int) -> tuple[str, ...]:
 
 
 def flame_head(flame: Flame, name: str = "flame", least: float = 1e-7) -> Head:
-    """A Head whose channels are the expression coefficients and whose joints are FLAME's (pose correctives left out)."""
+    """A Head whose channels are expression coefficients and whose joints are FLAME's (pose correctives left out)."""
     points = flame.neutral.astype(np.float32)
     shapes = {key: sparse_shape(flame.expressions[:, :, n].astype(np.float32), least)
               for n, key in enumerate(expression_names(flame.size))}
@@ -176,7 +178,7 @@ def synthetic_arrays(seed: int = 0) -> dict[str, Floats]:
         centre = points[random.integers(VERTICES)]
         near = np.exp(-((points - centre) ** 2).sum(1) / (2 * random.uniform(0.012, 0.04) ** 2))
         dirs[:, :, n] = near[:, None] * random.normal(0, 0.003, 3)
-    centres = np.array([[0, -0.05, -0.02], [0, -0.02, -0.02], [0, -0.01, 0.0], [0.03, 0.03, 0.06], [-0.03, 0.03, 0.06]])
+    centres = np.array([[0, -5, -2], [0, -2, -2], [0, -1, 0], [3, 3, 6], [-3, 3, 6]]) / 100
     reach = np.array([0.08, 0.08, 0.06, 0.012, 0.012])
     close = np.exp(-((points[:, None] - centres) ** 2).sum(2) / reach**2) + 1e-6
     regressor = np.exp(-((points[None] - centres[:, None]) ** 2).sum(2) / 0.01**2)

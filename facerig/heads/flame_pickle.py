@@ -106,11 +106,11 @@ def plain(value: Any) -> NDArray[Any] | None:
 
 
 def _dense(state: dict[str, Any]) -> NDArray[Any] | None:
-    """A chumpy array keeps its numbers in `x`, a selection of another in `a` and `idxs`; a sparse matrix in its triple."""
+    """A chumpy array keeps its numbers in `x`, or a selection of another in `a` and `idxs`; a sparse matrix a triple."""
     if isinstance(state.get("x"), np.ndarray):
         return np.asarray(state["x"])
     if "a" in state and "idxs" in state and (base := plain(state["a"])) is not None:
-        picked = np.asarray(base).ravel()[np.asarray(state["idxs"])]
+        picked: NDArray[Any] = np.asarray(base).ravel()[np.asarray(state["idxs"])]
         shape = state.get("preferred_shape")
         return picked.reshape(shape) if shape is not None else picked
     shape = state.get("_shape") or state.get("shape")

@@ -1,0 +1,151 @@
+"""facerig heads: the heads that are there, and bringing others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from facerig.errors import OptionError
+
+if TYPE_CHECKING:
+    from facerig.heads.foreign import Match
+    from facerig.mesh import Head
+
+heads_app = typer.Typer(name="heads", help="List, show, add and remove heads.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(heads_app)
+
+
+@heads_app.command("list")
+def list_heads(json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
+    """The built-in head and those that were added."""
+    from facerig.console import emit_json, table
+    from facerig.heads import load_head
+    from facerig.heads.store import stored_names
+
+    rows = [(name, head.vertex_count, len(head.shape_names), len(head.parts))
+            for name in ("builtin", *stored_names()) for head in (load_head(name),)]
+    if json_output:
+        emit_json({name: {"vertices": v, "shapes": s, "parts": p} for name, v, s, p in rows})
+        return
+    table("Heads", ("name", "vertices", "shapes", "parts"), rows, ("vertices", "shapes", "parts"))
+
+
+@heads_app.command(no_args_is_help=True)
+def show(
+    name: Annotated[str, typer.Argument(help="A head's name, or a file.")],
+    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Parts, joints and shapes of a head."""
+    from facerig.console import emit, emit_json, table
+    from facerig.heads import load_head
+
+    head = load_head(name)
+    if json_output:
+        emit_json({"name": head.name, "metres_per_unit": head.metres_per_unit, "shapes": head.shape_names,
+                   "parts": {p.name: {"vertices": len(p.vertices), "triangles": len(p.triangles)} for p in head.parts},
+                   "joints": [j.name for j in head.joints], "landmarks": len(head.landmarks)})
+        return
+    rows = [(p.name, p.material, len(p.vertices), len(p.triangles), len(p.shapes)) for p in head.parts]
+    table(f"{head.name}: {head.vertex_count} vertices", ("part", "material", "vertices", "triangles", "shapes"), rows,
+          ("vertices", "triangles", "shapes"))
+    emit(f"joints: {', '.join(j.name for j in head.joints) or 'none'}")
+    emit(f"shapes: {', '.join(head.shape_names)}")
+
+
+@heads_app.command(no_args_is_help=True)
+def add(
+    what: Annotated[str, typer.Argument(help="ict, makehuman, flame, or a file or folder with morph targets.")],
+    path: Annotated[Path | None, typer.Argument(help="flame: your model file.", show_default=False)] = None,
+    source: Annotated[Path | None, typer.Option("--from", help="A local copy instead of a download.",
+                                                show_default=False)] = None,
+    name: Annotated[str | None, typer.Option(help="Name to keep it under.", show_default=False)] = None,
+    accept: Annotated[bool, typer.Option("--accept-licence", help="Do not ask about the licence.")] = False,
+    unverified: Annotated[bool, typer.Option("--unverified", help="Take files whose digest is not known.")] = False,
+    eyelids: Annotated[Path | None, typer.Option(help="flame: .npz of eyelid offsets.", show_default=False)] = None,
+) -> None:
+    """Bring a head: it is read, checked and kept as an .npz in your own folder."""
+    from facerig.console import emit
+    from facerig.heads.store import store
+
+    if what == "flame":
+        head, kept = _flame(path, eyelids), name or "flame"
+    elif what in ("ict", "makehuman"):
+        head, kept = _open_head(what, source or path, accept, unverified), name or what
+    else:
+        head, kept = _foreign(Path(what)), name or _name_of(Path(what))
+    emit(f"{store(kept, head)}  {head.vertex_count} vertices, {len(head.shape_names)} shapes; use it as --head {kept}")
+
+
+@heads_app.command(no_args_is_help=True)
+def remove(name: Annotated[str, typer.Argument(help="A head that was added.")]) -> None:
+    """Forget a head."""
+    from facerig.console import emit
+    from facerig.heads.store import remove as forget
+
+    if name == "builtin":
+        raise OptionError("builtin: the built-in head cannot be removed")
+    emit(f"removed {forget(name)}")
+
+
+def _flame(path: Path | None, eyelids: Path | None) -> Head:
+    from facerig.console import say
+    from facerig.heads.flame import flame_head, load_flame
+
+    if path is None:
+        raise OptionError("heads add flame: got no file, accepted: heads add flame PATH (generic_model.pkl, flame2023.pkl)")
+    say("FLAME is yours to license: https://flame.is.tue.mpg.de (the file stays on this machine)")
+    return flame_head(load_flame(path, eyelids=eyelids))
+
+
+def _open_head(what: str, local: Path | None, accept: bool, unverified: bool) -> Head:
+    from facerig.console import say
+    from facerig.heads.fetch import check_files, licence_text
+    from facerig.heads.foreign import read_head
+
+    say(licence_text(what))
+    if not accept and not typer.confirm("Do you accept this licence?", err=True):
+        raise OptionError(f"{what}: the licence was not accepted; nothing was added")
+    folder = local or _fetched(what, unverified)
+    for note in check_files(what, folder):
+        say(f"note: {note}")
+    return _told(*read_head(folder))
+
+
+def _fetched(what: str, unverified: bool) -> Path:
+    from facerig.console import progress_bars
+    from facerig.heads.fetch import fetch
+
+    with progress_bars() as bars:
+        task = bars.add_task(what, total=None)
+
+        def shown(file: str, got: int, total: int) -> None:
+            bars.update(task, description=file, completed=got, total=total or None)
+
+        return fetch(what, shown, unverified)
+
+
+def _foreign(path: Path) -> Head:
+    from facerig.heads.foreign import read_head
+
+    return _told(*read_head(path))
+
+
+def _told(head: Head, match: Match) -> Head:
+    """Say which shapes fit no channel, with the nearest name where there is one."""
+    from facerig.console import say
+
+    if not head.shape_names:
+        say("note: no morph targets in it; it can be drawn, but curves will not move it")
+    for name, near in match.unmatched.items():
+        say(f"note: shape {name!r} is no channel of the rig" + (f"; did it mean {near}?" if near else ""))
+    return head
+
+
+def _name_of(path: Path) -> str:
+    text = "".join(c if c.isalnum() else "-" for c in path.stem.lower()).strip("-")
+    return text[:40] or "head"
