@@ -433,6 +433,20 @@ def test_a_silent_peer_is_dropped() -> None:
     target.close()
 
 
+@pytest.mark.parametrize("scheme", sorted(SCHEMES))
+def test_every_target_can_be_described_after_its_end(scheme: str) -> None:
+    if scheme == "vts":
+        pytest.importorskip("websockets")
+    serves = "?mode=phone" if scheme in ("ifm", "fm3d") else ""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        free = port(probe)
+    lane = Lane(make(f"{scheme}://127.0.0.1:{free}{serves}"))
+    lane.put(pose())
+    lane.close(10)
+    assert lane.describe()
+
+
 def test_a_taken_port_is_a_plain_error(server: Ue56Target) -> None:
     with pytest.raises(ServiceError, match=f"{server.port}"):
         make(f"ue56://127.0.0.1:{server.port}")

@@ -38,12 +38,9 @@ class PhoneTarget:
             self._socket.close()
             raise ServiceError(f"{name}: cannot listen at {host}:{port}: {error.strerror}") from None
         self._socket.setblocking(False)
+        self.port = int(self._socket.getsockname()[1])
 
     prompt = False  # connecting may take a while
-
-    @property
-    def port(self) -> int:
-        return int(self._socket.getsockname()[1])
 
     def send(self, pose: Pose) -> int:
         self._hear()

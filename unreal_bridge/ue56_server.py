@@ -47,8 +47,8 @@ class Ue56Target:
         self._connections: dict[int, Connection] = {}
         self._lock = threading.Lock()
         self._listener = _listen(name, host, port)
-        family = self._listener.family
-        self._out = socket.socket(family, socket.SOCK_DGRAM)
+        self.port = int(self._listener.getsockname()[1])
+        self._out = socket.socket(self._listener.family, socket.SOCK_DGRAM)
         self._out.setblocking(False)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
@@ -59,10 +59,6 @@ class Ue56Target:
         self._thread.start()
 
     prompt = True
-
-    @property
-    def port(self) -> int:
-        return int(self._listener.getsockname()[1])
 
     def send(self, pose: Pose) -> int:
         """Datagrams to every streaming connection; each subject is encoded once."""

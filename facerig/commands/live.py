@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from facerig.live.player import Player
     from facerig.live.sources import Feed, Spec
 
+FILE_BLOCK = 6
+LIVE_BLOCK = 2  # frames: 33 ms of waiting; one frame at a time would cost twice the computing
 LONGEST_SECONDS = 86_400 * 7
 
 
@@ -32,7 +34,7 @@ def live(
                                                  "(docs/PROTOCOLS.md).", show_default=False)] = None,
     model: Annotated[str, typer.Option(help="Model by name or path: auto, small, tiny, fake.")] = "auto",
     server: Annotated[str, typer.Option(help="Have this facerig server make the frames: HOST:PORT[,HOST:PORT].")] = "",
-    block: Annotated[int | None, typer.Option(help="Frames computed in one go; default: 1 if live, 6 for files.",
+    block: Annotated[int | None, typer.Option(help="Frames computed in one go; default: 2 if live, 6 for files.",
                                               show_default=False)] = None,
     pcm: Annotated[str | None, typer.Option(help="Raw samples: TYPE:RATE:CHANNELS, e.g. s16le:16000:1.",
                                             show_default=False)] = None,
@@ -82,7 +84,7 @@ def _loop(sources: list[str], to: list[str], model: str, server: str, block: int
 
     wanted = [spec(source) for source in sources]
     _check(wanted, play)
-    size = block or (6 if all(one.kind in ("audio", "curves") for one in wanted) else 1)
+    size = block or (FILE_BLOCK if all(one.kind in ("audio", "curves") for one in wanted) else LIVE_BLOCK)
     raw = Pcm.parse(pcm) if pcm else None
     animator = lru_cache(maxsize=1)(lambda: Animator.load(model=model, block=size))
     faces: list[Face] = []
