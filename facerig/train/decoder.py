@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from facerig.features import FEATURES
+from facerig.model.config import POOLED
 from facerig.model.net import Net, pooled
 from facerig.rig import rig
 from facerig.train.data import Float, share
@@ -26,6 +28,9 @@ from facerig.train.melaug import MelAugment
 from facerig.train.motion import FACEGOOD_SUMS, GRID_MEASURES, Motion, facegood_matrix, grid_matrix
 from facerig.train.resume import Ema
 from facerig.train.schedule import Schedule, is_eighth
+
+QUIET = -2.2  # a feature of digital silence
+GROUPED = 12_000  # frames that go through the encoder together
 
 # what a channel's name begins with, its weight in the loss; the first that fits counts
 CHANNEL_WEIGHTS: tuple[tuple[str, float], ...] = (
@@ -45,10 +50,10 @@ class DecoderRun:
     seconds: float
     steps: int = 0
     """Ends it earlier where it is not 0."""
-    batch: int = 24
-    frames: int = 240
+    batch: int = 32
+    frames: int = 160
     peak: float = 2e-3
-    strengths: tuple[float, ...] = (0.0, 0.6, 0.8)
+    strengths: tuple[float, ...] = (0.0, 0.7)
     """One version of all clips each: as they are, and augmented."""
     teacher: float = 1.0
     measured: float = 0.25
@@ -106,14 +111,33 @@ class Heard:
 
 def heard(net: Net, data: Motion, rng: np.random.Generator, strength: float, half: bool) -> Heard:
     """Encoder and loudness over all clips, augmented where strength is not 0; computed once, read at every step."""
-    alter, content, loudness = MelAugment(empty=0.0, masks=1), [], []  # what is heard must still be what is taught
-    for k in range(len(data.store.ids)):
-        feats = torch.from_numpy(data.store.clip(k)[0])[None]
+    alter = MelAugment(empty=0.0, masks=1)  # what is heard must still be what is taught
+    held = data.store
+    content = np.zeros((len(held.labels), net.config.width), np.float16)
+    loudness = np.zeros((len(held.labels), POOLED), np.float16)
+    for group in _groups(held.counts):
+        longest = int(held.counts[group].max())
+        feats = torch.full((len(group), longest, FEATURES), QUIET)
+        for row, k in enumerate(group):
+            feats[row, : held.counts[k]] = torch.from_numpy(held.clip(int(k))[0])
         if strength:
             feats, _ = alter(feats, torch.zeros(feats.shape[:2], dtype=torch.long), rng, strength)
-        content.append(contents(net.encoder, feats[0].numpy(), half).numpy().astype(np.float16))
-        loudness.append(pooled(feats)[0].numpy().astype(np.float16))
-    return Heard(np.concatenate(content), np.concatenate(loudness))
+        out, loud = contents(net.encoder, feats, half).numpy(), pooled(feats).numpy()
+        for row, k in enumerate(group):
+            span = slice(int(held.starts[k]), int(held.starts[k] + held.counts[k]))
+            content[span], loudness[span] = out[row, : held.counts[k]], loud[row, : held.counts[k]]
+    return Heard(content, loudness)
+
+
+def _groups(counts: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Clips of like length, about GROUPED frames together."""
+    order, first = np.argsort(counts, kind="stable"), 0
+    while first < len(order):
+        last = first + 1
+        while last < len(order) and counts[order[last]] * (last + 1 - first) <= GROUPED:
+            last += 1
+        yield order[first:last]
+        first = last
 
 
 class DecoderTrainer:

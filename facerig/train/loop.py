@@ -191,26 +191,26 @@ def posteriors(net: Encoder, feats: Float, ahead: int, half: bool = True) -> tup
     """(unit, contact) probabilities [T, ...] of a clip at every frame, aligned with it."""
     need = ahead + net.config.stride
     padded = np.concatenate([feats, np.full((need, FEATURES), feats.min(), np.float32)])
-    content = contents(net, padded, half)[ahead : ahead + len(feats)]
+    device = next(net.parameters()).device
+    content = contents(net, torch.from_numpy(padded)[None].to(device), half)[0, ahead : ahead + len(feats)]
     units, contacts = net.read(content, ahead)
     return units.softmax(-1).cpu().numpy(), contacts.sigmoid().cpu().numpy()
 
 
 @torch.no_grad()
-def contents(net: Encoder, feats: Float, half: bool = True) -> Tensor:
-    """[T, width] the encoder's output at every frame of a clip, phase by phase: half the attention of a single pass."""
-    training, device = net.training, next(net.parameters()).device
+def contents(net: Encoder, feats: Tensor, half: bool = True) -> Tensor:
+    """[B, T, width] the encoder's output at every frame of clips, phase by phase: half the attention of one pass."""
+    training, stride, (batch, count) = net.training, net.config.stride, feats.shape[:2]
     net.eval()
-    stride, count = net.config.stride, len(feats)
-    rest = ((stride - 1, -(count + stride - 1) % stride), (0, 0))  # a stream begins after frames of zeros
-    padded = torch.from_numpy(np.pad(feats, rest))[None].to(device)
-    out = torch.zeros(count, net.config.width, device=device)
+    rest = (0, 0, stride - 1, -(count + stride - 1) % stride)  # a stream begins after frames of zeros
+    padded = torch.nn.functional.pad(feats, rest)
+    out = feats.new_zeros(batch, count, net.config.width)
     for phase in range(stride):
         span = padded[:, phase : phase + (padded.shape[1] - phase) // stride * stride]
-        with torch.autocast(device.type, torch.bfloat16, enabled=half):
-            own = net.phase(span)[0].float()
-        rows = torch.arange(len(own), device=device) * stride + phase
-        out[rows[rows < count]] = own[rows < count]
+        with torch.autocast(feats.device.type, torch.bfloat16, enabled=half):
+            own = net.phase(span).float()
+        rows = torch.arange(own.shape[1], device=feats.device) * stride + phase
+        out[:, rows[rows < count]] = own[:, rows < count]
     net.train(training)
     return out
 
