@@ -30,6 +30,10 @@ class Clock:
         if self.begin < 0:
             self.begin = self.now()
 
+    def restart(self) -> None:
+        """Frame 0 is due now."""
+        self.begin, self.frame, self.skipped = self.now(), 0, 0
+
     def due(self, frame: int) -> float:
         return self.begin + frame / self.fps
 

@@ -85,7 +85,8 @@ class LiveLoop:
 
     def run(self, each: Callable[[int], None] | None = None) -> int:
         """Send until the end; returns how many ticks there were."""
-        self._base, self._sub = timecode(self.clock.fps, seconds_today() - self.clock.now() + self.clock.begin)
+        self.clock.restart()
+        self._base, self._sub = timecode(self.clock.fps, seconds_today())
         ticks = 0
         with quick_switching():
             while not self.stop and (self.frames is None or ticks < self.frames):
