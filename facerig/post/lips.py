@@ -1,4 +1,4 @@
-"""Lip contacts decided by evidence: a regression smears a "p" into a half-open mouth, and this closes it. Silence rests.
+"""Lip contacts decided by evidence: a regression smears a "p" into a half-open mouth; this closes it. Silence rests.
 
 Takes the model's columns, curves then contact probabilities, and gives the curves alone. A contact is on from `enter`
 down to `leave`; the lips close and open over a few frames around it, and while it is held nothing opens them: not
@@ -11,13 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facerig.errors import check_option
 from facerig.stage import Frames, State
+
+Bounds = tuple[list[int], Frames, Frames]
 
 BILABIAL, LABIODENTAL, SPEECH = "contact:bilabial", "contact:labiodental", "contact:speech"
 
@@ -90,7 +92,7 @@ class Lips:
         for name in (BILABIAL, LABIODENTAL, SPEECH, "jawOpen", "mouthClose"):
             check_option("columns", name, "the columns of a model with contact evidence", name in self.columns)
 
-    @property
+    @cached_property
     def channels(self) -> tuple[str, ...]:
         """What is left: the curves."""
         return tuple(name for name in self.columns if not name.startswith("contact:"))
@@ -117,9 +119,9 @@ class Lips:
         out = np.array(seen[now][:, self._curves])
         spoken = self._envelope(seen, SPEECH, self.voice, count)
         out[:, self._articulators] *= spoken[:, None]
-        self._hold(out, self._envelope(seen, LABIODENTAL, self.teeth, count) * spoken, AT_TEETH)
+        _hold(out, self._envelope(seen, LABIODENTAL, self.teeth, count) * spoken, *self._at_teeth)
         closed = self._envelope(seen, BILABIAL, self.lips, count) * spoken
-        self._hold(out, closed, CLOSED)
+        _hold(out, closed, *self._closed)
         self._close(out, closed)
         return (seen[count:],), out
 
@@ -128,27 +130,32 @@ class Lips:
     def _envelope(self, seen: Frames, column: str, switch: Switch, count: int) -> Frames:
         """[count] 0..1 for the delayed frames: the ramps reach out from every frame that is on, the largest counts."""
         on = switched(seen[:, self.columns.index(column)], switch)
-        first = self.memory - self.delay
-        out = np.zeros(count, np.float32)
-        for shift in range(-switch.fall - switch.hold, switch.rise + 1):
-            weight = _ramp(shift, switch)
-            rows = on[first + shift : first + shift + count]
-            out = np.maximum(out, np.where(rows, np.float32(weight), np.float32(0)))
-        return out
+        first = self.memory - self.delay - switch.fall - switch.hold
+        weights = _ramps(switch)
+        windows = np.lib.stride_tricks.sliding_window_view(on[first : first + count + len(weights) - 1], len(weights))
+        reached: Frames = (windows * weights).max(axis=1, initial=np.float32(0))
+        return reached
 
     # ---- what it does to the curves -------------------------------------------------------------------------
-
-    def _hold(self, out: Frames, held: Frames, rules: Sequence[Hold]) -> None:
-        for rule in rules:
-            if rule.channel in self.channels:
-                column = out[:, self.channels.index(rule.channel)]
-                goal = np.clip(column, np.float32(rule.least), np.float32(rule.most))
-                column += held * (goal - column)
 
     def _close(self, out: Frames, held: Frames) -> None:
         """mouthClose makes up for the whole of the open jaw."""
         jaw, close = self.channels.index("jawOpen"), self.channels.index("mouthClose")
         out[:, close] += held * (out[:, jaw] - out[:, close])
+
+    @cached_property
+    def _at_teeth(self) -> Bounds:
+        return self._bounds(AT_TEETH)
+
+    @cached_property
+    def _closed(self) -> Bounds:
+        return self._bounds(CLOSED)
+
+    def _bounds(self, rules: Sequence[Hold]) -> Bounds:
+        """(columns, least, most) of the rules whose channel is there."""
+        known = [rule for rule in rules if rule.channel in self.channels]
+        least, most = (np.array(side, np.float32) for side in ([r.least for r in known], [r.most for r in known]))
+        return [self.channels.index(rule.channel) for rule in known], least, most
 
     @cached_property
     def _curves(self) -> list[int]:
@@ -160,12 +167,24 @@ class Lips:
                 if name.startswith(ARTICULATORS) and not name.startswith(MOODS)]  # fmt: skip
 
 
+def _hold(out: Frames, held: Frames, columns: list[int], least: Frames, most: Frames) -> None:
+    """Channels move into their bounds by as much as the contact is held."""
+    now = out[:, columns]
+    out[:, columns] = now + held[:, None] * (np.clip(now, least, most) - now)
+
+
 def switched(evidence: Frames, switch: Switch) -> NDArray[np.bool_]:
     """Which frames are on: `enter` was reached within the last `longest` frames, and nothing under `leave` since."""
     at = np.arange(len(evidence))
     strong = np.maximum.accumulate(np.where(evidence >= switch.enter, at, -1))
     weak = np.maximum.accumulate(np.where(evidence < switch.leave, at, -1))
     return np.asarray((strong > weak) & (at - strong < switch.longest), np.bool_)
+
+
+@lru_cache(maxsize=16)
+def _ramps(switch: Switch) -> Frames:
+    """Weights of the frames around the one that is shown, the oldest first."""
+    return np.array([_ramp(shift, switch) for shift in range(-switch.fall - switch.hold, switch.rise + 1)], np.float32)
 
 
 def _ramp(shift: int, switch: Switch) -> float:

@@ -34,7 +34,7 @@ FACE = 52
 STEP = 2  # the reader works at 30 frames a second
 SHIFT = 3  # frames: 50 ms, just what people notice
 WINDOW = 60
-HOP = 20
+HOP = 40
 FOLDER = "critics"
 
 
@@ -117,7 +117,7 @@ class Critics:
 
     def _sync(self, net: nn.Module, clip: Clip, curves: Floats) -> None:
         mel = pooled(clip.mel)
-        lags = range(-9, 10, SHIFT)
+        lags = (-9, -6, -SHIFT, 0, SHIFT, 6, 9)
         scores = {lag: _scores(net, mel, curves[:, :FACE], lag) for lag in lags}
         spoken = scores[0][1]
         if not spoken.any():

@@ -51,7 +51,7 @@ FACEGOOD_TO_ARKIT: tuple[tuple[str, str, float], ...] = (
     ("mouth_lipCornerPull_r", "mouthSmileRight", 1.0),
 )
 STILL = 1e-5  # a track that varies less does not move
-EVERY = 6  # frames between two meshes: ten a second are enough for a mean distance
+EVERY = 12  # frames between two meshes: five a second are enough for a mean distance
 
 
 @dataclass
