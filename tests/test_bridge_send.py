@@ -173,6 +173,9 @@ class Slow:
     def __init__(self) -> None:
         self.gate, self.seen = threading.Event(), []
 
+    def prepare(self, pose: Pose) -> None:
+        pass
+
     def send(self, sent: Pose) -> int:
         self.gate.wait(5)
         self.seen.append(sent.frame)

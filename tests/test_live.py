@@ -63,6 +63,9 @@ class Seen:
     def __init__(self) -> None:
         self.poses: list[Pose] = []
 
+    def prepare(self, pose: Pose) -> None:
+        pass
+
     def send(self, pose: Pose) -> int:
         self.poses.append(pose)
         return 1

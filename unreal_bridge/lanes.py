@@ -30,6 +30,10 @@ class Target(Protocol):
         """Whether `send` is sure not to wait for anybody now."""
         ...
 
+    def prepare(self, pose: Pose) -> None:
+        """Do what takes long the first time (maps are read from files), sending nothing."""
+        ...
+
     def send(self, pose: Pose) -> int:
         """Hand one pose over; returns how many receivers it went to."""
         ...
@@ -118,6 +122,11 @@ class Fan:
 
     def __init__(self, targets: Iterable[Target]) -> None:
         self.lanes = [Lane(target) for target in targets]
+
+    def prepare(self, pose: Pose) -> None:
+        """Before the clock starts, so that the first frames are not held up."""
+        for lane in self.lanes:
+            lane.target.prepare(pose)
 
     def put(self, pose: Pose) -> None:
         for lane in self.lanes:

@@ -42,6 +42,9 @@ class PhoneTarget:
 
     prompt = False  # connecting may take a while
 
+    def prepare(self, pose: Pose) -> None:
+        pose.face()
+
     def send(self, pose: Pose) -> int:
         self._hear()
         if pose.curves is None:

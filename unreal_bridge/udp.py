@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from facerig.errors import ServiceError
 from unreal_bridge import ifacialmocap, livelink, openseeface, vmc
@@ -28,22 +29,29 @@ class UdpTarget:
     def prompt(self) -> bool:
         return self._socket is not None  # looking up a name may take seconds, sending never waits
 
+    def prepare(self, pose: Pose) -> None:
+        self._encode(pose)
+
     def send(self, pose: Pose) -> int:
         datagrams = self._encode(pose)
         if not datagrams:
             return 0
         out = self._connected()
+        self._words = "sending"
         try:
             for data in datagrams:
-                out.send(data)
-        except ConnectionRefusedError:  # the answer to an earlier datagram; this one may well arrive
-            self._words = "nobody listens"
-            return 0
+                self._post(out, data)
         except BlockingIOError:
             self._words = "the network is full"
-            return 0
-        self._words = "sending"
-        return 1
+        return int(self._words == "sending")
+
+    def _post(self, out: socket.socket, data: bytes) -> None:
+        try:
+            out.send(data)
+        except ConnectionRefusedError:  # the answer to an earlier datagram; this one was not sent, and may well arrive
+            self._words = "nobody listens"
+            with suppress(ConnectionRefusedError):
+                out.send(data)
 
     def status(self) -> str:
         return self._words

@@ -60,6 +60,10 @@ class Ue56Target:
 
     prompt = True
 
+    def prepare(self, pose: Pose) -> None:
+        for offer in self._offers.values():
+            self._datagram(offer, pose)
+
     def send(self, pose: Pose) -> int:
         """Datagrams to every streaming connection; each subject is encoded once."""
         wanted = self._wanted()

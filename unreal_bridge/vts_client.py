@@ -35,6 +35,9 @@ class VtsTarget:
 
     prompt = False  # connecting may take a while
 
+    def prepare(self, pose: Pose) -> None:
+        pose.face()
+
     def send(self, pose: Pose) -> int:
         if self._link is None:
             self._open()

@@ -113,15 +113,22 @@ def _check(wanted: list[Spec], play: bool) -> None:
 
 def _face(feed: Feed, to: list[str], number: int, several: bool, gains: Path | None, lead: int) -> Face:
     """Several faces get their own subject names, and servers their own ports, from the same --to."""
+    import numpy as np
+
+    from facerig.curves import Curves
     from facerig.live.gains import Gains
     from facerig.live.loop import Face
     from facerig.rig import rig
+    from facerig.stage import FPS
     from unreal_bridge.lanes import Fan
+    from unreal_bridge.pose import Pose
     from unreal_bridge.targets import make
 
     factors = Gains(rig("facerig"), gains)
     subject = feed.spec.subject if several else "facerig"
-    return Face(feed, Fan([make(text, subject, number) for text in to]), factors, lead)
+    fan = Fan([make(text, subject, number) for text in to])
+    fan.prepare(Pose(Curves(feed.channels, FPS, np.zeros((1, len(feed.channels)), np.float32)), 0))
+    return Face(feed, fan, factors, lead)
 
 
 def _player(running: LiveLoop, offset_ms: float, device: str | None) -> Player:

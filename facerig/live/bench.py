@@ -58,6 +58,8 @@ class Hanging:
 
     name, fps, prompt = "hanging", FPS, False
 
+    def prepare(self, pose: Pose) -> None: ...
+
     def send(self, pose: Pose) -> int:
         time.sleep(HANG_SECONDS)
         return 1

@@ -75,6 +75,8 @@ class Feed:
     spec: Spec
     buffer: Buffer
     track: Track | None = None
+    channels: tuple[str, ...] = ()
+    """What the frames will have, known before the first one."""
     _thread: threading.Thread | None = None
 
     def start(self, rows: Callable[[], Iterator[Curves]]) -> None:
@@ -109,11 +111,13 @@ def open_feed(wanted: Spec, animator: Callable[[], Animator], pcm: Pcm | None = 
         if play:
             raise OptionError(f"--play: {wanted.text} holds no sound, accepted: an audio source")
         take = read_take(wanted.text)
+        feed.channels = take.channels
         feed.start(lambda: _repeated(take, loop))
         return feed
     if loop and wanted.kind != "audio":
         raise OptionError(f"--loop: got the source {wanted.text!r}, accepted: a file")
     maker = _served(server) if server else _animated(animator())
+    feed.channels = rig(FULL_RIG).names if server else animator().channels
     opened = _open_sound(wanted, pcm, stdin)
     sound = opened.__enter__()
     feed.track = Track(sound.rate) if play else None
