@@ -35,6 +35,7 @@ CONFIG = "nvidia_ace.services.a2x_export_config.v1.A2XExportConfigService"
 AGGREGATE = "emotion_aggregate"
 CLOSING_SECONDS = 0.2
 NOTES_MOST = 12
+PATIENCE = 2.0  # seconds
 
 
 class A2FService:
@@ -80,6 +81,7 @@ class A2FService:
                 self.house.leave(guest)
         if error is not None:
             yield await self._goodbye(context, error)
+            await _hear_out(requests)
 
     async def _header(self, requests: AsyncIterator[Any]) -> Any:
         wait = self.house.config.header_seconds
@@ -250,6 +252,18 @@ class Stream:
         felt = mood_of(mood.tolist()) if mood is not None else {}
         _add(aggregate.a2f_smoothed_output.add(), seconds, felt)
         return aggregate
+
+
+async def _hear_out(requests: AsyncIterator[Any]) -> None:
+    """Let a client finish what it is writing: NVIDIA's programs write first and read the status afterwards."""
+
+    async def listen() -> None:
+        async for request in requests:
+            if request.WhichOneof("stream_part") == "end_of_audio":
+                return
+
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(listen(), PATIENCE)
 
 
 def _add(wire: Any, seconds: float, weights: Mapping[str, float]) -> None:

@@ -193,6 +193,8 @@ def mood_of(post: Any, emotion: Any, notes: list[str]) -> Mood:
     transition = emotion.live_transition_time if emotion.HasField("live_transition_time") else TRANSITION
     _finite({"live_transition_time": transition}, "emotion parameter")
     preferred = post.enable_preferred_emotion if post.HasField("enable_preferred_emotion") else True
+    if post.HasField("preferred_emotion_strength") and preferred:
+        notes.append("preferred_emotion_strength: this model hears no emotion, so the asked one counts alone")
     if not preferred:
         notes.append("enable_preferred_emotion is off and this model hears no emotion: the face stays neutral")
     return Mood(values, preferred, min(10.0, max(0.0, transition)))
