@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facerig.errors import CurvesError
+
+BLOCK = 2048
 
 
 def line(cells: Iterable[object]) -> str:
@@ -26,18 +30,40 @@ def text_of(data: bytes, name: str) -> str:
         raise CurvesError(f"{name}: not UTF-8 text (byte {error.start})") from None
 
 
-def cells_of(data: bytes, name: str) -> list[list[str]]:
-    """Rows of cells, all as long as the header; at least the header."""
+@dataclass(frozen=True)
+class Table:
+    """A header, the first column as text, the others as numbers."""
+
+    header: list[str]
+    first: list[str]
+    numbers: NDArray[np.float64]
+
+
+def read_table(data: bytes, name: str) -> Table:
+    """Rows as long as the header, converted block by block: a take of hours never stands in memory as cells of text."""
+    rows = _rows(data, name)
+    header = next(rows, None)
+    if header is None:
+        raise CurvesError(f"{name}: the file is empty")
+    first: list[str] = []
+    blocks = [np.zeros((0, len(header) - 1))]
+    while block := list(islice(rows, BLOCK)):
+        for number, row in enumerate(block, len(first) + 2):
+            if len(row) != len(header):
+                raise CurvesError(f"{name}: row {number} has {len(row)} cells, the header has {len(header)}")
+        first += [row[0] for row in block]
+        blocks.append(numbers((row[1:] for row in block), name).reshape(len(block), len(header) - 1))
+    return Table(header, first, np.concatenate(blocks))
+
+
+def _rows(data: bytes, name: str) -> Iterator[list[str]]:
+    text = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline="")
     try:
-        rows = [row for row in csv.reader(io.StringIO(text_of(data, name), newline=""), skipinitialspace=True) if row]
+        yield from (row for row in csv.reader(text, skipinitialspace=True) if row)
     except csv.Error as error:
         raise CurvesError(f"{name}: not a CSV file ({error})") from None
-    if not rows:
-        raise CurvesError(f"{name}: the file is empty")
-    for number, row in enumerate(rows, 1):
-        if len(row) != len(rows[0]):
-            raise CurvesError(f"{name}: row {number} has {len(row)} cells, the header has {len(rows[0])}")
-    return rows
+    except UnicodeDecodeError as error:
+        raise CurvesError(f"{name}: not UTF-8 text (byte {error.start})") from None
 
 
 def numbers(rows: Iterable[Iterable[str]], name: str) -> NDArray[np.float64]:

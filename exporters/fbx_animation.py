@@ -47,7 +47,7 @@ def curve_records(track: Track, fps: int, scale: float) -> tuple[Node, ...]:
             *(_straight(len(values)) if track.slopes is None else _bent(track.slopes * scale * fps)))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)
 def _times(frames: bytes, fps: int) -> bytes:
     """Dense curves share their times, and packing them is most of the work."""
     return longs([ticks(frame, fps) for frame in np.frombuffer(frames, np.int64).tolist()])

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from exporters.base import ExportOptions, float_rows, joined
-from exporters.csv_text import cells_of, numbers
+from exporters.csv_text import Table, read_table
 from exporters.rigs import to_rig
 from exporters.timing import on_grid
 from facerig.curves import Curves, Values
@@ -69,10 +69,12 @@ def file_name(slate: str, take: int, subject: str, calibrated: bool = True) -> s
 
 
 def read(data: bytes, name: str, fps: int | None = None) -> Curves:
-    header, *rows = cells_of(data, name)
-    channels = tuple(header[2:])
-    seconds = [_seconds(row[0], name, line) for line, row in enumerate(rows, 2)]
-    return on_grid(name, channels, seconds, numbers((row[2:] for row in rows), name), fps)
+    return from_table(read_table(data, name), name, fps)
+
+
+def from_table(table: Table, name: str, fps: int | None) -> Curves:
+    seconds = [_seconds(text, name, line) for line, text in enumerate(table.first, 2)]
+    return on_grid(name, tuple(table.header[2:]), seconds, table.numbers[:, 1:], fps)
 
 
 def _seconds(text: str, name: str, line: int) -> float:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from exporters import livelink_csv
 from exporters.base import ExportOptions, float_rows, joined
-from exporters.csv_text import cells_of, line, numbers
-from exporters.livelink_csv import read as read_livelink
+from exporters.csv_text import line, numbers, read_table
 from exporters.rigs import to_rig
 from exporters.timing import on_grid
 from facerig.curves import Curves
@@ -82,32 +82,21 @@ def _seconds(curves: Curves) -> list[str]:
 
 def read_csv(data: bytes, name: str, fps: int | None = None) -> Curves:
     """Any of the CSV files above and Live Link's, told apart by the header."""
-    rows = cells_of(data, name)
-    header = rows[0]
+    table = read_table(data, name)
+    header = table.header
     first, second = (header[0].strip().lower(), header[1].strip().lower() if len(header) > 1 else "")
     if first == "timecode" and second == "blendshapecount":
-        return read_livelink(data, name, fps)
+        return livelink_csv.from_table(table, name, fps)
     if first == "" and second == "timecode":
-        return _read_a2f(rows, name, fps)
+        channels = tuple(cell.removeprefix(A2F_PREFIX) for cell in header[2:])
+        return on_grid(name, channels, table.numbers[:, 0], table.numbers[:, 1:], fps)
     if first == "" and len(header) > 1 and _is_number(header[1]):
-        return _read_curve_table(rows, name, fps)
+        return on_grid(name, tuple(table.first), numbers([header[1:]], name)[0], table.numbers.T, fps)
     if first in ("seconds", "time", "time_s", "t"):
-        table = numbers(rows[1:], name).reshape(len(rows) - 1, len(header))
-        return on_grid(name, tuple(header[1:]), table[:, 0], table[:, 1:], fps)
+        seconds = numbers(([text] for text in table.first), name).reshape(len(table.first))
+        return on_grid(name, tuple(header[1:]), seconds, table.numbers, fps)
     raise CurvesError(f"{name}: header starts {', '.join(header[:3])!r}, accepted: Live Link Face (Timecode,"
                       f"BlendshapeCount,...), a column of seconds, Audio2Face (,timeCode,...) or an Unreal curve table")
-
-
-def _read_a2f(rows: list[list[str]], name: str, fps: int | None) -> Curves:
-    table = numbers(rows[1:], name).reshape(len(rows) - 1, len(rows[0]))
-    channels = tuple(cell.removeprefix(A2F_PREFIX) for cell in rows[0][2:])
-    return on_grid(name, channels, table[:, 1], table[:, 2:], fps)
-
-
-def _read_curve_table(rows: list[list[str]], name: str, fps: int | None) -> Curves:
-    seconds = numbers([rows[0][1:]], name)[0]
-    values = numbers((row[1:] for row in rows[1:]), name).reshape(len(rows) - 1, len(seconds))
-    return on_grid(name, tuple(row[0] for row in rows[1:]), seconds, values.T, fps)
 
 
 def read_curve_table_json(table: list[dict[str, object]], name: str, fps: int | None = None) -> Curves:
