@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -153,7 +154,7 @@ class Deformer:
             rows = slice(first, first + BATCH)
             for columns, used, matrix in self._blocks:
                 moved[rows, columns] = full[rows][:, used] @ matrix
-        return skinned(self.head, moved.reshape(frames, -1, 3), rotations)
+        return skinned(self.head, moved.reshape(frames, self.head.vertex_count, 3), rotations)
 
 
 def _blocks(head: Head, channels: Sequence[str]) -> list[tuple[slice, Ints, Floats]]:
@@ -204,7 +205,7 @@ def joint_transforms(head: Head, rotations: Mapping[str, Floats], frames: int) -
     return turns, shifts
 
 
-def rotation_matrices(vectors: Floats) -> Floats:
+def rotation_matrices(vectors: NDArray[np.floating[Any]]) -> Floats:
     """Rotation vectors [..., 3] in radians -> [..., 3, 3] (Rodrigues)."""
     angle = np.linalg.norm(vectors, axis=-1)[..., None, None]
     x, y, z = np.moveaxis(vectors, -1, 0)
@@ -218,7 +219,7 @@ def rotation_matrices(vectors: Floats) -> Floats:
     return turned
 
 
-def vertex_normals(vertices: Floats, triangles: Ints) -> Floats:
+def vertex_normals(vertices: NDArray[np.floating[Any]], triangles: Ints) -> Floats:
     """Area-weighted unit normals [V, 3]; a vertex that no triangle uses points forward."""
     a, b, c = (vertices[triangles[:, corner]] for corner in range(3))
     face = np.cross(b - a, c - a)

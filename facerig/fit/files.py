@@ -41,7 +41,7 @@ def _array(path: Path) -> Doubles:
         loaded = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
         if isinstance(loaded, np.lib.npyio.NpzFile):
             with loaded:
-                return _grid_form(loaded) if "quantum" in loaded.files else np.asarray(_largest(loaded), np.float64)
+                return _differences(loaded) if "first" in loaded.files else np.asarray(_largest(loaded), np.float64)
         array = np.asarray(loaded, np.float64)
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise InputError(f"{path.name}: not an array of points ({error})") from error
@@ -55,10 +55,10 @@ def _largest(arrays: np.lib.npyio.NpzFile) -> NDArray[np.float64]:
     return max(three.values(), key=lambda a: a.size)
 
 
-def _grid_form(arrays: np.lib.npyio.NpzFile) -> Doubles:
-    """Small integers: the first frame, differences, and the length of one step."""
+def _differences(arrays: np.lib.npyio.NpzFile) -> Doubles:
+    """Small integers: the first frame, then differences; and the length of one step where it is given."""
     steps = np.concatenate([arrays["first"][None].astype(np.int64), arrays["delta"].astype(np.int64)])
-    track: Doubles = np.cumsum(steps, axis=0) * float(arrays["quantum"])
+    track: Doubles = np.cumsum(steps, axis=0) * float(arrays["quantum"] if "quantum" in arrays.files else 1.0)
     return track
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,18 +69,19 @@ def fit_track(track: Doubles, head: Head, columns: Mapping[int, str], channels: 
     weight = np.array([trust.get(n, 1.0) for n in numbers])
     steady = np.array([n in still for n in numbers])
     if steady.sum() < 4:
-        steady = np.ones(len(numbers), bool)
+        steady = np.array([True] * len(numbers))
     return _Fit(seen, model, deltas, weight, steady, tuple(channels), head.metres_per_unit, o).run()
 
 
 class _Fit:
-    def __init__(self, seen: Doubles, model: Doubles, deltas: Doubles, trust: Doubles, steady: NDArray[np.bool_],
+    def __init__(self, seen: Doubles, model: Doubles, deltas: Doubles, trust: Doubles, steady: NDArray[Any],
                  channels: tuple[str, ...], metres: float, options: FitOptions) -> None:
         self.seen, self.model, self.deltas, self.trust = seen, model, deltas, trust
         self.steady, self.channels, self.metres, self.o = steady, channels, metres, options
         self.size = seen.shape[2]
         self.known = np.isfinite(seen).all(axis=2)
         self.visible = np.where(self.known[..., None], seen, 0.0)
+        self.same = bool(self.known.all()) and not options.pose
         length = np.linalg.norm(deltas, axis=2).max(axis=1)
         self.high = np.array([options.highs.get(name, 1.0) for name in channels])
         self.high[length < 1e-6] = 0.0  # no point moves: nothing to be learned
@@ -116,9 +118,10 @@ class _Fit:
         scale, turn, shift = _pose(mean, self.model, self.trust * (self.steady + 0.05))
         own = self.model.copy()
         if self.size == 3:
-            return (mean - shift) @ turn / scale
-        lifted = (mean - shift) / scale - self.model @ turn[:2].T
-        return own + lifted @ turn[:2]
+            own = (mean - shift) @ turn / scale
+        else:
+            own += ((mean - shift) / scale - self.model @ turn[:2].T) @ turn[:2]
+        return own
 
     def _poses(self, shape: Doubles) -> tuple[Doubles, Doubles, Doubles]:
         frames = len(self.seen)
@@ -131,11 +134,13 @@ class _Fit:
         return (np.array([f[0] for f in found]), np.stack([f[1] for f in found]), np.stack([f[2] for f in found]))
 
     def _projected(self, shape: Doubles, scale: Doubles, turn: Doubles, shift: Doubles) -> Doubles:
-        placed: Doubles = scale[:, None, None] * np.einsum("tak,tnk->tna", turn[:, : self.size], shape) + shift[:, None]
-        return placed
+        turned: Doubles = np.einsum("tak,tnk->tna", turn[:, : self.size], shape)
+        return scale[:, None, None] * turned + shift[:, None]
 
     def _weights(self, own: Doubles, scale: Doubles, turn: Doubles, shift: Doubles, start: Doubles) -> Doubles:
         """In the head's units, so that ridge and smoothness mean the same for every track."""
+        if self.same:
+            return self._weights_at_once(own, scale[0], turn[0], shift[0], start)
         out = np.empty_like(start)
         for first in range(0, len(start), BLOCK):
             rows = slice(first, first + BLOCK)
@@ -156,6 +161,16 @@ class _Fit:
             out[rows] = box_least_squares(gram, right, np.zeros(len(self.channels)), self.high,
                                           Solving(self.o.ridge, self.o.smooth), start[rows])
         return out
+
+    def _weights_at_once(self, own: Doubles, scale: float, turn: Doubles, shift: Doubles, start: Doubles) -> Doubles:
+        """Nothing is missing and one pose holds for all: one Gram matrix serves every frame."""
+        basis = np.einsum("ak,cnk->cna", turn[: self.size], self.deltas)
+        root = np.sqrt(self.trust)[:, None]
+        flat = (basis * root).reshape(len(self.channels), -1)
+        target = (self.visible - shift) / scale - own @ turn[: self.size].T
+        right = (target * root).reshape(len(target), -1) @ flat.T
+        solving = Solving(self.o.ridge, self.o.smooth)
+        return box_least_squares(flat @ flat.T, right, np.zeros(len(self.channels)), self.high, solving, start)
 
 
 def _pose(seen: Doubles, model: Doubles, weight: Doubles) -> tuple[float, Doubles, Doubles]:

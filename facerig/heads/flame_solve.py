@@ -89,7 +89,8 @@ class FlameBridge:
         there = every[laid.distance < far * size]
         reach = np.abs(self.flame.expressions[there]).max(axis=(1, 2)) + self.flame.weights[there, JAW] * 0.01
         lively = there[reach > 0.1 * reach.max()]
-        return lively[np.unique(np.linspace(0, len(lively) - 1, points).round().astype(int))]
+        chosen: NDArray[np.int64] = lively[np.unique(np.linspace(0, len(lively) - 1, points).round().astype(int))]
+        return chosen
 
     # ---- ARKit -> FLAME ---------------------------------------------------------------------------------------
 
@@ -145,7 +146,8 @@ class FlameBridge:
         correctives = self.flame.pose_correctives[9:18].reshape(9, -1, 3)[:, self.points]
         moved = still + np.einsum("tp,pnk->tnk", (turn - np.eye(3)).reshape(len(turn), 9), correctives)
         turned = np.einsum("tab,tnb->tna", turn, moved - joint) + joint
-        return moved + share * (turned - moved)
+        bent: Doubles = moved + share * (turned - moved)
+        return bent
 
     def _pose(self, jaw: Doubles, weights: Doubles) -> Doubles:
         pose = np.zeros((len(weights), 5, 3))
@@ -254,6 +256,7 @@ def flame_like(head: Head, size: int = 50) -> Flame:
     basis = directions[:size] * (strength[:size, None] / np.sqrt(len(names)))
     weights = np.zeros((len(points), 5))
     weights[:, JAW], weights[:, 1] = share, 1 - share
-    joints = np.stack([joint * 0, joint * 0, joint, joint + [0.03, 0.04, 0.07], joint + [-0.03, 0.04, 0.07]])
+    eye = np.array([0.03, 0.04, 0.07])
+    joints = np.stack([joint * 0, joint * 0, joint, joint + eye, joint + eye * [-1, 1, 1]])
     expressions = basis.reshape(-1, len(points), 3).transpose(1, 2, 0)
     return Flame(points, face.triangles, expressions, np.zeros((36, points.size)), joints, weights)

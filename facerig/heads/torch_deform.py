@@ -33,7 +33,7 @@ class TorchDeformer:
         if weights.ndim != 2 or weights.shape[1] != len(self.channels):
             raise HeadError(f"weights have shape {tuple(weights.shape)}, accepted: [T, {len(self.channels)}]")
         frames = len(weights)
-        offsets = (weights @ self._matrix).reshape(frames, -1, 3)
+        offsets = (weights @ self._matrix).reshape(frames, len(self._moved), 3)
         moved = self._neutral.expand(frames, -1, -1).index_add(1, self._moved, offsets)
         return self._skinned(moved, rotations) if rotations else moved
 

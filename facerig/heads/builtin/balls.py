@@ -76,6 +76,7 @@ def arch_points(arch: tuple[float, float, float], run: Doubles) -> tuple[Doubles
     place = np.stack([np.interp(run, length, x), np.interp(run, length, z)], axis=-1)
     ahead = np.stack([np.interp(run + 0.02, length, x), np.interp(run + 0.02, length, z)], axis=-1)
     along = (ahead - place) / np.linalg.norm(ahead - place, axis=-1, keepdims=True)
+    along[run < 1e-9] = (1.0, 0.0)  # on the middle line, for the mirror image's sake
     return place, np.stack([-along[..., 1], along[..., 0]], axis=-1)
 
 

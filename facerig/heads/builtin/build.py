@@ -126,12 +126,21 @@ def _mouth(skin: Skin, moves: Moves) -> Part:
         inner = share[:, None] * rigid_jaw[name] if name in rigid_jaw else np.zeros_like(points)
         out[name] = inner + near[:, None] * (nearby @ delta - inner)
         out[name][:count] = delta[skin.mouth[:, 0]]
+    other = _other_side(count, len(rings))
+    out = {name: (move + out[mirror_name(name)][other] * FLIP) / 2 for name, move in out.items()}
     across, back = np.meshgrid(np.linspace(0, 1, count), np.minimum(np.arange(len(rings)) / 3, 1))
     uv = np.stack([across, back], axis=-1).reshape(-1, 2)
     surface = Surface(points, triangles, np.concatenate([uv, [[0.5, 1.0]]]))
     index = np.tile(np.array([[HEAD, JAW]], np.int32), (len(points), 1))
     weight = np.concatenate([np.outer(np.maximum(follow, lips), jaw).ravel(), [0.0]])
     return part_from("mouth", "mouth", surface, out, index, np.stack([1 - weight, weight], axis=1))
+
+
+def _other_side(columns: int, rings: int) -> Ints:
+    """The number of each vertex's mirror image in the mouth's lining."""
+    column = -np.arange(columns) % columns
+    grid = np.arange(rings)[:, None] * columns + column
+    return np.append(grid.ravel(), columns * rings).astype(np.int32)
 
 
 def _cover(skin: Skin, points: Doubles) -> tuple[sparse.csr_matrix, Doubles]:

@@ -79,7 +79,7 @@ def _pool(chart: Chart, dense: Dense, random: np.random.Generator) -> tuple[Doub
     pick = random.choice(len(area), 60000, p=density / density.sum())
     weight = random.dirichlet([1, 1, 1], 60000)
     fields = (dense.vertices, normals, chart.flat)
-    mixed: list[Doubles] = [np.einsum("nc,nck->nk", weight, values[chart.triangles[pick]]) for values in fields]
+    mixed = [np.einsum("nc,nck->nk", weight, values[chart.triangles[pick]]) for values in fields]
     return mixed[0], mixed[1], mixed[2]
 
 
