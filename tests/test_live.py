@@ -146,6 +146,39 @@ def test_nothing_is_sent_before_the_lead_is_there_and_gaps_repeat_the_last_frame
     assert loop.faces[0].repeated == 3
 
 
+def test_the_face_goes_on_where_the_voice_is_after_the_machine_stood_still() -> None:
+    buffer = Buffer(capacity=500)
+    buffer.put(rows(300))
+    buffer.end()
+    loop, seen = loop_of(buffer, frames=100)
+
+    def each(tick: int) -> None:
+        if tick == 50:
+            loop.clock.sleep(2.0)
+
+    loop.run(each)
+    shown = {pose.frame - seen.poses[0].frame: number(pose) for pose in seen.poses}
+    assert len(shown) == 100
+    assert loop.clock.skipped > 100
+    assert all(frame == row for frame, row in shown.items())
+
+
+def test_the_voice_waits_while_its_source_has_nothing_to_say() -> None:
+    buffer = Buffer()
+    buffer.put(rows(10))
+    loop, seen = loop_of(buffer, kind="stdin", frames=60)
+
+    def each(tick: int) -> None:
+        if tick == 39:
+            buffer.put(rows(20, 10))
+
+    loop.run(each)
+    assert loop.begin is not None
+    first_again = next(k for k, pose in enumerate(seen.poses) if number(pose) == 10)
+    # Sample 10/60 s of the voice is due when frame 10 is.
+    assert loop.begin + 10 / 60 == pytest.approx(loop.clock.due(first_again))
+
+
 def test_a_source_that_cannot_wait_never_falls_behind() -> None:
     """A microphone whose clock is 2 % fast: frames are left out, the delay stays."""
     buffer = Buffer(capacity=30, waits=False)

@@ -38,7 +38,8 @@ class Face:
     started: bool = False
     still: int = 0  # frames since the face last moved or was renewed
     repeated: int = 0  # nothing new was there, the last frame went out again
-    left_out: int = 0  # to catch up with a source whose clock is faster
+    left_out: int = 0  # to catch up with a source whose clock is faster, or after the machine stood still
+    owed: int = 0  # frames that are still to be left out
     sent: int = 0
 
     def next(self) -> Curves | None:
@@ -49,7 +50,10 @@ class Face:
             if not self.started:
                 return None
         if not self.feed.spec.waits and len(buffer) > self.lead + TOO_FULL:
+            self.owed = 1
+        while self.owed and len(buffer) > 1:
             buffer.take()
+            self.owed -= 1
             self.left_out += 1
         row = buffer.take()
         if row is None:
@@ -81,6 +85,7 @@ class LiveLoop:
     stop: bool = False
     begin: float | None = None  # when frame 0 of the first face was due: what the voice is placed by
     _base: int = 0
+    _skipped: int = 0
     _sub: float = 0.0
 
     def run(self, each: Callable[[int], None] | None = None) -> int:
@@ -101,15 +106,21 @@ class LiveLoop:
 
     def tick(self, tick: int) -> None:
         """One frame of every face; all carry the same frame number."""
+        missed, self._skipped = self.clock.skipped - self._skipped, self.clock.skipped
         for face in self.faces:
             face.gains.look(self.clock.due(tick))
             if face.done:
                 continue
+            if face.started and face.feed.spec.waits:
+                face.owed += missed  # the voice has gone on meanwhile
+            before = face.repeated
             row = face.next()
             if row is None:
                 continue
             if self.begin is None:
                 self.begin = self.clock.due(tick)
+            # A source that had nothing to say has had no sound either: the voice goes on later by as much.
+            self.begin += (face.repeated - before) / self.clock.fps
             absent = self.absent_in_pauses and face.paused
             face.fan.put(Pose(None if absent else row, self._base + tick, self.clock.fps, self._sub))
             face.sent += 1
