@@ -633,3 +633,16 @@ def test_the_view_shows_targets_and_the_strongest_channels() -> None:
     assert target_rows(loop.faces[0])[0][0] == "seen"
     assert summary(loop, 1.0)["faces"][0]["frames"] == 5
     loop.close()
+
+
+def test_bench_figures_tell_jitter_from_drift() -> None:
+    from facerig.live.bench import figures
+
+    frames = np.arange(36_000)
+    steady = frames / 60 + np.where(frames % 50 == 0, 0.010, 0.0)
+    told = figures(steady, frames)
+    assert told["drift_frames"] == 0.0
+    assert told["jitter_p99_ms"] == pytest.approx(10.0, abs=0.01)
+    assert figures(steady * 1.0001, frames)["drift_frames"] == pytest.approx(3.6, abs=0.1)
+    gone = np.delete(np.arange(36_000), [5, 6, 7])
+    assert figures(steady[gone], frames[gone])["missing"] == 3

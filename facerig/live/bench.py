@@ -114,9 +114,9 @@ def figures(times: np.ndarray[Any, Any], frames: np.ndarray[Any, Any]) -> dict[s
     """Jitter: how far an interval is from 1/60 s. Drift: the last frame against the first, in frames."""
     intervals = np.diff(times)
     error = np.abs(intervals - np.diff(frames) / FPS)
-    # Ends are averaged over a second each, so that one late frame is not taken for drift.
-    offset = times - frames / FPS
-    drift = float(np.median(offset[-FPS:]) - np.median(offset[:FPS])) * FPS
+    # The punctual frames of the first and last ten seconds are compared: a late frame is lateness, not drift.
+    offset, span = times - frames / FPS, min(10 * FPS, len(times) // 3)
+    drift = float(np.percentile(offset[-span:], 5) - np.percentile(offset[:span], 5)) * FPS
     return {"frames": len(times), "missing": int(frames[-1] - frames[0] + 1 - len(frames)),
             "jitter_p50_ms": _ms(np.percentile(error, 50)), "jitter_p99_ms": _ms(np.percentile(error, 99)),
             "jitter_p999_ms": _ms(np.percentile(error, 99.9)), "jitter_max_ms": _ms(error.max()),
