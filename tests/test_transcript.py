@@ -20,7 +20,7 @@ from facerig.rig import rig
 from facerig.stage import Frames, State
 from facerig.transcript.align import aligned, unheard
 from facerig.transcript.articulation import soft_raster, teach
-from facerig.transcript.assist import assisted, phones_only
+from facerig.transcript.assist import assisted, phones_only, soundless
 from facerig.transcript.pronounce import by_letters, pronounced
 from facerig.transcript.read import Transcript, Word, parse, read_transcript
 
@@ -300,6 +300,13 @@ def test_phones_alone_make_a_face() -> None:
     assert curves.frames == round(2.7 * 60)
     assert curves["jawOpen"].max() > 0.2
     assert [m.label for m in curves.marks] == ["m", "aa", "m", "aa", "p", "aa"]
+
+
+def test_subtitles_alone_make_a_face() -> None:
+    curves = soundless(parse("1\n00:00:01,000 --> 00:00:02,000\nmama papa\n", ".srt"))
+    assert curves.seconds == pytest.approx(2.3, abs=0.02)
+    assert curves["jawOpen"][:40].max() < 0.01
+    assert curves["jawOpen"][60:120].max() > 0.15
 
 
 def test_a_model_without_posteriors_takes_the_words_in_proportion() -> None:

@@ -78,6 +78,11 @@ def phones_only(timed: Sequence[Timed], seconds: float | None = None, style: Sty
     return with_marks(_curves(teach(timed, int(np.ceil((seconds or end) * FPS)), style=style)), timed)
 
 
+def soundless(transcript: Transcript, language: str = "en") -> Curves:
+    """The face of a transcript without its sound: phones as timed, words in their times, text at a usual pace."""
+    return phones_only(unheard(transcript, None, language))
+
+
 def with_marks(curves: Curves, timed: Sequence[Timed], extra: Sequence[Mark] = ()) -> Curves:
     """Curves that carry their phones (and more) as marks."""
     silent = {unit.unit for unit in units() if unit.is_silence}

@@ -1,7 +1,8 @@
 """The whole evaluation in the order of its tables: hear, show, move, withstand, read. Prints nothing.
 
-Every system meets the same clips in the same run; what a system cannot do is None and not left out. Thresholds are
-fixed in advance (`content.ENTER`, `shown.CLOSED_MM`, `events.TOLERANCE`) and stated in the result.
+Every system meets the same clips in the same run; what a system cannot do is None and not left out. Thresholds come
+from training-side clips or are fixed in advance (`content.ENTER`, `shown.CLOSED_MM`, `events.TOLERANCE`); the result
+states them.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ def evaluate(options: Options, progress: Callable[[str], None] = lambda _: None)
 
 
 def rules() -> dict[str, float]:
-    """The thresholds, all fixed before any of these clips was seen."""
+    """The thresholds; none was chosen on these clips."""
     return {
         "event_enter": content.ENTER,
         "event_leave": content.LEAVE,
