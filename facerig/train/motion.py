@@ -30,7 +30,7 @@ GRID_MEASURES: tuple[tuple[str, str, float], ...] = (
     ("gap", "gap_inner", 2.0),
     ("outer_height", "outer_height", 1.0),
     ("width", "width_outer", 1.0),
-    ("jaw_drop", "jaw_drop", 1.5),
+    ("jaw_drop", "jaw_drop", 2.0),
     ("lower_lip_y", "llip_in_y", 1.0),
     ("upper_lip_y", "ulip_in_y", 0.5),
 )

@@ -38,9 +38,9 @@ LEARNT: tuple[tuple[str, float], ...] = (
 RELABELLED = ("speechocean", "grid", "facegood")
 
 # The decoder: hours of speech with the teacher's curves; sets with measured motion; weights of a set's hours.
-MOVED_HOURS: tuple[tuple[str, float], ...] = (("synthetic", 1.5), ("speechocean", 1.5))
+MOVED_HOURS: tuple[tuple[str, float], ...] = (("synthetic", 1.0), ("speechocean", 1.0))
 MEASURED = ("grid", "facegood")
-MOVED: tuple[tuple[str, float], ...] = (("grid", 1.5), ("facegood", 6.0), ("synthetic", 0.7))
+MOVED: tuple[tuple[str, float], ...] = (("grid", 2.0), ("facegood", 6.0), ("synthetic", 0.7))
 MEASURED_JUDGES = 60
 
 # Sets nobody learns from; the log watches them, no choice is made by them.
