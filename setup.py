@@ -1,4 +1,4 @@
-"""The build step: assets into the package, proto/ into modules and descriptors. All metadata stands in pyproject.toml."""
+"""The build step: assets into the package, proto/ into modules and descriptors. Metadata stands in pyproject.toml."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ def test_wrong_addresses(text):
         Target.parse(text)
 
 
-# ---- memory -------------------------------------------------------------------------------------------------------------
+# ---- memory --------------------------------------------------------------------------------------------------------
 
 
 def test_memory_is_bounded_by_the_context():
@@ -179,7 +179,7 @@ def test_gains_say_again_what_holds_of_other_regions():
         {"jaw": 0.5, "lips": 0.2})
 
 
-# ---- for people ---------------------------------------------------------------------------------------------------------
+# ---- for people ----------------------------------------------------------------------------------------------------
 
 
 def test_meter_rows():
@@ -219,7 +219,9 @@ def test_the_command_writes_files_and_sends_live(server, tmp_path):
 def test_the_command_writes_nothing_when_the_server_is_absent(tmp_path):
     clip, out = tmp_path / "voice.wav", tmp_path / "voice.csv"
     soundfile.write(clip, noise(0.2), RATE, subtype="PCM_16")
-    done = CliRunner().invoke(application(), ["stream", str(clip), "--server", "127.0.0.1:1", "--to", str(out), "--rig", "?"])
+    done = CliRunner().invoke(
+        application(), ["stream", str(clip), "--server", "127.0.0.1:1", "--to", str(out), "--rig", "?"]
+    )
     assert isinstance(done.exception, FacerigError)
     assert not out.exists()
 

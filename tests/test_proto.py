@@ -1,4 +1,5 @@
-"""The wire formats themselves: field numbers do not move, foreign packages stay apart, the prose names every message."""
+"""The wire formats themselves: field numbers do not move, foreign packages stay apart, the prose names every
+message."""
 
 from __future__ import annotations
 
@@ -59,27 +60,39 @@ def test_the_lock_would_notice_a_moved_number():
 # message, its fields in order of number; from NVIDIA's published tables
 NVIDIA = [
     ("controller.v1.AudioStream", "audio_stream_header audio_with_emotion end_of_audio"),
-    ("controller.v1.AudioStreamHeader", "audio_header face_params emotion_post_processing_params blendshape_params "
-                                        "emotion_params"),
+    (
+        "controller.v1.AudioStreamHeader",
+        "audio_header face_params emotion_post_processing_params blendshape_params emotion_params",
+    ),
     ("audio.v1.AudioHeader", "audio_format channel_count samples_per_second bits_per_sample"),
     ("a2f.v1.AudioWithEmotion", "audio_buffer emotions"),
     ("a2f.v1.FaceParameters", "float_params integer_params float_array_params"),
     ("a2f.v1.BlendShapeParameters", "bs_weight_multipliers bs_weight_offsets enable_clamping_bs_weight"),
     ("a2f.v1.EmotionParameters", "live_transition_time beginning_emotion"),
-    ("a2f.v1.EmotionPostProcessingParameters", "emotion_contrast live_blend_coef enable_preferred_emotion "
-                                               "preferred_emotion_strength emotion_strength max_emotions"),
+    (
+        "a2f.v1.EmotionPostProcessingParameters",
+        "emotion_contrast live_blend_coef enable_preferred_emotion "
+        "preferred_emotion_strength emotion_strength max_emotions",
+    ),
     ("controller.v1.AnimationDataStream", "animation_data_stream_header animation_data event status"),
-    ("controller.v1.AnimationDataStreamHeader", "audio_header skel_animation_header start_time_code_since_epoch metadata"),
-    ("animation_data.v1.AnimationDataStreamHeader", "animation_ids source_service_id audio_header skel_animation_header "
-                                                    "start_time_code_since_epoch metadata"),
+    (
+        "controller.v1.AnimationDataStreamHeader",
+        "audio_header skel_animation_header start_time_code_since_epoch metadata",
+    ),
+    (
+        "animation_data.v1.AnimationDataStreamHeader",
+        "animation_ids source_service_id audio_header skel_animation_header start_time_code_since_epoch metadata",
+    ),
     ("animation_data.v1.AnimationData", "skel_animation audio camera metadata"),
     ("animation_data.v1.SkelAnimation", "blend_shape_weights translations rotations scales"),
     ("animation_data.v1.FloatArrayWithTimeCode", "time_code values"),
     ("emotion_with_timecode.v1.EmotionWithTimeCode", "time_code emotion"),
     ("emotion_aggregate.v1.EmotionAggregate", "input_emotions a2e_output a2f_smoothed_output"),
     ("status.v1.Status", "code message"),
-    ("a2f_authoring.v1.FacePoseRequest", "audio_hash preferred_emotions time_stamp face_params emotion_pp_params "
-                                         "blendshape_params"),
+    (
+        "a2f_authoring.v1.FacePoseRequest",
+        "audio_hash preferred_emotions time_stamp face_params emotion_pp_params blendshape_params",
+    ),
     ("a2f_authoring.v1.BlendShapeData", "blendshapes time_code emotions"),
 ]
 

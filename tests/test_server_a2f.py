@@ -59,7 +59,9 @@ async def talk(requests, metadata=(), **options):
 
 
 def weights(found):
-    return np.array([list(data.skel_animation.blend_shape_weights[0].values) for data in found["animation_data"]], np.float32)
+    return np.array(
+        [list(data.skel_animation.blend_shape_weights[0].values) for data in found["animation_data"]], np.float32
+    )
 
 
 def expected(samples=SAMPLES, fps=30, shapes="a2f", rate=RATE):
@@ -198,7 +200,9 @@ def test_errors_are_a_status_on_a_stream_that_ends_well(requests, word):
 
 
 def test_a_real_recording_at_its_own_rate(shared_data):
-    samples, rate = soundfile.read(shared_data / "a2f_example_audio" / "Claire_neutral.wav", dtype="int16", frames=48_000)
+    samples, rate = soundfile.read(
+        shared_data / "a2f_example_audio" / "Claire_neutral.wav", dtype="int16", frames=48_000
+    )
     found, _, _ = run(talk([opening(rate), *map(sound, seconds(samples, rate)), END]))
     clip = expected(samples, rate=rate)
     assert np.array_equal(weights(found)[: len(clip)], clip)

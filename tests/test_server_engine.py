@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from server_kit import animator, noise
 
 from facerig.curves import concat
 from facerig.errors import OptionError
@@ -19,7 +20,6 @@ from facerig.server.flow import Flow, Sound
 from facerig.server.pacing import Pacer, Pacing
 from facerig.server.worker import capacity
 from facerig.stage import SAMPLES
-from server_kit import animator, noise
 
 NATIVE = rig("facerig")
 
@@ -109,7 +109,7 @@ def test_a_slot_forgets_who_was_in_it():
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
 
 
-# ---- rates and rigs ---------------------------------------------------------------------------------------------------
+# ---- rates and rigs ------------------------------------------------------------------------------------------------
 
 
 @settings(max_examples=60, deadline=None)
@@ -153,7 +153,7 @@ def test_other_rigs_go_through_the_retarget_tables():
     assert dict(zip(names, convert(row)[0], strict=True))["CTRL_expressions_jawOpen"] == pytest.approx(0.5)
 
 
-# ---- controls ---------------------------------------------------------------------------------------------------------
+# ---- controls ------------------------------------------------------------------------------------------------------
 
 
 def half() -> np.ndarray:
@@ -165,6 +165,17 @@ def test_no_control_no_change():
     assert Director(NATIVE).push(0, values) is values
 
 
+def apply_control(own, kind, frame, place):
+    if kind == "emotion":
+        own.emotion(frame, {emotions.NAMES[place]: 0.7}, 0.9, 200)
+    elif kind == "gains":
+        own.gains(frame, {"lips": place / 12, "brows": 1.5}, 90)
+    elif kind == "state":
+        own.set_state(frame, list(STATES)[place % len(STATES)])
+    else:
+        own.look_at(frame, place * 5, -place, 120, place % 3 == 0)
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["emotion", "gains", "state", "look"]), st.integers(0, 300)), max_size=12),
        st.lists(st.integers(1, 80), min_size=1, max_size=12))
@@ -172,11 +183,7 @@ def test_controls_are_a_function_of_the_frame(changes, cuts):
     def director():
         own = Director(NATIVE)
         for place, (kind, frame) in enumerate(changes):
-            names = list(STATES)
-            {"emotion": lambda f, p: own.emotion(f, {emotions.NAMES[p]: 0.7}, 0.9, 200),
-             "gains": lambda f, p: own.gains(f, {"lips": p / 12, "brows": 1.5}, 90),
-             "state": lambda f, p: own.set_state(f, names[p % len(names)]),
-             "look": lambda f, p: own.look_at(f, p * 5, -p, 120, p % 3 == 0)}[kind](frame, place)
+            apply_control(own, kind, frame, place)
         return own
 
     values, at, parts, streaming = half(), 0, [], director()
@@ -216,11 +223,20 @@ def test_every_emotion_moves_the_face_and_none_opens_or_shuts_the_lips():
         assert not any(vector[NATIVE.index(c)] for c in ("jawOpen", "mouthClose", "mouthFunnel", "mouthPucker"))
 
 
-@pytest.mark.parametrize("call", [
-    lambda d: d.emotion(0, {"rage": 1}), lambda d: d.emotion(0, {"joy": 1.5}), lambda d: d.emotion(0, {"joy": float("nan")}),
-    lambda d: d.gains(0, {"chin": 1}), lambda d: d.gains(0, {"lips": -1}), lambda d: d.gains(0, {"lips": 1}, 1e9),
-    lambda d: d.set_state(0, "dancing"), lambda d: d.look_at(0, 200, 0), lambda d: d.look_at(0, float("nan"), 0),
-])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda d: d.emotion(0, {"rage": 1}),
+        lambda d: d.emotion(0, {"joy": 1.5}),
+        lambda d: d.emotion(0, {"joy": float("nan")}),
+        lambda d: d.gains(0, {"chin": 1}),
+        lambda d: d.gains(0, {"lips": -1}),
+        lambda d: d.gains(0, {"lips": 1}, 1e9),
+        lambda d: d.set_state(0, "dancing"),
+        lambda d: d.look_at(0, 200, 0),
+        lambda d: d.look_at(0, float("nan"), 0),
+    ],
+)
 def test_wrong_controls_are_refused(call):
     with pytest.raises(OptionError):
         call(Director(NATIVE))
@@ -228,9 +244,13 @@ def test_wrong_controls_are_refused(call):
 
 def test_controls_are_bounded():
     own = Director(NATIVE)
-    with pytest.raises(OptionError, match="controls"):
+
+    def without_end():
         for frame in range(3000):
             own.gains(frame, {"lips": 1.0})
+
+    with pytest.raises(OptionError, match="controls"):
+        without_end()
     other = Director(NATIVE)
     for frame in range(3000):  # what is over is forgotten
         other.gains(frame, {"lips": 1.0})
@@ -238,7 +258,7 @@ def test_controls_are_bounded():
     assert len(other._gain.changes) < 10
 
 
-# ---- pacing -----------------------------------------------------------------------------------------------------------
+# ---- pacing --------------------------------------------------------------------------------------------------------
 
 
 def play(pacer, ready, fps=60):
@@ -296,7 +316,7 @@ def test_capacity_follows_the_measured_step():
     assert capacity({}, 2, 0.006, 0.8) == 1
 
 
-# ---- Audio2Face's parameters ------------------------------------------------------------------------------------------
+# ---- Audio2Face's parameters ---------------------------------------------------------------------------------------
 
 SHAPES = rig("a2f68").names
 

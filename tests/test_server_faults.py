@@ -13,8 +13,24 @@ import grpc
 import numpy as np
 import pytest
 from server_kit import (
-    ANIMATE, CONTROLLER, END, RATE, animate, animator, audio, channel, cut, header, noise, process, process_audio, rows,
-    run, said, serving, until,
+    ANIMATE,
+    CONTROLLER,
+    END,
+    RATE,
+    animate,
+    animator,
+    audio,
+    channel,
+    cut,
+    header,
+    noise,
+    process,
+    process_audio,
+    rows,
+    run,
+    said,
+    serving,
+    until,
 )
 
 from facerig.client import Frame, Interrupted, Marker, Stream, Target, Wish
@@ -65,7 +81,7 @@ def check(frames, samples, exact=False):
     assert np.abs(np.array([frame.values for frame in frames]) - whole).max() <= (0 if exact else 1e-5)
 
 
-# ---- clients that go ----------------------------------------------------------------------------------------------------
+# ---- clients that go -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("how", ["cancel", "close"])
@@ -80,7 +96,9 @@ def test_a_vanished_client_frees_its_slot_within_a_second(how):
             await call.read()
             call.cancel() if how == "cancel" else await link.close()
             begin = time.monotonic()
-            await until(lambda: server.worker.running == 0 and not server.house.guests, 1.0 if not os.environ.get("CI") else 5)
+            await until(
+                lambda: server.worker.running == 0 and not server.house.guests, 1.0 if not os.environ.get("CI") else 5
+            )
             await link.close()
             return time.monotonic() - begin, server.worker.free
 
@@ -139,7 +157,7 @@ def test_a_half_open_connection_is_noticed_and_its_slot_freed():
     assert run(work()) == SMALL["sessions"]
 
 
-# ---- servers that go ----------------------------------------------------------------------------------------------------
+# ---- servers that go -----------------------------------------------------------------------------------------------
 
 
 def test_a_replica_is_killed_under_sixteen_streams():
@@ -238,7 +256,9 @@ def test_resumption_repeats_controls_markers_and_frame_rate():
     assert [frame.index for frame in broken] == [frame.index for frame in whole]
     assert np.array_equal([frame.values for frame in broken], [frame.values for frame in whole])
     assert b"".join(frame.audio for frame in broken) == samples.tobytes()
-    assert [event for event in again if isinstance(event, Marker)] == [event for event in events if isinstance(event, Marker)]
+    assert [event for event in again if isinstance(event, Marker)] == [
+        event for event in events if isinstance(event, Marker)
+    ]
 
 
 def test_a_barge_in_survives_the_loss_of_the_server():
@@ -278,7 +298,7 @@ def test_a_barge_in_survives_the_loss_of_the_server():
     assert not values[told.segment_frame - 1].any()
 
 
-# ---- garbage ------------------------------------------------------------------------------------------------------------
+# ---- garbage -------------------------------------------------------------------------------------------------------
 
 
 def broken_messages(count):
@@ -336,7 +356,7 @@ def test_garbage_harms_nobody():
     assert (free, alive) == (SMALL["sessions"], True)
 
 
-# ---- too many -----------------------------------------------------------------------------------------------------------
+# ---- too many ------------------------------------------------------------------------------------------------------
 
 
 def test_ten_times_overload_is_refused_at_once_and_the_admitted_keep_their_frames():
@@ -373,7 +393,10 @@ def test_ten_times_overload_is_refused_at_once_and_the_admitted_keep_their_frame
 
 def test_pressure_closes_the_door():
     async def work():
-        async with serving(sessions=8, capacity=8, pressure_ms=20.0) as server, channel(server.ports["facerig"]) as link:
+        async with (
+            serving(sessions=8, capacity=8, pressure_ms=20.0) as server,
+            channel(server.ports["facerig"]) as link,
+        ):
             call = animate(link, None)
             await call.write(header(mode=pb.Pacing.MODE_REALTIME))
             await call.read()
@@ -404,7 +427,7 @@ def test_streams_end_with_a_reason_when_the_engine_fails(caplog):
     assert any("engine failed" in record.message for record in caplog.records)
 
 
-# ---- the machine --------------------------------------------------------------------------------------------------------
+# ---- the machine ---------------------------------------------------------------------------------------------------
 
 
 def test_a_jump_of_the_wall_clock_changes_nothing(monkeypatch):

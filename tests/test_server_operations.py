@@ -127,14 +127,21 @@ def test_not_ready_before_it_is_warm():
     assert run(work()) == [(False, True), (True, True)]  # it listens, and says NOT_SERVING, while it warms up
 
 
-# ---- config -------------------------------------------------------------------------------------------------------------
+# ---- config --------------------------------------------------------------------------------------------------------
 
 
 def test_file_environment_and_flags_override_each_other(tmp_path):
     file = tmp_path / "serve.toml"
     file.write_text('[serve]\nport = 1\nblock = 3\nidle_seconds = 7\n')
-    found = resolve(file, {"FACERIG_SERVE_BLOCK": "4", "FACERIG_SERVE_PLAINTEXT": "yes", "HOME": "/"}, {"block": 5, "host": None})
-    assert (found.config.port, found.config.block, found.config.idle_seconds, found.config.plaintext) == (1, 5, 7.0, True)
+    found = resolve(
+        file, {"FACERIG_SERVE_BLOCK": "4", "FACERIG_SERVE_PLAINTEXT": "yes", "HOME": "/"}, {"block": 5, "host": None}
+    )
+    assert (found.config.port, found.config.block, found.config.idle_seconds, found.config.plaintext) == (
+        1,
+        5,
+        7.0,
+        True,
+    )
     assert found.origin == {"port": f"file {file}", "idle_seconds": f"file {file}", "plaintext": "environment",
                             "block": "flag"}
     shown = found.show()
@@ -145,12 +152,24 @@ def test_file_environment_and_flags_override_each_other(tmp_path):
     assert resolve(again, {}).config == found.config  # what is shown can be used
 
 
-@pytest.mark.parametrize(("text", "environment"), [
-    ("port = 99999999\n", {}), ("colour = 1\n", {}), ('block = "many"\n', {}), ("block = true\n", {}), ("block = 0\n", {}),
-    ("nonsense", {}), ("", {"FACERIG_SERVE_COLOUR": "1"}), ("", {"FACERIG_SERVE_BLOCK": "x"}),
-    ("", {"FACERIG_SERVE_PLAINTEXT": "perhaps"}), ('pacing = "fast"\n', {}), ("a2f_fps = 25\n", {}),
-    ('tls_cert = "a"\n', {}), ('api_keys = 5\n', {}),
-])
+@pytest.mark.parametrize(
+    ("text", "environment"),
+    [
+        ("port = 99999999\n", {}),
+        ("colour = 1\n", {}),
+        ('block = "many"\n', {}),
+        ("block = true\n", {}),
+        ("block = 0\n", {}),
+        ("nonsense", {}),
+        ("", {"FACERIG_SERVE_COLOUR": "1"}),
+        ("", {"FACERIG_SERVE_BLOCK": "x"}),
+        ("", {"FACERIG_SERVE_PLAINTEXT": "perhaps"}),
+        ('pacing = "fast"\n', {}),
+        ("a2f_fps = 25\n", {}),
+        ('tls_cert = "a"\n', {}),
+        ("api_keys = 5\n", {}),
+    ],
+)
 def test_wrong_options_are_one_line(tmp_path, text, environment):
     file = tmp_path / "serve.toml"
     file.write_text(text)
@@ -208,11 +227,13 @@ def test_bench_serve_returns_its_figures(monkeypatch, capfd):
     assert row["frames"] == 2 * 90
     assert row["missing"] == row["refused"] == 0
     assert row["p50_ms"] > 0
-    assert {"p95_ms", "p99_ms", "late", "server_cpu", "mb_per_stream", "header_p50_ms", "first_frame_p50_ms"} <= set(row)
+    assert {"p95_ms", "p99_ms", "late", "server_cpu", "mb_per_stream", "header_p50_ms", "first_frame_p50_ms"} <= set(
+        row
+    )
     assert found["measured_capacity"] > 0
 
 
-# ---- deploy/ ------------------------------------------------------------------------------------------------------------
+# ---- deploy/ -------------------------------------------------------------------------------------------------------
 
 
 def test_compose_and_prometheus_fit_together():
@@ -238,7 +259,9 @@ def test_the_dashboard_asks_for_metrics_that_there_are():
                  if word.startswith("facerig_")}
         assert asked
         for word in asked:
-            assert any(word in (name, f"{name}_total", f"{name}_bucket", f"{name}_sum", f"{name}_count") for name in known), word
+            assert any(
+                word in (name, f"{name}_total", f"{name}_bucket", f"{name}_sum", f"{name}_count") for name in known
+            ), word
 
 
 def test_environment_in_the_deployments_is_known():

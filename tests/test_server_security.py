@@ -10,7 +10,7 @@ import grpc
 import pytest
 from server_kit import END, RATE, animate, audio, channel, header, noise, process_audio, run, said, serving, until
 
-from facerig.client import Frame, Stream, Target, Wish
+from facerig.client import Stream, Target, Wish
 from facerig.errors import FacerigError, InputError, OptionError, ServiceError
 from facerig.server import protos, security
 from facerig.server.config import ServerConfig
@@ -69,7 +69,7 @@ async def ask(port, metadata=()):
         return await said(animate(link, iter([header(), audio(noise(0.1)), END]), metadata))
 
 
-# ---- keys ---------------------------------------------------------------------------------------------------------------
+# ---- keys ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("metadata", "code"), [
@@ -97,7 +97,9 @@ def test_strangers_reach_no_method_but_health(keys):
     async def work():
         async with serving(**TINY, api_keys=keys, a2f_port=0) as server, channel(server.ports["a2f"]) as link:
             codes = {}
-            info = link.unary_unary("/facerig.v1.Animation/Info", pb.InfoRequest.SerializeToString, pb.InfoResponse.FromString)
+            info = link.unary_unary(
+                "/facerig.v1.Animation/Info", pb.InfoRequest.SerializeToString, pb.InfoResponse.FromString
+            )
             service = "nvidia_ace.services.a2f_authoring.v1.A2FAuthoringService"
             path, asked, _ = protos.method(service, "UploadAudioClip")
             upload = link.unary_unary(path, asked.SerializeToString)
@@ -152,7 +154,7 @@ def test_key_files_are_checked_and_hold_no_key(tmp_path, keys):
     assert len(security.new_key()) >= security.MIN_KEY
 
 
-# ---- certificates -------------------------------------------------------------------------------------------------------
+# ---- certificates --------------------------------------------------------------------------------------------------
 
 
 # what the client does; what the server asks; what comes of it
@@ -211,13 +213,18 @@ def test_an_open_door_needs_a_word():
     assert ServerConfig().host == "127.0.0.1"
 
 
-# ---- sizes and manners --------------------------------------------------------------------------------------------------
+# ---- sizes and manners ---------------------------------------------------------------------------------------------
 
 
 def test_an_oversized_message_ends_its_own_stream_alone():
     async def work():
-        async with serving(**TINY, clip_seconds=1, chunk_bytes=65_536) as server, channel(server.ports["facerig"]) as link:
-            huge = await said(animate(link, iter([header(), pb.AnimateRequest(audio=pb.AudioChunk(data=b"\0" * 9_000_000))])))
+        async with (
+            serving(**TINY, clip_seconds=1, chunk_bytes=65_536) as server,
+            channel(server.ports["facerig"]) as link,
+        ):
+            huge = await said(
+                animate(link, iter([header(), pb.AnimateRequest(audio=pb.AudioChunk(data=b"\0" * 9_000_000))]))
+            )
             await until(lambda: not server.house.guests)
             return huge[1], (await said(animate(link, iter([header(), audio(noise(0.1)), END]))))[1]
 
@@ -234,11 +241,13 @@ def test_slow_peers_hold_no_slot():
             for _, writer in socks:
                 writer.write(b"PRI * HTTP/2.0\r\n")
             waiting = [animate(link, None) for _ in range(20)]
-            answers, code = await said(animate(quick, iter([header(), audio(noise(0.1)), END])))
+            _, code = await said(animate(quick, iter([header(), audio(noise(0.1)), END])))
             assert code is grpc.StatusCode.OK
             assert server.worker.free == 4
             cut = [await said(call) for call in waiting]
-            ends = await asyncio.gather(*(asyncio.wait_for(reader.read(), 10) for reader, _ in socks), return_exceptions=True)
+            ends = await asyncio.gather(
+                *(asyncio.wait_for(reader.read(), 10) for reader, _ in socks), return_exceptions=True
+            )
             for _, writer in socks:
                 writer.close()
             return cut, ends
@@ -287,7 +296,9 @@ def test_names_from_the_wire_open_no_file(monkeypatch):
 def test_reflection_is_off_beyond_loopback():
     async def services(**options):
         async with serving(**TINY, **options) as server, channel(server.ports["facerig"]) as link:
-            call = link.stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")(iter([b":\x00"]))
+            call = link.stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")(
+                iter([b":\x00"])
+            )
             try:
                 return [answer async for answer in call]
             except grpc.aio.AioRpcError as error:

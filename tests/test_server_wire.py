@@ -9,8 +9,23 @@ import grpc
 import numpy as np
 import pytest
 import soundfile
-from server_kit import ANIMATE_FILE, END, RATE, animate, animator, audio, channel, cut, header, noise, rows, run, said
-from server_kit import serving, until
+from server_kit import (
+    ANIMATE_FILE,
+    END,
+    RATE,
+    animate,
+    animator,
+    audio,
+    channel,
+    cut,
+    header,
+    noise,
+    rows,
+    run,
+    said,
+    serving,
+    until,
+)
 
 from facerig.server import outlet
 from facerig.v1 import animation_pb2 as pb
@@ -116,7 +131,9 @@ def test_stereo_is_mixed_down():
 def test_animate_file():
     async def work():
         async with serving(**TINY) as server, channel(server.ports["facerig"]) as link:
-            call = link.unary_stream(ANIMATE_FILE, pb.AnimateFileRequest.SerializeToString, pb.AnimateResponse.FromString)
+            call = link.unary_stream(
+                ANIMATE_FILE, pb.AnimateFileRequest.SerializeToString, pb.AnimateResponse.FromString
+            )
             asked = header().header
             asked.ClearField("pacing")
             return await said(call(pb.AnimateFileRequest(header=asked, audio=SAMPLES.tobytes())))
@@ -131,7 +148,9 @@ def test_sixty_four_streams_at_once():
 
     async def work():
         async with serving(max_batch=64) as server, channel(server.ports["facerig"]) as link:
-            calls = [animate(link, iter([header(), *map(audio, cut(clip, 320 + k)), END])) for k, clip in enumerate(clips)]
+            calls = [
+                animate(link, iter([header(), *map(audio, cut(clip, 320 + k)), END])) for k, clip in enumerate(clips)
+            ]
             found = await asyncio.gather(*map(said, calls))
             return found, server.worker.load
 
@@ -242,7 +261,9 @@ def test_a_slow_reader_slows_its_own_stream_only():
                 await slow.write(END)
 
             writer = asyncio.create_task(flood())
-            await until(lambda: any(guest.session is not None and guest.session.slowed for guest in server.house.guests))
+            await until(
+                lambda: any(guest.session is not None and guest.session.slowed for guest in server.house.guests)
+            )
             (guest,) = server.house.guests
             segment, echo = guest.session.segment, guest.session._echo
             assert segment.produced - segment.consumed <= segment.limit + server.config.block
@@ -260,8 +281,12 @@ def test_a_slow_reader_slows_its_own_stream_only():
 def test_info_and_rigs():
     async def work():
         async with serving(**TINY) as server, channel(server.ports["facerig"]) as link:
-            info = link.unary_unary("/facerig.v1.Animation/Info", pb.InfoRequest.SerializeToString, pb.InfoResponse.FromString)
-            rigs = link.unary_unary("/facerig.v1.Animation/Rigs", pb.RigsRequest.SerializeToString, pb.RigsResponse.FromString)
+            info = link.unary_unary(
+                "/facerig.v1.Animation/Info", pb.InfoRequest.SerializeToString, pb.InfoResponse.FromString
+            )
+            rigs = link.unary_unary(
+                "/facerig.v1.Animation/Rigs", pb.RigsRequest.SerializeToString, pb.RigsResponse.FromString
+            )
             return await info(pb.InfoRequest()), await rigs(pb.RigsRequest())
 
     info, rigs = run(work())
@@ -279,23 +304,58 @@ WRONG = [
     ("audio first", [audio(SAMPLES)], "FAILED_PRECONDITION", "CODE_INVALID", "header first"),
     ("empty message", [pb.AnimateRequest()], "FAILED_PRECONDITION", "CODE_INVALID", "header first"),
     ("second header", [header(), header()], "FAILED_PRECONDITION", "CODE_INVALID", "audio, control or end"),
-    ("empty control", [header(), pb.AnimateRequest(control=pb.Control())], "INVALID_ARGUMENT", "CODE_INVALID", "control"),
+    (
+        "empty control",
+        [header(), pb.AnimateRequest(control=pb.Control())],
+        "INVALID_ARGUMENT",
+        "CODE_INVALID",
+        "control",
+    ),
     ("rate", [header(rate=7_999)], "INVALID_ARGUMENT", "CODE_INVALID", "sample rate"),
-    ("channels", [header(audio=pb.AudioFormat(rate=RATE, channels=99))], "INVALID_ARGUMENT", "CODE_INVALID", "channels"),
+    (
+        "channels",
+        [header(audio=pb.AudioFormat(rate=RATE, channels=99))],
+        "INVALID_ARGUMENT",
+        "CODE_INVALID",
+        "channels",
+    ),
     ("rig", [header(rig="../../etc/passwd")], "INVALID_ARGUMENT", "CODE_INVALID", "no rig"),
     ("fps", [header(fps=1_000)], "INVALID_ARGUMENT", "CODE_INVALID", "fps"),
     ("pacing", [header(mode=77)], "INVALID_ARGUMENT", "CODE_INVALID", "pacing"),
     ("encoding", [header(audio=pb.AudioFormat(rate=RATE, encoding=9))], "INVALID_ARGUMENT", "CODE_INVALID", "encoding"),
     ("emotion", [header(emotion=pb.Emotion(weights={"rage": 1}))], "INVALID_ARGUMENT", "CODE_INVALID", "emotion"),
-    ("NaN", [header(audio=pb.AudioFormat(rate=RATE, encoding=pb.AudioFormat.ENCODING_FLOAT32)),
-             audio(np.full(9_000, np.nan, "<f4")), END], "INVALID_ARGUMENT", "CODE_INVALID", "finite"),
-    ("resume", [header(resume=pb.Resume(last_frame=10_000, first_sample=10**9))], "INVALID_ARGUMENT", "CODE_INVALID",
-     "first_sample"),
+    (
+        "NaN",
+        [
+            header(audio=pb.AudioFormat(rate=RATE, encoding=pb.AudioFormat.ENCODING_FLOAT32)),
+            audio(np.full(9_000, np.nan, "<f4")),
+            END,
+        ],
+        "INVALID_ARGUMENT",
+        "CODE_INVALID",
+        "finite",
+    ),
+    (
+        "resume",
+        [header(resume=pb.Resume(last_frame=10_000, first_sample=10**9))],
+        "INVALID_ARGUMENT",
+        "CODE_INVALID",
+        "first_sample",
+    ),
     ("resume far", [header(resume=pb.Resume(last_frame=-5))], "INVALID_ARGUMENT", "CODE_INVALID", "resume"),
     ("chunk", [header(), audio(np.zeros(600_000, "<i2"))], "RESOURCE_EXHAUSTED", "CODE_LIMIT", "chunk"),
     ("clip", [header(), *[audio(np.zeros(500_000, "<i2"))] * 3], "RESOURCE_EXHAUSTED", "CODE_LIMIT", "60 s"),
-    ("flac", [header(audio=pb.AudioFormat(rate=RATE, encoding=pb.AudioFormat.ENCODING_FLAC)),
-              pb.AnimateRequest(audio=pb.AudioChunk(data=b"fLaC" + bytes(range(256)) * 40)), END], None, None, ""),
+    (
+        "flac",
+        [
+            header(audio=pb.AudioFormat(rate=RATE, encoding=pb.AudioFormat.ENCODING_FLAC)),
+            pb.AnimateRequest(audio=pb.AudioChunk(data=b"fLaC" + bytes(range(256)) * 40)),
+            END,
+        ],
+        None,
+        None,
+        "",
+    ),
 ]
 
 

@@ -1,4 +1,5 @@
-"""Speak to a facerig server from Python: `for frame in stream(audio)`, `async for frame in astream(audio)`, or a `Stream`.
+"""Speak to a facerig server from Python: `for frame in stream(audio)`, `async for frame in astream(audio)`, or a
+`Stream`.
 
     from facerig.client import stream
     for frame in stream("voice.wav", server="127.0.0.1:52100"):

@@ -1,8 +1,8 @@
-"""What a client remembers of a stream, so that any replica can go on with it: audio, controls, and where it stands. Pure.
+"""What a client remembers of a stream, so that any replica can go on with it: audio, controls, and where it stands.
+Pure.
 
-The server's frames are a function of the audio of the last R seconds and of the controls; so these are all that is kept,
-plus what has been given by the caller and not yet been answered with frames.
-"""
+The server's frames are a function of the audio of the last R seconds and of the controls; so these are all that is
+kept, plus what has been given by the caller and not yet been answered with frames. """
 
 from __future__ import annotations
 
@@ -93,5 +93,8 @@ class Memory:
         for place, one in enumerate(self.controls):
             if one.frame <= past:
                 last[one.WhichOneof("what") or ""] = place
-        self.controls = [one for place, one in enumerate(self.controls)
-                         if one.frame > past or last.get(one.WhichOneof("what") or "") == place or one.HasField("marker")]
+        self.controls = [
+            one
+            for place, one in enumerate(self.controls)
+            if one.frame > past or last.get(one.WhichOneof("what") or "") == place or one.HasField("marker")
+        ]

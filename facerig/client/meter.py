@@ -1,4 +1,5 @@
-"""Bars in a terminal for people who want to see it move: jaw, lips, blink, brows, gaze and the emotion. Sends nothing."""
+"""Bars in a terminal for people who want to see it move: jaw, lips, blink, brows, gaze and the emotion. Sends
+nothing."""
 
 from __future__ import annotations
 

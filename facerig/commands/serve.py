@@ -17,23 +17,30 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(
-    config: Annotated[Path | None, typer.Option("--config", help="TOML file with any of the options.",
-                                                show_default=False)] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="Any option as NAME=VALUE; see --show-config.",
-                                                   show_default=False)] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="TOML file with any of the options.", show_default=False)
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Any option as NAME=VALUE; see --show-config.", show_default=False)
+    ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on (127.0.0.1).", show_default=False)] = None,
     port: Annotated[int | None, typer.Option(help="Our protocol's port (52100); -1: off.", show_default=False)] = None,
     a2f_port: Annotated[int | None, typer.Option(help="NVIDIA's port (52000); -1: off.", show_default=False)] = None,
-    http_port: Annotated[int | None, typer.Option(help="/metrics and health (52080); -1: off.",
-                                                  show_default=False)] = None,
+    http_port: Annotated[
+        int | None, typer.Option(help="/metrics and health (52080); -1: off.", show_default=False)
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Model by name or path.", show_default=False)] = None,
     block: Annotated[int | None, typer.Option(help="Native frames computed in one go (2).", show_default=False)] = None,
-    plaintext: Annotated[bool | None, typer.Option("--plaintext", help="Listen beyond loopback without TLS.",
-                                                   show_default=False)] = None,
-    show_config: Annotated[bool, typer.Option("--show-config", help="Print every option and where it comes from.")] = False,
+    plaintext: Annotated[
+        bool | None, typer.Option("--plaintext", help="Listen beyond loopback without TLS.", show_default=False)
+    ] = None,
+    show_config: Annotated[
+        bool, typer.Option("--show-config", help="Print every option and where it comes from.")
+    ] = False,
     new_key: Annotated[bool, typer.Option("--new-key", help="Make an API key and its hash.")] = False,
-    hash_key: Annotated[str | None, typer.Option("--hash-key", help="Print the hash of a key for the key file.",
-                                                 show_default=False)] = None,
+    hash_key: Annotated[
+        str | None, typer.Option("--hash-key", help="Print the hash of a key for the key file.", show_default=False)
+    ] = None,
 ) -> None:
     """Serve our own protocol and NVIDIA Audio2Face-3D's over gRPC.
 

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
     from facerig.client import Frame
 
-HELP_TO = "terminal, a file (any export format by suffix), or a live target such as livelink://HOST:PORT/NAME; repeatable."
+HELP_TO = (
+    "terminal, a file (any export format by suffix), or a live target such as livelink://HOST:PORT/NAME; repeatable."
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -47,7 +49,7 @@ def stream(
     channels = rig_by_name(rig).names
     sinks = [_sink(where, channels, fps) for where in (to or ["terminal"])]
     mode, _, lead = (pacing or _default_pacing(sinks)).partition(":")
-    wish = {"rig": rig, "fps": fps, "pacing": mode, "lead_ms": _milliseconds(lead), "emotion": _weights(emotion),
+    wish: dict[str, Any] = {"rig": rig, "fps": fps, "pacing": mode, "lead_ms": _milliseconds(lead), "emotion": _weights(emotion),
             "moods": True}
     target = Target.parse(server, api_key, ca, tls)
     count = 0

@@ -288,17 +288,28 @@ def export_configs(house: House) -> dict[str, Any]:
     face = {name: default for name, default, *_ in a2f_params.FACE}
     return {
         "facerig_deployment_config": {
-            "model": house.worker.animator.model, "fps": config.a2f_fps, "pacing": config.a2f_pacing,
-            "stream_number": house.capacity, "max_clip_seconds": config.clip_seconds, "idle_seconds": config.idle_seconds,
+            "model": house.worker.animator.model,
+            "fps": config.a2f_fps,
+            "pacing": config.a2f_pacing,
+            "stream_number": house.capacity,
+            "max_clip_seconds": config.clip_seconds,
+            "idle_seconds": config.idle_seconds,
             "enable_tongue_blendshapes": config.a2f_tongue,
         },
         "facerig_stylization_config": {
             "default_beginning_emotions": dict.fromkeys(emotions.A2F_NAMES, 0.0),
-            "a2e": {"enabled": False, "live_transition_time": a2f_params.TRANSITION,
-                    "post_processing_params": {name: default for name, default, *_ in a2f_params.EMOTION}},
-            "a2f": {"face_params": face, "blendshape_params": {
-                "enable_clamping_bs_weight": False,
-                "weight_multipliers": dict.fromkeys(rig("a2f").names, 1.0),
-                "weight_offsets": dict.fromkeys(rig("a2f").names, 0.0)}},
+            "a2e": {
+                "enabled": False,
+                "live_transition_time": a2f_params.TRANSITION,
+                "post_processing_params": {name: default for name, default, *_ in a2f_params.EMOTION},
+            },
+            "a2f": {
+                "face_params": face,
+                "blendshape_params": {
+                    "enable_clamping_bs_weight": False,
+                    "weight_multipliers": dict.fromkeys(rig("a2f").names, 1.0),
+                    "weight_offsets": dict.fromkeys(rig("a2f").names, 0.0),
+                },
+            },
         },
     }

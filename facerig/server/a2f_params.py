@@ -1,9 +1,8 @@
 """What Audio2Face's parameters mean here: face parameters, blend shape parameters, emotion post-processing. Pure.
 
-A parameter that is left out changes nothing. Those without a counterpart are collected in `notes` and said once. NVIDIA's
-face mask divides the face's surface by height; here each shape has a height (0 chin, 1 hairline) and the mask divides the
-shapes. Strengths, smoothing and offsets act in the order in which `FacePost.push` applies them.
-"""
+A parameter that is left out changes nothing. Those without a counterpart are collected in `notes` and said once.
+NVIDIA's face mask divides the face's surface by height; here each shape has a height (0 chin, 1 hairline) and the
+mask divides the shapes. Strengths, smoothing and offsets act in the order in which `FacePost.push` applies them. """
 
 from __future__ import annotations
 
@@ -51,8 +50,11 @@ FACE: tuple[tuple[str, float, float, float, str], ...] = (
     ("inputStrength", 1.0, 0.0, 10.0, "gain on the audio before the model"),
 )
 DEFAULTS = {name: default for name, default, *_ in FACE}
-ALIASES = {name.lower(): name for name in DEFAULTS} | {"inputstrength": "inputStrength", "lipcloseoffset": "lipOpenOffset",
-                                                       "eyelidoffset": "eyelidOpenOffset"}
+ALIASES = {name.lower(): name for name in DEFAULTS} | {
+    "inputstrength": "inputStrength",
+    "lipcloseoffset": "lipOpenOffset",
+    "eyelidoffset": "eyelidOpenOffset",
+}
 
 # name, default, low, high, what it does here
 EMOTION: tuple[tuple[str, float, float, float, str], ...] = (
@@ -158,7 +160,7 @@ class FacePost:
         return np.asarray(np.clip(out, 0, 1) if self.face.clamp else out, np.float32)
 
 
-# ---- from the messages ------------------------------------------------------------------------------------------------
+# ---- from the messages ---------------------------------------------------------------------------------------------
 
 
 def face_of(face: Any, blend: Any, shapes: Iterable[str], notes: list[str]) -> Face:
@@ -176,7 +178,10 @@ def face_of(face: Any, blend: Any, shapes: Iterable[str], notes: list[str]) -> F
     for kind in (face.integer_params, face.float_array_params):
         notes += [f"face parameter {str(name)[:40]!r} has no counterpart" for name in list(kind)[:8]]
     known = set(shapes)
-    maps = [_finite(dict(given), "blend shape parameter") for given in (blend.bs_weight_multipliers, blend.bs_weight_offsets)]
+    maps = [
+        _finite(dict(given), "blend shape parameter")
+        for given in (blend.bs_weight_multipliers, blend.bs_weight_offsets)
+    ]
     unknown = sorted({name for given in maps for name in given} - known)
     if unknown:
         notes.append(f"blend shapes that this rig has not: {', '.join(name[:30] for name in unknown[:6])}")
@@ -233,8 +238,10 @@ def _shift(value: Mapping[str, float], shapes: tuple[str, ...]) -> Vector:
         "TongueTipUp": max(height, 0.0), "TongueTipDown": max(-height, 0.0),
         "TongueOut": max(depth, 0.0), "TongueIn": max(-depth, 0.0),
     }
-    return np.array([next((amount for prefix, amount in parts.items() if name.startswith(prefix)), 0.0) for name in shapes],
-                    np.float32)
+    return np.array(
+        [next((amount for prefix, amount in parts.items() if name.startswith(prefix)), 0.0) for name in shapes],
+        np.float32,
+    )
 
 
 def _vector(given: Mapping[str, float], shapes: tuple[str, ...], default: float) -> Vector:

@@ -65,7 +65,9 @@ class Server:
         self.house.capacity = min(self.config.sessions, self.config.capacity or self._measured())
         self.worker.start()
         self.house.ready = True
-        log.info("serving", extra={"fields": {**self.ports, "model": self.animator.model, "capacity": self.house.capacity}})
+        log.info(
+            "serving", extra={"fields": {**self.ports, "model": self.animator.model, "capacity": self.house.capacity}}
+        )
 
     async def stop(self, drain: float | None = None) -> None:
         """Refuse new streams, let the running ones finish for `drain` seconds, hand over the rest, go."""
@@ -95,14 +97,18 @@ class Server:
     # ---- inside -------------------------------------------------------------------------------------------------
 
     def _measured(self) -> int:
-        return capacity(self.worker.step_times, self.animator.block, self.config.wire_ms / 1000, self.config.capacity_share)
+        return capacity(
+            self.worker.step_times, self.animator.block, self.config.wire_ms / 1000, self.config.capacity_share
+        )
 
     def _listen(self) -> None:
         import grpc
 
         refused = self.house.metrics.errors
         guard = security.guard(self.keys, lambda cause: refused.labels(cause).inc())
-        self._grpc = grpc.aio.server(options=self._options(), interceptors=[*tracing.interceptors(self.config.trace), guard])
+        self._grpc = grpc.aio.server(
+            options=self._options(), interceptors=[*tracing.interceptors(self.config.trace), guard]
+        )
         fronts = (AnimationService(self.house), A2FService(self.house), AuthoringService(self.house))
         names = ("facerig.v1.Animation", *A2FService.SERVICES, AuthoringService.SERVICE)
         handlers = [*(front.handler() for front in fronts), A2FService(self.house).config_handler(),
@@ -158,7 +164,7 @@ def _reflect(server: Any, names: tuple[str, ...]) -> None:
         reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), server, pool=protos.pool())
 
 
-# ---- logs -----------------------------------------------------------------------------------------------------------
+# ---- logs ----------------------------------------------------------------------------------------------------------
 
 
 class _Json(logging.Formatter):
@@ -210,7 +216,12 @@ def run(config: ServerConfig) -> None:
 async def _serve(config: ServerConfig) -> None:
     server = Server(config)
     await server.start()
-    told = {"ports": server.ports, "capacity": server.house.capacity, "model": server.animator.model, "pid": os.getpid()}
+    told = {
+        "ports": server.ports,
+        "capacity": server.house.capacity,
+        "model": server.animator.model,
+        "pid": os.getpid(),
+    }
     print(json.dumps(told), flush=True)
     await server.wait()
 

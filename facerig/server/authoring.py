@@ -1,8 +1,7 @@
 """NVIDIA's authoring service: upload a clip once, then ask for the face at any instant with any parameters.
 
-A clip is animated when it is uploaded and kept in memory alone, least recently used out first; its handle is the SHA-256
-of its samples and format.
-"""
+A clip is animated when it is uploaded and kept in memory alone, least recently used out first; its handle is the
+SHA-256 of its samples and format. """
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """`facerig bench serve`: a server process, a client process, loopback, and more and more real-time streams.
 
-For each number of streams: latency percentiles seen by the client, late frames, CPU and memory of the server. The largest
-number with p99 <= 50 ms and no late frame is the capacity. $FACERIG_BENCH_{MODEL,BLOCK,RATE,STREAMS,SECONDS} change it.
-"""
+For each number of streams: latency percentiles seen by the client, late frames, CPU and memory of the server. The
+largest number with p99 <= 50 ms and no late frame is the capacity. $FACERIG_BENCH_{MODEL,BLOCK,RATE,STREAMS,SECONDS}
+change it. """
 
 from __future__ import annotations
 

@@ -52,7 +52,9 @@ class Decoder:
             at += 4 + length
         if not last or at > len(data):
             if len(data) > HEAD_MOST:
-                raise AudioError(f"flac: more than {HEAD_MOST >> 20} MB of metadata before the sound; strip the pictures")
+                raise AudioError(
+                    f"flac: more than {HEAD_MOST >> 20} MB of metadata before the sound; strip the pictures"
+                )
             self._head = data
             return b""
         self._head = None
@@ -70,7 +72,9 @@ class Decoder:
         try:
             for packet in packets:
                 for frame in self._codec.decode(packet):
-                    out += [np.ascontiguousarray(part.to_ndarray()).tobytes() for part in self._resampler.resample(frame)]
+                    out += [
+                        np.ascontiguousarray(part.to_ndarray()).tobytes() for part in self._resampler.resample(frame)
+                    ]
                     size += len(out[-1]) if out else 0
                     if size > MAX_DECODED:
                         raise AudioError(f"{self.name}: one message holds more than {MAX_DECODED >> 20} MB of sound")

@@ -31,7 +31,7 @@ class ServerConfig:
     port: int = 52100
     """Our own protocol (0: any free port; -1: off)."""
     a2f_port: int = 52000
-    """NVIDIA's protocol (0: any free port; -1: off). Both ports speak both protocols; two, since clients expect them."""
+    """NVIDIA's protocol (0: any free port; -1: off). Both ports speak both protocols."""
     http_port: int = 52080
     """/metrics and /v1/health (0: any free port; -1: off). Plain HTTP, without audio or keys."""
     plaintext: bool = False
@@ -217,7 +217,16 @@ def _typed(name: str, value: Any, source: str) -> Any:
 
 def _read(name: str, text: str, kind: type) -> Any:
     if kind is bool:
-        words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+        words = {
+            "1": True,
+            "true": True,
+            "yes": True,
+            "on": True,
+            "0": False,
+            "false": False,
+            "no": False,
+            "off": False,
+        }
         check_option(name, text, "true or false", text.lower() in words)
         return words[text.lower()]
     try:

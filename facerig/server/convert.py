@@ -89,7 +89,9 @@ def control(session: Session, wire: pb.Control) -> None:
         session.interrupt(wire.interrupt.release_ms if wire.interrupt.HasField("release_ms") else 100)
     elif what == "look_at":
         look = wire.look_at
-        session.director.look_at(at, look.yaw, look.pitch, look.fade_ms if look.HasField("fade_ms") else 150, look.release)
+        session.director.look_at(
+            at, look.yaw, look.pitch, look.fade_ms if look.HasField("fade_ms") else 150, look.release
+        )
     elif what == "marker":
         session.marker(wire.marker.id, frame)
     else:

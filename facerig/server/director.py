@@ -56,7 +56,7 @@ class Change:
 
 @dataclass
 class Track:
-    """One vector over time. Changes are added on the event loop and read by the engine, so the list is only replaced."""
+    """One vector over time. The event loop adds changes while the engine reads them, so the list is only replaced."""
 
     rest: Vector
     changes: list[Change] = field(default_factory=list)
@@ -69,7 +69,9 @@ class Track:
             start = max(start, changes[-1].start)  # time runs one way
         before = changes[-1].at(np.array([start - 1], np.int64))[0] if changes else self.rest
         past = max(0, bisect_right(changes, self.seen, key=_start) - 1)  # the one in force is kept
-        check_option("controls", len(changes) - past + 1, f"up to {MAX_CHANGES} ahead", len(changes) - past < MAX_CHANGES)
+        check_option(
+            "controls", len(changes) - past + 1, f"up to {MAX_CHANGES} ahead", len(changes) - past < MAX_CHANGES
+        )
         self.changes = [*changes[past:], Change(start, frames, before, target)]
 
     def at(self, numbers: NDArray[np.int64]) -> Frames:

@@ -1,9 +1,9 @@
 """What the server knows of emotions: names, NVIDIA's ten as mixtures of ours, and what each adds to a neutral face.
 
-A stand-in for a model that was trained on emotion: additive shapes on brows, lids, cheeks, nose and mouth corners, after
-the action units of the FACS literature (AU6+12 happy, 1+4+15 sad, 4+5+7+23 angry, 1+2+4+5+20 fear, 9+10 disgust, 1+2+5+26
-surprise, 12+14 on one side contempt). None touches a channel that closes the lips, so a smiling "p" still closes.
-"""
+A stand-in for a model that was trained on emotion: additive shapes on brows, lids, cheeks, nose and mouth corners,
+after the action units of the FACS literature (AU6+12 happy, 1+4+15 sad, 4+5+7+23 angry, 1+2+4+5+20 fear, 9+10
+disgust, 1+2+5+26 surprise, 12+14 on one side contempt). None touches a channel that closes the lips, so a smiling "p"
+still closes. """
 
 from __future__ import annotations
 

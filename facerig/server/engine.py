@@ -111,7 +111,9 @@ class Engine:
         segment.produced += len(rows)
         moods = self._moods(segment, row, len(rows)) if segment.moods else None
         if segment.finish is not None and len(rows):
-            rows = segment.finish(segment.base + row, rows, np.zeros((len(rows), 0), np.float32) if moods is None else moods)
+            rows = segment.finish(
+                segment.base + row, rows, np.zeros((len(rows), 0), np.float32) if moods is None else moods
+            )
         return Made(segment, segment.base + row, rows, moods, last)
 
     def _moods(self, segment: Segment, row: int, count: int) -> Frames:

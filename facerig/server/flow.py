@@ -1,4 +1,5 @@
-"""One stream on its way through the engine: samples -> blocks of native frames -> numbered rows. Knows no wire or clock.
+"""One stream on its way through the engine: samples -> blocks of native frames -> numbered rows. Knows no wire or
+clock.
 
 The arithmetic of beginning, end and resumption is that of `pipeline.Session`; only the chain is stepped elsewhere, for
 many flows at once. `feed` and `finish` may be called from another thread than the rest: they only append and count.
@@ -50,7 +51,9 @@ class Rows:
 class Flow:
     """The samples of one segment: a stream, or what follows an interrupt."""
 
-    def __init__(self, animator: Animator, sound: Sound, position: int = 0, first_sample: int = 0, skip: int = 0) -> None:
+    def __init__(
+        self, animator: Animator, sound: Sound, position: int = 0, first_sample: int = 0, skip: int = 0
+    ) -> None:
         self.animator, self.sound = animator, sound
         self.edge = Resample(sound.rate)
         self.block, self.delay = animator.block, animator.delay

@@ -57,8 +57,10 @@ class Http:
         try:
             if self._open <= CONNECTIONS:
                 status, kind, body = await self._answer(reader)
-                head = (f"HTTP/1.1 {status} {REASONS[status]}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
-                        "Connection: close\r\nX-Content-Type-Options: nosniff\r\n\r\n")
+                head = (
+                    f"HTTP/1.1 {status} {REASONS[status]}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
+                    "Connection: close\r\nX-Content-Type-Options: nosniff\r\n\r\n"
+                )
                 writer.write(head.encode() + body)
                 await asyncio.wait_for(writer.drain(), HEAD_WAIT)
         except (OSError, asyncio.TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):

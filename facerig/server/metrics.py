@@ -44,7 +44,9 @@ class Metrics:
         self._rows: dict[str, Any] = {}
         for attribute, kind, name, text, labels, buckets in TABLE:
             options = {"buckets": buckets} if buckets else {}
-            self._rows[attribute] = getattr(prometheus_client, kind)(name, text, labels, registry=self.registry, **options)
+            self._rows[attribute] = getattr(prometheus_client, kind)(
+                name, text, labels, registry=self.registry, **options
+            )
 
     def __getattr__(self, name: str) -> Any:
         try:

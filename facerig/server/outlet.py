@@ -1,9 +1,9 @@
 """From native rows to what a client asked for: its frame rate and its rig. Pure, streaming, and knows no wire.
 
-Another rate is a sampling of the native grid: frame j of a segment shows the instant j / rate, read off the two native
-frames around it. That is exact where the rate divides 60, adds at most one native frame of delay where it does not, and
-cutting the stream elsewhere changes nothing. (`Curves.resample` is band-limited and looks 130 ms ahead: right for files.)
-"""
+Another rate is a sampling of the native grid: frame j of a segment shows the instant j / rate, read off the two
+native frames around it. That is exact where the rate divides 60, adds at most one native frame of delay where it does
+not, and cutting the stream elsewhere changes nothing. (`Curves.resample` is band-limited and looks 130 ms ahead:
+right for files.) """
 
 from __future__ import annotations
 

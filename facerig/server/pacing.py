@@ -1,10 +1,10 @@
-"""When a frame leaves. Pure arithmetic on a monotonic clock that the caller reads: a jump of the wall clock is not seen.
+"""When a frame leaves. Pure arithmetic on a monotonic clock that the caller reads: a jump of the wall clock is not
+seen.
 
-Frame k is due at anchor + k / fps. The anchor starts with the first frame; a frame that comes late moves it by as much,
-so that the ones behind it keep their distance and engines never get a burst. When all frames of a while were early, the
-anchor creeps back: by what lateness had cost, and further while the source looks live (early by a little: its clock runs
-faster than ours). A clip that was sent at once is early by a lot and keeps the plain schedule.
-"""
+Frame k is due at anchor + k / fps. The anchor starts with the first frame; a frame that comes late moves it by as
+much, so that the ones behind it keep their distance and engines never get a burst. When all frames of a while were
+early, the anchor creeps back: by what lateness had cost, and further while the source looks live (early by a little:
+its clock runs faster than ours). A clip that was sent at once is early by a lot and keeps the plain schedule. """
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ class Pacing:
     def parse(cls, text: str) -> Pacing:
         """`realtime`, `burst` or `lead:250`."""
         mode, _, lead = text.partition(":")
-        check_option("pacing", text, "realtime, burst or lead:MILLISECONDS", not lead or (mode == "lead" and lead.isdigit()))
+        check_option(
+            "pacing", text, "realtime, burst or lead:MILLISECONDS", not lead or (mode == "lead" and lead.isdigit())
+        )
         return cls(mode, int(lead or 0))
 
     @property

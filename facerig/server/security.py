@@ -1,8 +1,7 @@
 """Who may speak: TLS, API keys, and how often. Keys are compared in constant time and stored as hashes alone.
 
-A key file is TOML: one table a key with `sha256`, and optionally `sessions` (at once) and `new_per_minute`. Keys are long
-and random (`facerig serve --new-key` makes one), so a plain SHA-256 cannot be searched. Knows no stream.
-"""
+A key file is TOML: one table a key with `sha256`, and optionally `sessions` (at once) and `new_per_minute`. Keys are
+long and random (`facerig serve --new-key` makes one), so a plain SHA-256 cannot be searched. Knows no stream. """
 
 from __future__ import annotations
 
@@ -86,11 +85,15 @@ class Keys:
 def _key(name: str, row: Any, path: str, new_per_minute: int) -> Key:
     try:
         digest = bytes.fromhex(row["sha256"])
-        numbers = [int(row.get(what, default)) for what, default in (("sessions", 0), ("new_per_minute", new_per_minute))]
+        numbers = [
+            int(row.get(what, default)) for what, default in (("sessions", 0), ("new_per_minute", new_per_minute))
+        ]
         if len(digest) != 32 or min(numbers) < 0:
             raise ValueError("sha256 must have 64 hex digits, numbers must not be negative")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{path}: key {name!r} is not a table with sha256, sessions, new_per_minute ({error})") from error
+        raise InputError(
+            f"{path}: key {name!r} is not a table with sha256, sessions, new_per_minute ({error})"
+        ) from error
     return Key(name, digest, *numbers)
 
 
@@ -107,7 +110,9 @@ def new_key() -> str:
 def hash_key(key: str) -> str:
     """What the key file holds of a key."""
     if len(key) < MIN_KEY:
-        raise OptionError(f"key: got {len(key)} characters, accepted: at least {MIN_KEY}; facerig serve --new-key makes one")
+        raise OptionError(
+            f"key: got {len(key)} characters, accepted: at least {MIN_KEY}; facerig serve --new-key makes one"
+        )
     return hashlib.sha256(key.encode()).hexdigest()
 
 
@@ -162,8 +167,12 @@ def guard(keys: Keys, refused: Callable[[str], None]) -> Any:
 def _same_kind(handler: Any, one: Any, many: Any) -> Any:
     import grpc
 
-    kinds = {(False, False): (grpc.unary_unary_rpc_method_handler, one), (False, True): (grpc.unary_stream_rpc_method_handler, many),
-             (True, False): (grpc.stream_unary_rpc_method_handler, one), (True, True): (grpc.stream_stream_rpc_method_handler, many)}
+    kinds = {
+        (False, False): (grpc.unary_unary_rpc_method_handler, one),
+        (False, True): (grpc.unary_stream_rpc_method_handler, many),
+        (True, False): (grpc.stream_unary_rpc_method_handler, one),
+        (True, True): (grpc.stream_stream_rpc_method_handler, many),
+    }
     kind, behaviour = kinds[handler.request_streaming, handler.response_streaming]
     return kind(behaviour)
 

@@ -1,8 +1,7 @@
 """Our own protocol: translates messages into a session and back. All it decides is order; maths and clocks are behind.
 
-Each stream is two coroutines: this one sends what the session lets out, `_hear` reads what the client says. Whatever goes
-wrong in either ends in `_say_goodbye`: the status message with a reason, then gRPC's own status.
-"""
+Each stream is two coroutines: this one sends what the session lets out, `_hear` reads what the client says. Whatever
+goes wrong in either ends in `_say_goodbye`: the status message with a reason, then gRPC's own status. """
 
 from __future__ import annotations
 
@@ -55,7 +54,9 @@ class AnimationService:
 
     # ---- streams ------------------------------------------------------------------------------------------------
 
-    async def animate(self, requests: AsyncIterator[pb.AnimateRequest], context: Any) -> AsyncIterator[pb.AnimateResponse]:
+    async def animate(
+        self, requests: AsyncIterator[pb.AnimateRequest], context: Any
+    ) -> AsyncIterator[pb.AnimateResponse]:
         async def header() -> pb.Header:
             return await self._header(requests)
 
@@ -67,11 +68,17 @@ class AnimationService:
         async def header() -> pb.Header:
             return request.header
 
-        async for answer in self._stream(context, header, Pacing("burst"),
-                                         lambda guest, session, codec: self._feed(request.audio, guest, session, codec)):
+        async for answer in self._stream(
+            context,
+            header,
+            Pacing("burst"),
+            lambda guest, session, codec: self._feed(request.audio, guest, session, codec),
+        ):
             yield answer
 
-    async def _stream(self, context: Any, read_header: Read, pacing: Pacing, hear: Any) -> AsyncIterator[pb.AnimateResponse]:
+    async def _stream(
+        self, context: Any, read_header: Read, pacing: Pacing, hear: Any
+    ) -> AsyncIterator[pb.AnimateResponse]:
         guest: Guest | None = None
         ear: asyncio.Task[None] | None = None
         sent, error = 0, None
@@ -142,7 +149,9 @@ class AnimationService:
         except StopAsyncIteration:
             raise faults.Disorder("header: got the end of the stream, accepted: the header first") from None
         if first.WhichOneof("part") != "header":
-            raise faults.Disorder(f"header: got {first.WhichOneof('part') or 'an empty message'}, accepted: the header first")
+            raise faults.Disorder(
+                f"header: got {first.WhichOneof('part') or 'an empty message'}, accepted: the header first"
+            )
         return first.header
 
     async def _hear(self, requests: AsyncIterator[pb.AnimateRequest], guest: Guest, session: Session,

@@ -40,7 +40,7 @@ class Plan:
     sound: Sound
     rig: str = "arkit"
     fps: int = FPS
-    pacing: Pacing = Pacing()
+    pacing: Pacing = field(default_factory=Pacing)
     echo: bool = False
     moods: bool = False
     backlog: float = 2.0
@@ -126,7 +126,9 @@ class _Echo:
 class Session:
     """Opened by a front once the header is understood."""
 
-    def __init__(self, worker: Worker, plan: Plan, finish: Finish | None = None, resume: Resumption | None = None) -> None:
+    def __init__(
+        self, worker: Worker, plan: Plan, finish: Finish | None = None, resume: Resumption | None = None
+    ) -> None:
         self.worker, self.plan, self._finish = worker, plan, finish
         animator = worker.animator
         self.channels, self._mapper = outlet.mapper(NATIVE_RIG, animator.channels, plan.rig)
@@ -183,7 +185,9 @@ class Session:
         if 0 < owed <= MAX_RELEASE_MS * MAX_FPS // 1000 and len(resume.last_values) == len(self.channels):
             values = np.asarray(resume.last_values, np.float32)
             for step in range(owed):
-                self._queue.append((self.next_frame + step, values * np.float32(_height(step + 1, owed)), None, time.monotonic()))
+                self._queue.append(
+                    (self.next_frame + step, values * np.float32(_height(step + 1, owed)), None, time.monotonic())
+                )
 
     _skip_bytes = 0
 
@@ -227,7 +231,9 @@ class Session:
         return self.segment.native_base + -(-flow.received * FPS // flow.sound.rate)
 
     def marker(self, name: str, frame: int | None = None) -> None:
-        check_option("markers", len(self._markers) + 1, f"up to {MAX_MARKERS} that wait", len(self._markers) < MAX_MARKERS)
+        check_option(
+            "markers", len(self._markers) + 1, f"up to {MAX_MARKERS} that wait", len(self._markers) < MAX_MARKERS
+        )
         check_option("marker id", f"{len(name)} characters", "1 to 200", 0 < len(name) <= 200)
         flow = self.segment.flow
         here = self.segment.base + -(-flow.received * self.plan.fps // flow.sound.rate)
@@ -328,7 +334,9 @@ class Session:
         """Called on the event loop with what the engine made."""
         now = time.monotonic()
         for row in range(len(made.values)):
-            self._queue.append((made.first + row, made.values[row], made.moods[row] if made.moods is not None else None, now))
+            self._queue.append(
+                (made.first + row, made.values[row], made.moods[row] if made.moods is not None else None, now)
+            )
         if made.error is not None:
             self._error = made.error
         self._done = self._done or made.last

@@ -1,4 +1,5 @@
-"""The border between the event loop and blocking maths: one thread runs the engine, and nothing else of ours does maths.
+"""The border between the event loop and blocking maths: one thread runs the engine, and nothing else of ours does
+maths.
 
 The event loop's side feeds segments and is called back with their rows; the thread's side waits until a block is ready,
 gathers a little longer when many streams run, and steps them all at once. Knows no wire and no message.
