@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import logging
 import zipfile
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,6 +30,7 @@ Floats = NDArray[np.float32]
 RIG, SMALL_RIG = "flame", "flame50"
 VERTICES = 5143  # of VHAP's FLAME with teeth, whose files hold static offsets
 READ_FPS = 30
+MAX_BYTES = 4_000_000_000  # twelve hours of a large rig
 
 # array | joints whose axis-angle it holds, 3 numbers each
 SMPLX = (("global_orient", ("global",)), ("neck_pose", ("neck",)), ("jaw_pose", ("jaw",)), ("leye_pose", ("leye",)),
@@ -99,18 +101,34 @@ def _expressions(table: Curves, count: int) -> Floats:
 
 def read(data: bytes, name: str, fps: int | None = None) -> Curves:
     """Any of our own or of the four families, told apart by the arrays' names."""
+    _check_size(data, name)
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             if "head" in archive.files:
                 return Curves.from_npz(data, name)
             arrays = {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, NotImplementedError) as error:
-        raise CurvesError(f"{name}: not an .npz of plain arrays ({error})") from None
+    except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, MemoryError) as error:
+        raise CurvesError(f"{name}: not an .npz of plain arrays ({_first_line(error)})") from None
     for family, (expression, _, poses, _) in FAMILIES.items():
         if expression in arrays and poses[-1][0] in arrays:
             return _read(arrays, family, name, fps)
     raise CurvesError(f"{name}: arrays {', '.join(list(arrays)[:6])}; accepted: facerig's own or FLAME parameters "
                       f"named as in {', '.join(FAMILIES)}")
+
+
+def _check_size(data: bytes, name: str) -> None:
+    """A small file can claim to unpack to any size."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        raise CurvesError(f"{name}: not an .npz file ({_first_line(error)})") from None
+    if size > MAX_BYTES:
+        raise CurvesError(f"{name}: unpacks to {size} bytes, accepted: up to {MAX_BYTES}")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _read(arrays: Mapping[str, NDArray[Any]], family: str, name: str, fps: int | None) -> Curves:

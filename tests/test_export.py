@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -320,3 +321,36 @@ def test_two_hours_need_little_more_memory_than_their_file() -> None:
                               cwd=Path(__file__).parents[1])
         grown, size = map(float, done.stdout.split())
         assert grown < 2.5 * size + 300
+
+
+@pytest.mark.parametrize("suffix", [".json", ".a2f.json", ".azure.json", ".unreal.json", ".rhubarb.json", ".csv",
+                                    ".wide.csv", ".unreal.csv", ".a2f.csv", ".npz", ".flame.npz", ".glb", ".gltf",
+                                    ".anim", ".atom", ".tsv", ".xml", ".dat", ".srt", ".vtt"])
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_damaged_files_never_break_a_reader(suffix: str, data: st.DataObject) -> None:
+    """Cut, overwritten and repeated bytes give curves or one of our errors, nothing else."""
+    whole = bytearray(DAMAGED.setdefault(suffix, bytes_of(suffix, sample(suffix, 4))))
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(whole) - 1))
+        piece = data.draw(st.sampled_from(PIECES))
+        whole[at : at + data.draw(st.integers(0, 6))] = piece
+        if not whole:
+            break
+    if data.draw(st.booleans()):
+        del whole[data.draw(st.integers(0, len(whole))) :]
+    with contextlib.suppress(FacerigError):
+        assert isinstance(READERS[Path(f"x{suffix}").suffix](bytes(whole), f"x{suffix}"), Curves)
+
+
+DAMAGED: dict[str, bytes] = {}
+PIECES = (b"", b"\0", b"\xff\xff", b"-", b"9" * 12, b"null", b"[]", b"{}", b'"', b"\n")
+
+
+def test_an_archive_that_claims_too_much_is_refused() -> None:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("values.npy", b"x")
+    claims = stream.getvalue().replace((1).to_bytes(4, "little") * 2, (1).to_bytes(4, "little") + b"\xf0\xff\xff\xff")
+    with pytest.raises(CurvesError, match="unpacks to"):
+        READERS[".npz"](claims, "x.npz")
