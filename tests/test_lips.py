@@ -8,13 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facerig.errors import OptionError
-from facerig.post.lips import LIPS, Lips, switched
+from facerig.post.lips import Lips, Switch, switched
 from facerig.rig import rig
 from facerig.stage import Frames, run
 
 CHANNELS = rig("facerig").names
 COLUMNS = (*CHANNELS, "contact:bilabial", "contact:labiodental", "contact:speech", "contact:rounding")
 STAGE = Lips(COLUMNS)
+HALF = Switch(enter=0.5, leave=0.35, rise=2, fall=3)
 
 
 def speaking(frames: int, **evidence: tuple[int, int]) -> Frames:
@@ -53,13 +54,13 @@ def test_ramps_take_two_to_four_frames() -> None:
 
 def test_hysteresis_does_not_flicker() -> None:
     evidence = np.array([0, 0.6, 0.45, 0.49, 0.4, 0.52, 0.36, 0.2, 0.45], np.float32)
-    np.testing.assert_array_equal(switched(evidence, LIPS), [False] + [True] * 6 + [False] * 2)
+    np.testing.assert_array_equal(switched(evidence, HALF), [False] + [True] * 6 + [False] * 2)
 
 
 def test_unconfirmed_contact_is_let_go() -> None:
     evidence = np.full(100, 0.4, np.float32)
     evidence[3] = 0.9
-    assert switched(evidence, LIPS).sum() == LIPS.longest
+    assert switched(evidence, HALF).sum() == HALF.longest
 
 
 def test_teeth_raise_the_lower_lip_and_leave_the_mouth_open() -> None:

@@ -137,7 +137,7 @@ def floors(quick: bool) -> list[System]:
     """Static, mean, loudness, and the two regressions."""
     examples: dict[str, list[Clip]] = {}
     try:
-        held = grid_clips("train", 30 if quick else 200)
+        held = grid_clips("train", 24 if quick else 100)
         examples["grid"] = [sets.grid_as_clip(clip) for clip in held]
     except FileNotFoundError:
         return [systems.Simple("static", systems.static), systems.Simple("loudness", systems.energy_jaw)]
