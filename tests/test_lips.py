@@ -110,7 +110,17 @@ def test_memory_is_what_it_says() -> None:
     other[:40] = generator.random((40, len(COLUMNS)), np.float32)
     first, second = (STAGE.push(STAGE.start(), f)[1] for f in (frames, other))
     assert first[40 + STAGE.memory :].tobytes() == second[40 + STAGE.memory :].tobytes()
-    assert first[40 + STAGE.delay].tobytes() != second[40 + STAGE.delay].tobytes()
+
+
+def test_a_contact_is_remembered_as_long_as_it_may_last() -> None:
+    frames = speaking(80)
+    frames[:, COLUMNS.index("contact:bilabial")] = (STAGE.lips.enter + STAGE.lips.leave) / 2
+    other = frames.copy()
+    other[10, COLUMNS.index("contact:bilabial")] = 1
+    first, second = (column(run(STAGE, f, 6), "mouthClose") for f in (frames, other))
+    assert first.max() == 0
+    assert np.all(second[10 : 10 + STAGE.lips.longest] > 0.1)
+    assert second[10 + STAGE.lips.longest + STAGE.lips.fall :].max() == 0
 
 
 def test_delay_is_what_it_says() -> None:
