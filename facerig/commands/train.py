@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +30,9 @@ def train(
 
     Several GPUs: torchrun --nproc-per-node N -m facerig train base
     """
+    from rich.console import Console
+    from rich.progress import Progress
+
     from facerig.console import emit_json
     from facerig.errors import MissingExtra, check_option
 
@@ -43,5 +47,9 @@ def train(
         raise MissingExtra("training", "train", str(error)) from error
     if threads:
         use_threads(threads)
-    plan = Plan(preset, minutes, out, hours=hours, seed=seed, batch=batch)
-    emit_json(whole(plan if cache is None else Plan(preset, minutes, out, cache, hours, seed, batch)))
+    folder = {} if cache is None else {"folder": cache}
+    plan = Plan(preset, minutes, out, hours=hours, seed=seed, batch=batch, **folder)
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        tasks = {part: bar.add_task(part, total=1.0) for part in ("encoder", "decoder")}
+        figures = whole(plan, lambda part, progress: bar.update(tasks[part], completed=progress))
+    emit_json(figures)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -159,7 +159,7 @@ class DecoderTrainer:
         shares = np.array([share(name, run.shares) for name in data.store.ids])
         self.edges = np.cumsum(data.store.counts * shares) / (data.store.counts * shares).sum()
 
-    def train(self) -> list[float]:
+    def train(self, shown: Callable[[float], None] = lambda _: None) -> list[float]:
         """Until the time is up; leaves the running mean in the net. Returns the mean loss of each stretch."""
         schedule = Schedule(time.time(), time.time() + self.run.seconds, self.run.peak, warm_steps=50,
                             steps=self.run.steps)
@@ -170,6 +170,7 @@ class DecoderTrainer:
                 group["lr"] = schedule.rate(step)
             losses.append(self._step())
             step += 1
+            shown(schedule.progress(step))
             if time.time() - logged > min(30.0, self.run.seconds / 8) or is_eighth(step, self.run.steps):
                 means.append(float(np.mean(losses)))
                 print(json.dumps({"time": time.strftime("%H:%M:%S"), "step": step, "loss": round(means[-1], 5)}),

@@ -103,6 +103,7 @@ class EncoderTrainer:
                 judged = time.time()
             if time.time() - saved > self.run.save_every:
                 self.save()
+                self.refresh()
                 saved = time.time()
         self.save()
         self.judge()
@@ -111,6 +112,9 @@ class EncoderTrainer:
     def save(self) -> None:
         save_run(self.path, self.net, self.ema, self.optimizer,
                  {"step": self.step, "spent": time.time() - self.begin, "config": json.loads(self.config.to_json())})
+
+    def refresh(self) -> None:
+        """Take other data where `reload` has some: a source packed since, labels made sharper."""
         fresh = self.reload() if self.reload else None
         if fresh is not None:
             self.crops = Crops(fresh, self.run.shares, self.run.frames)

@@ -45,7 +45,7 @@ def save_run(path: Path, net: nn.Module, ema: Ema, optimizer: torch.optim.Optimi
 
 def load_run(path: Path, net: nn.Module, ema: Ema, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """Put everything back; returns the facts."""
-    tensors = load_file(path.with_suffix(".safetensors"))
+    tensors = load_file(path.with_suffix(".safetensors"), device=str(next(net.parameters()).device))
     facts: dict[str, Any] = json.loads(path.with_suffix(".json").read_text("utf-8"))
     net.load_state_dict(_part(tensors, "net."))
     ema.weights, ema.steps = _part(tensors, "ema."), int(facts["ema_steps"])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,18 +50,25 @@ class Plan:
         return self.folder / self.name
 
 
-def train(plan: Plan) -> dict[str, Any]:
-    """Train, write the model's files, return its figures."""
+Shown = Callable[[str, float], None]
+
+
+def _unseen(_part: str, _progress: float) -> None:
+    """Nobody looks on."""
+
+
+def train(plan: Plan, shown: Shown = _unseen) -> dict[str, Any]:
+    """Train, write the model's files, return its figures; `shown` is told the part and how far it is."""
     rank, _ = parallel.join()
     build_corpora(plan.hours)
     config = recipe.config(plan.name)
     trainer = encoder_trainer(plan, config, rank)
-    trainer.train()
+    trainer.train(partial(shown, "encoder"))
     net = Net(config)
     load_ema(trainer.path, net.encoder)
     figures = {"content": {name: judged(net.encoder.eval(), held, config.lookahead)
                            for name, held in trainer.judges.items()}}
-    figures["motion"] = train_decoder(net, plan)
+    figures["motion"] = train_decoder(net, plan, shown=shown)
     if rank == 0:
         save(net.cpu(), plan.out, figures)
     return figures
@@ -101,12 +110,13 @@ def sharpen(checkpoint: Path, config: NetConfig, features: Path, labels: Path) -
     return relabel(encoder.eval(), store(PackedSet(tuple(clips), held.arrays, held.columns), features), labels)
 
 
-def train_decoder(net: Net, plan: Plan, seconds: float | None = None) -> dict[str, dict[str, float]]:
+def train_decoder(net: Net, plan: Plan, seconds: float | None = None,
+                  shown: Shown = _unseen) -> dict[str, dict[str, float]]:
     """Decoder and its figures on measured motion that it did not learn from."""
     data, judges = motions(net, plan.features, plan.seed)
     run = DecoderRun(seconds or plan.minutes * 60 * (1 - ENCODER_SHARE), seed=plan.seed, shares=dict(recipe.MOVED))
     trainer = DecoderTrainer(net, run, data, judges)
-    trainer.train()
+    trainer.train(partial(shown, "decoder"))
     return trainer.judge()
 
 
