@@ -28,8 +28,8 @@ from facerig.features import LogMel
 from facerig.model.runtime import ModelStage
 from facerig.model.runtime import installed as installed_models
 from facerig.model.runtime import load as load_weights
-from facerig.post.lips import Lips
 from facerig.post.limits import Limits
+from facerig.post.lips import Lips
 from facerig.post.smooth import smooth
 from facerig.resample import Resample, mono
 from facerig.rig import rig
