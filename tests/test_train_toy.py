@@ -289,3 +289,20 @@ def test_the_recipe_builds_every_preset() -> None:
         assert len(config.channels) == 68
         assert config.lookahead in config.taught
     assert isinstance(Encoder(recipe.config("tiny")), Encoder)
+
+
+def test_fresh_data_is_taken_on_the_way_and_not_after_the_end(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def fresh() -> Store | None:
+        asked.append(1)
+        return toy(12, 9) if len(asked) == 1 else None
+
+    run = Run(tmp_path, 3600.0, steps=6, batch=2, frames=32, warm_steps=2, half=False, save_every=0.0)
+    trainer = EncoderTrainer(small_config(), run, toy(6, 1), {}, fresh)
+    told: list[float] = []
+    trainer.train(told.append)
+    assert len(asked) == 6
+    assert trainer.crops.store.hours == pytest.approx(12 / 3600)
+    assert told == sorted(told)
+    assert told[-1] == 1.0
