@@ -49,8 +49,8 @@ def stream(
     channels = rig_by_name(rig).names
     sinks = [_sink(where, channels, fps) for where in (to or ["terminal"])]
     mode, _, lead = (pacing or _default_pacing(sinks)).partition(":")
-    wish: dict[str, Any] = {"rig": rig, "fps": fps, "pacing": mode, "lead_ms": _milliseconds(lead), "emotion": _weights(emotion),
-            "moods": True}
+    wish: dict[str, Any] = {"rig": rig, "fps": fps, "pacing": mode, "lead_ms": _milliseconds(lead), "moods": True,
+                            "emotion": _weights(emotion)}
     target = Target.parse(server, api_key, ca, tls)
     count = 0
     try:
