@@ -131,7 +131,7 @@ class Fake:
         self.time += max(1e-5, seconds + self.error)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=20)
 @given(error=st.floats(-0.004, 0.004))
 def test_an_hour_of_frames_has_no_drift(error: float) -> None:
     fake = Fake(error)
