@@ -55,7 +55,7 @@ def test_known_curves_come_back(size: int, missing: float, noise: float) -> None
 
 
 def test_another_persons_neutral_is_learned_from_rest() -> None:
-    weights, _, placed = rendered(40)
+    weights, _, _ = rendered(40)
     weights[:6] = 0
     points = Deformer(HEAD, CHANNELS)(weights.astype(np.float32))[:, VERTICES].astype(np.float64)
     strange = points + np.random.default_rng(3).normal(0, 0.15, (68, 3))  # 1.5 mm of another face

@@ -110,8 +110,8 @@ def test_lips_meet_whenever_the_jaw_is_closed_by_mouth_close() -> None:
     assert (open_mouth[TOP] - open_mouth[BOTTOM])[:, 1].max() * MM > 25
 
 
-@pytest.mark.parametrize("name", ["mouthSmile", "mouthFrown", "mouthPucker", "mouthPress", "mouthDimple", "mouthStretch",
-                                  "mouthLeft", "mouthShrugLower", "jawLeft", "cheekPuff"])
+@pytest.mark.parametrize("name", ["mouthSmile", "mouthFrown", "mouthPucker", "mouthPress", "mouthDimple",
+                                  "mouthStretch", "mouthLeft", "mouthShrugLower", "jawLeft", "cheekPuff"])
 def test_shapes_that_move_closed_lips_keep_them_closed(name: str) -> None:
     moved = posed(**{name: 1.0})
     assert np.abs(moved[TOP] - moved[BOTTOM])[:, 1].max() * MM < 0.3
@@ -189,7 +189,7 @@ def test_shapes_do_what_their_names_say() -> None:
 
 
 def folds(head: Head, moved: Floats, part: str) -> float:
-    """Share of a part's area whose triangles turned over against the rest pose by more than a right angle and a half."""
+    """Share of a part's area whose triangles turned over by more than a third of a full turn."""
     number = [p.name for p in head.parts].index(part)
     mesh, start = head.parts[number], head.part_starts[number]
     points = moved[start : start + len(mesh.vertices)]
@@ -215,7 +215,7 @@ def test_no_triangle_flips_over_visemes_and_emotions() -> None:
 
 
 def test_lips_do_not_pass_through_each_other_over_visemes() -> None:
-    """In every pose of the grid the seam's upper vertices are not below their partners by more than the lips' softness,
+    """In every pose of the grid the seam's upper vertices are not below their partners by more than lips are soft,
     unless the lower lip has gone behind the upper one (f, v)."""
     for pose in GRID:
         moved = posed(**pose)

@@ -27,7 +27,8 @@ def small_head(vertices: int, seed: int) -> Head:
             shapes[shape] = Shape(index, random.normal(size=(len(index), 3)).astype(np.float32))
         weight = random.random((vertices, 2)).astype(np.float32)
         parts.append(Part(name, "skin", points, triangles, vertex_normals(points, triangles),
-                          np.zeros((vertices, 2), np.float32), shapes, random.integers(0, 3, (vertices, 2)).astype(np.int32),
+                          np.zeros((vertices, 2), np.float32), shapes,
+                          random.integers(0, 3, (vertices, 2)).astype(np.int32),
                           weight / weight.sum(1, keepdims=True)))
     return Head("small", tuple(parts), joints)
 

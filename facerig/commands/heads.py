@@ -97,7 +97,7 @@ def _flame(path: Path | None, eyelids: Path | None) -> Head:
     from facerig.heads.flame import flame_head, load_flame
 
     if path is None:
-        raise OptionError("heads add flame: got no file, accepted: heads add flame PATH (generic_model.pkl, flame2023.pkl)")
+        raise OptionError("heads add flame: got no file, accepted: a model file, such as generic_model.pkl")
     say("FLAME is yours to license: https://flame.is.tue.mpg.de (the file stays on this machine)")
     return flame_head(load_flame(path, eyelids=eyelids))
 

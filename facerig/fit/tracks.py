@@ -79,7 +79,7 @@ class _Fit:
         self.seen, self.model, self.deltas, self.trust = seen, model, deltas, trust
         self.steady, self.channels, self.metres, self.o = steady, channels, metres, options
         self.size = seen.shape[2]
-        self.known = np.isfinite(seen).all(axis=2)
+        self.known: NDArray[Any] = np.asarray(np.isfinite(seen).all(axis=2))
         self.visible = np.where(self.known[..., None], seen, 0.0)
         self.same = bool(self.known.all()) and not options.pose
         length = np.linalg.norm(deltas, axis=2).max(axis=1)
@@ -116,7 +116,7 @@ class _Fit:
         if not np.isfinite(mean).all():
             raise InputError(f"neutral frames {first} to {last}: a point is missing in all of them")
         scale, turn, shift = _pose(mean, self.model, self.trust * (self.steady + 0.05))
-        own = self.model.copy()
+        own: Doubles = self.model.copy()
         if self.size == 3:
             own = (mean - shift) @ turn / scale
         else:
@@ -135,7 +135,8 @@ class _Fit:
 
     def _projected(self, shape: Doubles, scale: Doubles, turn: Doubles, shift: Doubles) -> Doubles:
         turned: Doubles = np.einsum("tak,tnk->tna", turn[:, : self.size], shape)
-        return scale[:, None, None] * turned + shift[:, None]
+        placed: Doubles = scale[:, None, None] * turned + shift[:, None]
+        return placed
 
     def _weights(self, own: Doubles, scale: Doubles, turn: Doubles, shift: Doubles, start: Doubles) -> Doubles:
         """In the head's units, so that ridge and smoothness mean the same for every track."""

@@ -1,5 +1,5 @@
-"""Binary FBX (6100 to 7700) -> Head: meshes with their blend-shape channels, at rest. A reader of our own: it follows the
-node tree, checks every length against the file, and unpacks arrays only to the size that they announce."""
+"""Binary FBX (6100 to 7700) -> Head: meshes with their blend-shape channels, at rest. A reader of our own: it follows
+the node tree, checks every length against the file, and unpacks arrays only to the size that they announce."""
 
 from __future__ import annotations
 
@@ -196,6 +196,7 @@ def _shape(node: Node, count: int) -> Shape:
     index = np.asarray(node.array("Indexes"), np.int64)
     offsets = np.asarray(node.array("Vertices"), np.float64).reshape(-1, 3)
     if len(index) != len(offsets) or (len(index) and (index.min() < 0 or index.max() >= count)):
-        raise HeadError(f"shape {_label(node)!r}: {len(index)} vertex numbers for {len(offsets)} offsets, or one outside")
+        what = f"{len(index)} vertex numbers for {len(offsets)} offsets, or one outside"
+        raise HeadError(f"shape {_label(node)!r}: {what}")
     order = np.unique(index, return_index=True)[1]
     return Shape(index[order].astype(np.int32), offsets[order].astype(np.float32))

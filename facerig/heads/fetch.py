@@ -22,8 +22,8 @@ MAX_BYTES = 64 << 20  # of one file
 
 # ICT-FaceKit's expressions, each an OBJ file of its own.
 ICT_SIDES = ("browDown", "browInnerUp", "browOuterUp", "cheekPuff", "cheekSquint", "eyeBlink", "eyeLookDown",
-             "eyeLookIn", "eyeLookOut", "eyeLookUp", "eyeSquint", "eyeWide", "mouthDimple", "mouthFrown", "mouthLowerDown",
-             "mouthPress", "mouthSmile", "mouthStretch", "mouthUpperUp", "noseSneer")
+             "eyeLookIn", "eyeLookOut", "eyeLookUp", "eyeSquint", "eyeWide", "mouthDimple", "mouthFrown",
+             "mouthLowerDown", "mouthPress", "mouthSmile", "mouthStretch", "mouthUpperUp", "noseSneer")
 ICT_WHOLE = ("jawForward", "jawLeft", "jawOpen", "jawRight", "mouthClose", "mouthFunnel", "mouthLeft", "mouthPucker",
              "mouthRight", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper")
 ICT_EXPRESSIONS = (*(f"{name}_{side}.obj" for name in ICT_SIDES for side in "LR"), *(f"{n}.obj" for n in ICT_WHOLE))
@@ -100,7 +100,7 @@ def fetch(name: str, shown: Callable[[str, int, int], None], unverified: bool = 
 def _download(address: str, name: str, shown: Callable[[str, int, int], None]) -> bytes:
     pieces, got = [], 0
     try:
-        with urllib.request.urlopen(address, timeout=30) as answer:  # noqa: S310 - fixed https addresses above
+        with urllib.request.urlopen(address, timeout=30) as answer:
             total = int(answer.headers.get("Content-Length") or 0)
             while piece := answer.read(1 << 16):
                 got += len(piece)
@@ -109,5 +109,5 @@ def _download(address: str, name: str, shown: Callable[[str, int, int], None]) -
                 pieces.append(piece)
                 shown(name, got, total)
     except (urllib.error.URLError, TimeoutError, OSError) as error:
-        raise ServiceError(f"{address}: cannot be fetched ({error}); download it by hand and give its folder") from error
+        raise ServiceError(f"{address}: cannot be fetched ({error}); give a local folder with --from") from error
     return b"".join(pieces)

@@ -185,6 +185,7 @@ def synthetic_arrays(seed: int = 0) -> dict[str, Floats]:
     hull = np.stack([np.arange(VERTICES - 2), np.arange(1, VERTICES - 1), np.arange(2, VERTICES)], axis=1)
     faces = np.concatenate([hull, hull])[:FACES]
     arrays = {"v_template": points, "shapedirs": dirs, "posedirs": random.normal(0, 1e-4, (VERTICES, 3, 36)),
-              "J_regressor": regressor / regressor.sum(1, keepdims=True), "weights": close / close.sum(1, keepdims=True),
+              "J_regressor": regressor / regressor.sum(1, keepdims=True),
+              "weights": close / close.sum(1, keepdims=True),
               "f": faces.astype(np.float64)}
     return {key: value.astype(np.float32) for key, value in arrays.items()}

@@ -106,7 +106,7 @@ def plain(value: Any) -> NDArray[Any] | None:
 
 
 def _dense(state: dict[str, Any]) -> NDArray[Any] | None:
-    """A chumpy array keeps its numbers in `x`, or a selection of another in `a` and `idxs`; a sparse matrix a triple."""
+    """A chumpy array keeps numbers in `x`, or a selection of another in `a` and `idxs`; a sparse matrix a triple."""
     if isinstance(state.get("x"), np.ndarray):
         return np.asarray(state["x"])
     if "a" in state and "idxs" in state and (base := plain(state["a"])) is not None:

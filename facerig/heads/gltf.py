@@ -98,7 +98,7 @@ class _Reader:
         while stack:
             number, above, way = stack.pop()
             visited += 1
-            if number in way or len(way) > MAX_DEPTH or visited > 100_000:
+            if number in way or len(way) > MAX_DEPTH or visited > 10_000:
                 raise HeadError(f"{self.path.name}: its nodes form a ring, or lie more than {MAX_DEPTH} deep")
             node = nodes[number]
             matrix = above @ _local(node)
@@ -144,7 +144,8 @@ class _Reader:
         accessor = self.document["accessors"][number]
         kind, count = np.dtype(COMPONENTS[accessor["componentType"]]), int(accessor["count"])
         if WIDTHS[accessor["type"]] != width or count < 0:
-            raise HeadError(f"{self.path.name}: accessor {number} is {accessor['type']} x {count}, not of width {width}")
+            got = f"{accessor['type']} x {count}"
+            raise HeadError(f"{self.path.name}: accessor {number} is {got}, not of width {width}")
         if "bufferView" in accessor:
             values = self._view(accessor["bufferView"], int(accessor.get("byteOffset", 0)), kind, count, width)
         else:

@@ -24,7 +24,7 @@ FAR = 1.35  # skull and neck
 
 
 def spacing(points: Doubles) -> Doubles:
-    wanted = np.full(len(points), FAR)
+    wanted: Doubles = np.full(len(points), FAR)
     for place, length, reach in SPACING:
         distance = np.linalg.norm(points - place, axis=1)
         wanted = np.minimum(wanted, length + np.maximum(distance - reach, 0) * 0.22)
@@ -62,7 +62,8 @@ def spread(chart: Chart, dense: Dense, fixed: Doubles, barred: list[Doubles]) ->
     free = near > 0.75 * wanted
     pool, normals, places, wanted = pool[free], normals[free], places[free], wanted[free]
     chosen = _darts(_keyed(pool, normals), wanted)
-    return places[_relaxed(pool, normals, wanted, chosen, anchor, anchor_normals)]
+    chosen_places: Doubles = places[_relaxed(pool, normals, wanted, chosen, anchor, anchor_normals)]
+    return chosen_places
 
 
 def _keyed(points: Doubles, normals: Doubles) -> Doubles:

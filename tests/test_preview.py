@@ -1,0 +1,171 @@
+"""Pictures: coarse features move as the weights do; films, gifs and plots are what their names say."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facerig.curves import Curves, Mark
+from facerig.errors import MissingExtra, OptionError
+from facerig.heads.builtin import builtin_head
+from facerig.preview.pose import PHONE_UNIT, matched, rotations_of
+
+pytest.importorskip("PIL")
+HEAD = builtin_head()
+NAMES = HEAD.shape_names
+
+
+def take(frames: int = 6) -> Curves:
+    swing = np.abs(np.sin(np.arange(frames) / 2))
+    return Curves(("jawOpen", "eyeBlinkLeft", "headYaw"), 30, np.stack([swing, 1 - swing, swing / 5], axis=1),
+                  marks=(Mark(0, 3, "phone", "a"), Mark(3, 6, "phone", "m"), Mark(0, 6, "emotion", "joy")))
+
+
+@pytest.fixture(scope="module")
+def renderer():  # type: ignore[no-untyped-def]
+    """Close pictures of the face; skips where OpenGL is missing."""
+    pytest.importorskip("pyrender")
+    from facerig.preview.gl import Renderer, Style
+
+    try:
+        made = Renderer(HEAD, NAMES, Style(256, 256, close=True))
+    except MissingExtra as error:
+        pytest.skip(str(error))
+    yield made
+    made.close()
+
+
+def shot(renderer, **pose: float):  # type: ignore[no-untyped-def]
+    from facerig.preview.pictures import weights_of
+
+    return renderer.frame(weights_of(pose, NAMES)).astype(np.float64)
+
+
+def test_the_mouth_grows_darker_and_larger_as_the_jaw_opens(renderer) -> None:  # type: ignore[no-untyped-def]
+    dark = [int((shot(renderer, jawOpen=jaw)[140:240, 80:176].max(axis=2) < 100).sum()) for jaw in (0.0, 0.3, 0.6, 1.0)]
+    assert dark[0] < dark[1] < dark[2] < dark[3]
+    assert dark[3] > dark[0] + 300
+
+
+def test_lids_cover_the_eyes_at_blink(renderer) -> None:  # type: ignore[no-untyped-def]
+    def cold(picture: np.ndarray) -> int:
+        """Pixels bluer than skin ever is: whites and irises."""
+        eyes = picture[60:110, 60:196]
+        return int((eyes[..., 2] > eyes[..., 0] * 0.93).sum())
+
+    seen, shut = cold(shot(renderer)), cold(shot(renderer, eyeBlink=1.0))
+    assert seen > 150
+    assert shut < seen / 8
+    half = cold(shot(renderer, eyeBlinkLeft=1.0))
+    assert seen * 0.3 < half < seen * 0.75
+
+
+def test_smile_and_pucker_change_the_width_of_the_red(renderer) -> None:  # type: ignore[no-untyped-def]
+    def width(picture: np.ndarray) -> int:
+        lips = picture[140:220]
+        red = (lips[..., 0] - lips[..., 1]) > 62
+        columns = np.flatnonzero(red.sum(axis=0) > 2)
+        return int(np.ptp(columns))
+
+    rest = width(shot(renderer))
+    assert width(shot(renderer, mouthSmile=1.0)) > rest * 1.1
+    assert width(shot(renderer, mouthPucker=1.0)) < rest * 0.9
+
+
+def test_the_picture_of_a_symmetric_pose_has_the_same_outline_on_both_sides(renderer) -> None:  # type: ignore[no-untyped-def]
+    picture = shot(renderer, jawOpen=0.4)
+    head = np.abs(picture - picture[0, 0]).max(axis=2) > 25
+    assert (head != head[:, ::-1]).mean() < 0.02
+
+
+def test_the_turned_head_shows_its_profile(renderer) -> None:  # type: ignore[no-untyped-def]
+    front = renderer.frame(np.zeros(len(NAMES), np.float32))
+    turned = renderer.frame(np.zeros(len(NAMES), np.float32), {"head": np.array([0, 1.2, 0])})
+    assert np.abs(front.astype(int) - turned).mean() > 8
+
+
+def test_png_gif_and_film(renderer, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    av = pytest.importorskip("av")
+    from PIL import Image
+
+    from facerig.preview.gl import Style
+    from facerig.preview.movie import mp4
+    from facerig.preview.pictures import frames, gif, one_frame
+
+    style = Style(64, 64)
+    assert Image.open(io.BytesIO(one_frame(take(), HEAD, style))).size == (64, 64)
+    animation = Image.open(io.BytesIO(gif(frames(take(4), HEAD, style, turntable=True), 30)))
+    assert animation.n_frames == 4  # type: ignore[attr-defined]
+    tone = np.sin(np.arange(48_000) / 20).astype(np.float32) * 0.3
+    film = mp4(frames(take(), HEAD, style), 30, (64, 64), tone, 48_000)
+    with av.open(io.BytesIO(film)) as opened:
+        video, sound = opened.streams.video[0], opened.streams.audio[0]
+        assert (video.codec_context.name, sound.codec_context.name) == ("h264", "aac")
+        assert video.average_rate == 30
+        assert len(list(opened.decode(video=0))) == 6
+    assert len(film) > 2000
+
+
+def test_the_commands_draw(renderer, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    from facerig.cli import run
+
+    take().to_npz()
+    (tmp_path / "take.npz").write_bytes(take().to_npz())
+    for line in (["preview", str(tmp_path / "take.npz"), "-o", str(tmp_path / "a.png"), "--size", "64x64"],
+                 ["preview", "--grid", "emotions", "-o", str(tmp_path / "b.png"), "--size", "48x48"],
+                 ["plot", str(tmp_path / "take.npz"), "-o", str(tmp_path / "c.svg")]):
+        assert run(line) == 0
+        assert Path(line[line.index("-o") + 1]).stat().st_size > 500
+    for line in (["preview", "-o", "a.png"], ["preview", str(tmp_path / "take.npz"), "-o", "a.bmp"],
+                 ["preview", str(tmp_path / "take.npz"), "-o", "a.png", "--size", "9x9"],
+                 ["preview", str(tmp_path / "take.npz"), "-o", "a.png", "--view", "below"],
+                 ["preview", "--grid", "cats", "-o", str(tmp_path / "d.png")],
+                 ["plot", str(tmp_path / "take.npz"), "-o", "a.doc"]):
+        assert run(line) == 2
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
+def test_plots_of_one_and_of_two_takes(suffix: str) -> None:
+    pytest.importorskip("matplotlib")
+    from facerig.preview.plot import plot
+
+    tone = np.sin(np.arange(9600) / 20).astype(np.float32)
+    data = plot(take(), (tone, 48_000), other=take(), suffix=suffix)
+    assert data[:4] in (b"\x89PNG", b"<?xm", b"%PDF")
+    if suffix == ".svg":
+        assert b"jawOpen" in data or b"<path" in data
+    with pytest.raises(OptionError, match="accepted"):
+        plot(Curves(("a",), 30, np.zeros((0, 1))))
+
+
+def test_head_channels_become_joint_turns() -> None:
+    ours = rotations_of(take(), HEAD)
+    assert set(ours) == {"head"}
+    assert np.allclose(ours["head"][:, 1], take()["headYaw"])
+    phone = Curves(("HeadPitch",), 30, np.ones((1, 1)))
+    assert rotations_of(phone, HEAD)["head"][0, 0] == pytest.approx(PHONE_UNIT)
+
+
+def test_channel_spelling_does_not_matter() -> None:
+    curves = Curves(("JawOpen", "mouthSmile_L", "other"), 30, np.zeros((1, 3)))
+    assert matched(curves, HEAD).channels == ("jawOpen", "mouthSmileLeft", "other")
+
+
+def test_normals_are_those_of_the_mesh() -> None:
+    from facerig.mesh import vertex_normals
+    from facerig.preview.normals import NormalMaker
+
+    face = HEAD.part("face")
+    fast = NormalMaker(len(face.vertices), face.triangles)(face.vertices)
+    assert np.abs(fast - vertex_normals(face.vertices, face.triangles)).max() < 1e-4
+
+
+def test_styles_are_checked() -> None:
+    from facerig.preview.gl import Style
+
+    for wrong in ({"view": "below"}, {"width": 3}, {"height": 9999}):
+        with pytest.raises(OptionError):
+            Style(**wrong)  # type: ignore[arg-type]
