@@ -6,6 +6,7 @@ Both speak of a handful of drawn mouths; the tables lead there from the 15 visem
 from __future__ import annotations
 
 import json
+import math
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable
@@ -16,6 +17,7 @@ import numpy as np
 from exporters.base import ExportOptions
 from exporters.csv_text import text_of
 from exporters.speech import visemes
+from exporters.timing import check_span
 from facerig.curves import Curves
 from facerig.errors import CurvesError
 from facerig.mesh import Head
@@ -108,6 +110,9 @@ def write_json(curves: Curves, head: Head | None, options: ExportOptions) -> byt
 
 def _curves(spans: Iterable[tuple[float, float, str]], table: dict[str, str], fps: int, name: str) -> Curves:
     """Visemes that are wholly on or off, between the first and the last instant (in frames)."""
+    spans = list(spans)
+    if not all(math.isfinite(start) and math.isfinite(end) for start, end, _ in spans):
+        raise CurvesError(f"{name}: a time is not a finite number")
     rows = [(round(start), round(end), mouth) for start, end, mouth in spans]
     if not rows:
         raise CurvesError(f"{name}: holds no mouth cues")
@@ -117,6 +122,7 @@ def _curves(spans: Iterable[tuple[float, float, str]], table: dict[str, str], fp
     if any(end < start for start, end, _ in rows) or sorted(rows, key=lambda row: row[0]) != rows:
         raise CurvesError(f"{name}: the cues are not in order of time")
     start, end = rows[0][0], max(row[1] for row in rows)
+    check_span(name, end - start, len(VISEMES15))
     values = np.zeros((end - start, len(VISEMES15)), np.float32)
     for first, last, mouth in rows:
         values[first - start : last - start] = 0
@@ -142,7 +148,7 @@ def _until_next(starts: list[tuple[int, str]]) -> list[tuple[float, float, str]]
 def read_tsv(data: bytes, name: str, fps: int | None = None) -> Curves:
     rate = fps or 60
     lines = [line for line in text_of(data, name).splitlines() if line.strip()]
-    found = [re.fullmatch(r"\s*([\d.]+)\s+([A-HX])\s*", line) for line in lines]
+    found = [re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s+([A-HX])\s*", line) for line in lines]
     if not found or not all(found):
         raise CurvesError(f"{name}: not a Rhubarb TSV file (seconds, tab, one of A to H or X)")
     starts = [(float(match[1]) * rate, match[2]) for match in found if match]

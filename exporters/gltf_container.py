@@ -136,9 +136,13 @@ def read_accessor(document: Json, binary: bytes, number: int, name: str) -> NDAr
         source = _buffer(document, binary, view["buffer"], name)
         dtype, width = DTYPES[entry["componentType"]], WIDTHS[entry["type"]]
         start = view.get("byteOffset", 0) + entry.get("byteOffset", 0)
-        values = np.frombuffer(source, dtype, entry["count"] * width, start).reshape(-1, width).astype(np.float64)
+        stored = np.frombuffer(source, dtype, entry["count"] * width, start).reshape(-1, width)
+        with np.errstate(invalid="ignore"):  # a NaN of the kind that signals; refused below
+            values = stored.astype(np.float64)
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise CurvesError(f"{name}: accessor {number} cannot be read ({error!r})") from None
+    if not np.isfinite(values).all():
+        raise CurvesError(f"{name}: accessor {number} holds a NaN or an infinity")
     if entry.get("normalized"):
         values = np.maximum(values / np.iinfo(dtype).max, -1)
     return values

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from exporters.gltf_container import Json, parse, read_accessor
 from exporters.keys import hermite
 from exporters.scene import kind_of, matrices_of, yaw_pitch_roll
-from exporters.timing import guess_rate
+from exporters.timing import check_span, guess_rate
 from facerig.curves import Curves
 from facerig.errors import CurvesError
 
@@ -42,6 +42,7 @@ def _read(document: Json, binary: bytes, name: str, fps: int | None) -> Curves:
     densest = max(times, key=len)
     rate = fps or (extras["fps"] if isinstance(extras.get("fps"), int) else guess_rate(densest))
     first, last = round(min(t[0] for t in times) * rate), round(max(t[-1] for t in times) * rate)
+    check_span(name, last - first, sum(values.shape[-1] for _, _, values, _ in samples))
     grid = np.arange(first, last + 1)
     columns: dict[str, Doubles] = {}
     for target, time, values, kind in samples:

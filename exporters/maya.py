@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from exporters.base import ExportOptions, joined
 from exporters.csv_text import text_of
 from exporters.keys import Track, hermite, tracks
+from exporters.timing import check_span
 from facerig.curves import Curves
 from facerig.errors import CurvesError
 from facerig.mesh import Head
@@ -27,6 +28,7 @@ RATES = {name: rate for rate, name in TIME_UNITS.items()}
 # Further rates that Maya knows by number.
 NUMBERED = frozenset((2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 40, 75, 80, 90, 100, 120, 125, 150, 200, 240, 250, 300, 375,
                       400, 500, 600, 750))
+MAX_NUMBER = 1e15
 _ATTRIBUTE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -100,6 +102,7 @@ def read(data: bytes, name: str, fps: int | None = None) -> Curves:
     columns = {attribute.rsplit(".", 1)[-1]: _keys(keys, name, rate) for attribute, _, keys in found}
     first = min(math.ceil(keys[0, 0]) for keys in columns.values())
     last = max(math.floor(keys[-1, 0]) for keys in columns.values())
+    check_span(name, last - first, len(columns))
     frames = np.arange(first, max(last, first) + 1)
     values = np.stack([_evaluated(keys, frames) for keys in columns.values()], axis=1)
     curves = Curves(tuple(columns), rate, values.astype(np.float32), first)
@@ -125,12 +128,19 @@ def _keys(text: str, name: str, fps: int) -> NDArray[np.float64]:
             slopes = iter(math.tan(math.radians(angle)) / fps for angle in fixed[0::2])
             into = next(slopes) if cells[2] == "fixed" else math.nan
             out = next(slopes) if cells[3] == "fixed" else math.nan
-            rows.append((float(cells[0]), float(cells[1]), into, out))
+            rows.append((_finite(cells[0]), _finite(cells[1]), into, out))
         except (IndexError, ValueError, StopIteration):
             raise CurvesError(f"{name}: key {statement.strip()!r} cannot be read") from None
     if not rows:
         raise CurvesError(f"{name}: a curve has no keys")
     return np.array(sorted(rows))
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not abs(value) < MAX_NUMBER:
+        raise ValueError(f"{text} is no usable number")
+    return value
 
 
 def _evaluated(keys: NDArray[np.float64], frames: NDArray[np.int64]) -> NDArray[np.float64]:

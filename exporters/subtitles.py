@@ -12,6 +12,7 @@ import numpy as np
 
 from exporters.base import ExportOptions
 from exporters.csv_text import text_of
+from exporters.timing import check_span
 from facerig.curves import Curves, Mark
 from facerig.errors import CurvesError
 from facerig.mesh import Head
@@ -67,6 +68,7 @@ def read(data: bytes, name: str, fps: int | None = None) -> Curves:
     if not marks:
         raise CurvesError(f"{name}: holds no subtitles")
     frames = max(mark.end for mark in marks)
+    check_span(name, frames, 1)
     return Curves((), rate, np.zeros((frames, 0), np.float32), 0, tuple(marks))
 
 

@@ -12,6 +12,8 @@ COMMON_RATES = (24, 25, 30, 48, 50, 60, 72, 90, 96, 100, 120)
 # Frames by which an instant may be off and still be its row's: some writers put milliseconds in the place of the
 # frame's thousandths, which shifts a row by nearly one. A dropped frame shifts all that follow by a whole one.
 JITTER = 0.99
+MAX_FRAMES = 5_000_000  # 23 hours at 60: a file that spans more has a damaged time
+MAX_CELLS = 300_000_000
 NEAR = 0.02  # a recording whose measured rate is within 2 % of a common one was meant to have that one
 
 
@@ -27,7 +29,14 @@ def on_grid(name: str, channels: tuple[str, ...], seconds: ArrayLike, values: Ar
         raise CurvesError(f"{name}: time goes back after row {int(back[0]) + 1} "
                           f"({times[back[0]]:g} s, then {times[back[0] + 1]:g} s)")
     rate = fps or guess_rate(times)
-    return _gridded(channels, rate, times, rows)
+    return _gridded(name, channels, rate, times, rows)
+
+
+def check_span(name: str, frames: float, channels: int) -> None:
+    """A single damaged instant must not ask for all the memory there is."""
+    if not frames <= MAX_FRAMES or frames * channels > MAX_CELLS:
+        raise CurvesError(f"{name}: spans {frames:.0f} frames of {channels} channels, accepted: up to {MAX_FRAMES} "
+                          f"frames and {MAX_CELLS} values; is a time damaged?")
 
 
 def guess_rate(seconds: NDArray[np.float64]) -> int:
@@ -44,7 +53,7 @@ def guess_rate(seconds: NDArray[np.float64]) -> int:
     return int(min(max(round(mean), 1), MAX_FPS))
 
 
-def _gridded(channels: tuple[str, ...], rate: int, times: NDArray[np.float64],
+def _gridded(name: str, channels: tuple[str, ...], rate: int, times: NDArray[np.float64],
              rows: NDArray[np.float64]) -> Curves:
     if not len(times) or not channels:
         start = round(float(times[0]) * rate) if len(times) else 0
@@ -53,6 +62,7 @@ def _gridded(channels: tuple[str, ...], rate: int, times: NDArray[np.float64],
     ideal = (start + np.arange(len(times))) / rate
     if np.abs(ideal - times).max() < JITTER / rate:  # every row is its own frame
         return Curves(channels, rate, rows.astype(np.float32), start)
+    check_span(name, float(times[-1] - times[0]) * rate, len(channels))
     instants = times[0] + np.arange(round(float(times[-1] - times[0]) * rate) + 1) / rate  # in step with the first row
     filled = np.stack([np.interp(instants, times, column) for column in rows.T], axis=1)
     return Curves(channels, rate, filled.astype(np.float32), start)

@@ -326,7 +326,7 @@ def test_two_hours_need_little_more_memory_than_their_file() -> None:
 @pytest.mark.parametrize("suffix", [".json", ".a2f.json", ".azure.json", ".unreal.json", ".rhubarb.json", ".csv",
                                     ".wide.csv", ".unreal.csv", ".a2f.csv", ".npz", ".flame.npz", ".glb", ".gltf",
                                     ".anim", ".atom", ".tsv", ".xml", ".dat", ".srt", ".vtt"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_damaged_files_never_break_a_reader(suffix: str, data: st.DataObject) -> None:
     """Cut, overwritten and repeated bytes give curves or one of our errors, nothing else."""
