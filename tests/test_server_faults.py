@@ -483,6 +483,22 @@ def test_the_engine_thread_ends_with_the_server():
     assert not worker._thread.is_alive()
 
 
+def test_capacity_that_was_measured_too_low_is_put_right():
+    async def work():
+        async with serving(sessions=80, max_batch=8, capacity=0) as server:
+            house = server.house
+            server.worker.step_times = {1: 1.0, 8: 1.0}  # as if something had stolen the time at start-up
+            house.measure()
+            low = house.capacity
+            async with channel(server.ports["facerig"]) as link:
+                _, code = await said(animate(link, iter([header(), audio(noise(0.5)), END])))
+            return low, house.capacity, code
+
+    low, after, code = run(work())
+    assert (low, code) == (1, grpc.StatusCode.OK)
+    assert after > low
+
+
 @pytest.mark.soak
 def test_twenty_minutes_at_half_load_do_not_grow():
     """Half of the measured capacity, streams that end and begin; resident memory after a minute against the end."""

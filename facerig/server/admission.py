@@ -17,7 +17,7 @@ from facerig.server.faults import Draining, Handover, Idle, Refused
 from facerig.server.metrics import Metrics
 from facerig.server.security import Key, Keys
 from facerig.server.session import Session
-from facerig.server.worker import SMOOTHING, Worker
+from facerig.server.worker import SMOOTHING, Worker, capacity
 
 log = logging.getLogger("facerig.server")
 
@@ -49,6 +49,12 @@ class House:
         self.loop_lag = 0.0
         self._felt = 0.0
         worker.load.observers.append(self._note_step)
+
+    def measure(self) -> None:
+        """Capacity from the fastest steps that were seen."""
+        config, block = self.config, self.worker.animator.block
+        found = capacity(self.worker.step_times, block, config.wire_ms / 1000, config.capacity_share)
+        self.capacity = min(config.sessions, config.capacity or found)
 
     # ---- coming and going ---------------------------------------------------------------------------------------
 
@@ -115,6 +121,10 @@ class House:
 
     def _note_step(self, batch: int, seconds: float, age: float) -> None:
         self._felt = time.monotonic()
+        known = self.worker.step_times.get(batch)
+        if batch and known is not None and seconds < known:  # start-up was disturbed: there is more room than it said
+            self.worker.step_times[batch] = seconds
+            self.measure()
         self.metrics.batch.observe(batch)
         self.metrics.step.observe(seconds)
         self.metrics.queue_age.observe(age)

@@ -26,7 +26,7 @@ from facerig.server.health import Health
 from facerig.server.http import Http
 from facerig.server.metrics import Metrics
 from facerig.server.service import AnimationService
-from facerig.server.worker import Worker, capacity
+from facerig.server.worker import Worker
 
 log = logging.getLogger("facerig.server")
 
@@ -62,7 +62,7 @@ class Server:
             self.ports["http"] = self.http.port
         self._watch = asyncio.create_task(self.house.watch())
         await asyncio.get_running_loop().run_in_executor(None, self.worker.warm_up)
-        self.house.capacity = min(self.config.sessions, self.config.capacity or self._measured())
+        self.house.measure()
         self.worker.start()
         self.house.ready = True
         log.info(
@@ -95,11 +95,6 @@ class Server:
         await self._stopped.wait()
 
     # ---- inside -------------------------------------------------------------------------------------------------
-
-    def _measured(self) -> int:
-        return capacity(
-            self.worker.step_times, self.animator.block, self.config.wire_ms / 1000, self.config.capacity_share
-        )
 
     def _listen(self) -> None:
         import grpc

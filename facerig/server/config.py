@@ -53,7 +53,7 @@ class ServerConfig:
     """Part of a second that measured capacity may fill."""
     pressure_ms: float = 40.0
     """No new streams while ready ones wait longer, or the event loop wakes later: beyond, 50 ms would be missed."""
-    wire_ms: float = 6.0
+    wire_ms: float = 8.0
     """Event-loop time that one real-time stream costs in a second, for the measured capacity."""
 
     pacing: str = "realtime"

@@ -37,7 +37,8 @@ class Sound:
         """Bytes -> mono float; NaN is an AudioError."""
         samples = np.frombuffer(data, ENCODINGS[self.encoding])
         if self.channels == 1 and self.encoding == "pcm16":  # what nearly all send; the same bits as `mono`, sooner
-            return np.multiply(samples, np.float32(2.0**-15), dtype=np.float32)
+            fast: Frames = np.multiply(samples, np.float32(2.0**-15), dtype=np.float32)
+            return fast
         return mono(samples.reshape(-1, self.channels) if self.channels > 1 else samples)
 
 
