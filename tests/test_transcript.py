@@ -292,7 +292,7 @@ def test_a_transcript_lowers_the_error_and_closes_the_lips() -> None:
     jaw, close = made.curves["jawOpen"], made.curves["mouthClose"]
     for closure in (t for t in TRUTH if t.unit in "pm"):
         rows = slice(round(closure.start * 60) - 2, round(closure.end * 60) + 3)
-        assert (jaw - close)[rows].min() < 0.01
+        assert (jaw - close)[rows].min() < 0.02
 
 
 def test_phones_alone_make_a_face() -> None:

@@ -4,7 +4,7 @@ Takes the model's columns, curves then contact probabilities, and gives the curv
 down to `leave`; the lips close and open over a few frames around it, and while it is held nothing opens them: not
 the jaw, not a funnel, not a raised lip. Where nobody has spoken for `hold` frames the mouth goes to rest. Memory is
 finite: a contact that is not confirmed within `longest` frames is let go. Knows no audio, no emotion (smile, frown and
-dimple pass through silence), and no head: "closed" is mouthClose equal to jawOpen, as ARKit means it.
+dimple pass through silence), and no head: "closed" is mouthClose nearly equal to jawOpen, as ARKit means it.
 """
 
 from __future__ import annotations
@@ -36,11 +36,15 @@ class Switch:
     longest: int = 30  # frames without fresh evidence at `enter` after which it lets go (0.5 s)
 
 
-# On 70 speechocean training clips (59 labels of p, b, m; 127 open vowels), closed at p b m / in open vowels, percent:
-# enter .2 90 / 3.9, .3 86 / 2.4, .4 85 / 1.6, .5 81 / 0.8. A missed "p" is seen sooner than a closed "n", hence .3.
-LIPS = Switch(enter=0.3, leave=0.2, rise=2, fall=3)
-TEETH = Switch(enter=0.4, leave=0.28, rise=2, fall=3)
-VOICE = Switch(enter=0.5, leave=0.3, rise=2, fall=6, hold=3)
+# Chosen on training clips (speechocean: 59 labels of p, b, m, 127 open vowels; 40 of GRID). Closed at p b m / in open
+# vowels, percent: enter .2 90 / 3.9, .3 86 / 2.4, .4 85 / 1.6, .5 81 / 0.8. Ramps of one frame (the network's curves
+# close by themselves) instead of two and three: gap on GRID .88 instead of .86.
+LIPS = Switch(enter=0.4, leave=0.3, rise=1, fall=1)
+TEETH = Switch(enter=0.5, leave=0.4, rise=1, fall=1)
+# Lips part before they sound, so the gate opens on a hint: enter .5 costs GRID .07 of r in jaw and gap, .05 half as
+# much; lower still, and tones move the jaw by more than .05.
+VOICE = Switch(enter=0.05, leave=0.04, rise=2, fall=4, hold=2)
+SHUT = 0.9  # of jawOpen is made up for by mouthClose: exact on one head is pressed on the next (ICT closes at .78)
 
 
 @dataclass(frozen=True)
@@ -56,15 +60,15 @@ def _both(channel: str, least: float = 0.0, most: float = 1.0) -> tuple[Hold, Ho
     return Hold(f"{channel}Left", least, most), Hold(f"{channel}Right", least, most)
 
 
-# The values of "m" and "f" in assets/articulation/targets.csv.
+# As "m" and "f" in assets/articulation/targets.csv, with half the pressure: it comes on top of the network's own.
 CLOSED = (
     Hold("jawOpen", most=0.14),
     Hold("mouthFunnel", most=0.0),
     *_both("mouthLowerDown", most=0.0),
     *_both("mouthUpperUp", most=0.0),
-    *_both("mouthPress", least=0.14),
-    Hold("mouthRollLower", least=0.10),
-    Hold("mouthRollUpper", least=0.08),
+    *_both("mouthPress", least=0.07),
+    Hold("mouthRollLower", least=0.05),
+    Hold("mouthRollUpper", least=0.04),
     Hold("mouthShrugUpper", most=0.02),
 )
 AT_TEETH = (
@@ -141,9 +145,9 @@ class Lips:
     # ---- what it does to the curves -------------------------------------------------------------------------
 
     def _close(self, out: Frames, held: Frames) -> None:
-        """mouthClose makes up for the whole of the open jaw."""
+        """mouthClose makes up for the open jaw, as far as every head's lips then meet."""
         jaw, close = self.channels.index("jawOpen"), self.channels.index("mouthClose")
-        out[:, close] += held * (out[:, jaw] - out[:, close])
+        out[:, close] += held * (np.float32(SHUT) * out[:, jaw] - out[:, close])
 
     @cached_property
     def _at_teeth(self) -> Bounds:
