@@ -102,6 +102,8 @@ def _plain_mesh(path: Path) -> Head:
         triangles = np.asarray(mesh.faces, np.int32)
     except Exception as error:  # trimesh lets whatever its parsers meet come through
         raise HeadError(f"{path.name}: not a {path.suffix} mesh ({type(error).__name__}: {error})") from error
+    if not len(triangles):
+        raise HeadError(f"{path.name}: holds no triangles")
     return Head(path.stem, (_one_part(points, triangles, np.zeros((len(points), 2), np.float32), {}),))
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import zipfile
+import zlib
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,9 @@ from facerig.mesh import Head, Joint, Part, Shape
 
 FORMAT = 1
 MAX_UNPACKED = 1 << 30  # bytes of all arrays together
+# What numpy, zipfile and zlib raise on bytes that are no archive of arrays.
+DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, NotImplementedError, RuntimeError,
+          zipfile.BadZipFile, zlib.error, struct.error)
 PART_ARRAYS = ("vertices", "triangles", "normals", "uvs")
 
 
@@ -51,7 +56,7 @@ def head_from_npz(data: bytes, name: str = "head.npz") -> Head:
             joints = tuple(Joint(j, int(p), (float(x[0]), float(x[1]), float(x[2]))) for j, p, x in meta["joints"])
             marks = {str(k): int(v) for k, v in meta["landmarks"].items()}
             return Head(meta["name"], parts, joints, float(meta["metres_per_unit"]), marks)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, zipfile.BadZipFile, EOFError) as error:
+    except DAMAGE as error:
         raise HeadError(f"{name}: not a stored head ({error})") from error
 
 
