@@ -1,4 +1,4 @@
-"""The minimal C++ client: built with Debian's grpc++ and run against a server. Slow to build, so part of `make soak`."""
+"""The minimal C++ client: built with Debian's grpc++, run against a server. Slow to build, so part of `make soak`."""
 
 from __future__ import annotations
 
