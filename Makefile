@@ -68,7 +68,10 @@ train: $(VENV)/.dev
 eval: $(VENV)/.dev
 	$(RUN) -m facerig eval
 
+# The C client's tests build it with gRPC's C++ packages; Godot hears the VMC stream.
+SOAK := cmake g++ pkg-config libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc godot3-server
 soak: $(VENV)/.dev
+	@tests/system.sh $(SYSTEM) $(SOAK)
 	$(RUN) -m pytest -m soak
 
 clean:

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solveh_banded
 
 from facerig.curves import Curves
-from facerig.errors import check_option
+from facerig.errors import check_option, extra_module
 
 Doubles = NDArray[np.float64]
 Whole = NDArray[np.int64]
@@ -257,7 +256,7 @@ class _Line:
         diagonal, right = np.where(flat, 1, diagonal), np.where(flat, 0, right)
         bands = np.stack([np.append(0, ab[:-1]), diagonal])
         out = np.zeros(self.y.size)
-        out[keys] = solveh_banded(bands, right, check_finite=False)
+        out[keys] = _solved(bands, right)
         return out
 
     def _flat(self, keys: Whole, segment: Whole) -> Mask:
@@ -312,3 +311,9 @@ class _Line:
         order = np.lexsort((-worst[missed], segment[missed]))
         first = np.unique(segment[missed][order], return_index=True)[1]
         return self.spread(missed[order[first]])
+
+
+def _solved(bands: Doubles, right: Doubles) -> Doubles:
+    """The solution of a symmetric tridiagonal system."""
+    linalg = extra_module("scipy.linalg", "key reduction", "keys")
+    return np.asarray(linalg.solveh_banded(bands, right, check_finite=False), np.float64)

@@ -42,7 +42,6 @@ def _apt(feature: str, kind: str, name: str, package: str) -> Need:
 
 NEEDS: tuple[Need, ...] = (
     _extra("core", "numpy", ""),
-    _extra("core", "scipy", ""),
     _extra("model on a CPU", "onnxruntime", ""),
     _extra("audio files", "soundfile", ""),
     _extra("server and clients", "grpc", "", "grpcio"),
@@ -53,6 +52,7 @@ NEEDS: tuple[Need, ...] = (
     _extra("pictures", "pyrender", "preview"),
     _extra("plots", "matplotlib", "preview"),
     _apt("pictures", "library", "EGL", "libegl1 libgl1-mesa-dri libgles2"),
+    _extra("key reduction, fitting, pictures", "scipy", "keys"),
     _extra("GLB and glTF", "pygltflib", "gltf"),
     _extra("USD", "pxr", "usd", "usd-core"),
     _extra("microphone, playback", "sounddevice", "live"),

@@ -18,6 +18,9 @@ Exit code 1 is left for faults of our own; 130 is Ctrl-C. `assert` guards invari
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 
 class FacerigError(Exception):
     """Root of the tree; the message is one line that a person can act on."""
@@ -74,6 +77,14 @@ class ModelError(FacerigError):
 
 class ServiceError(FacerigError):
     exit_code = 7
+
+
+def extra_module(name: str, feature: str, extra: str) -> Any:
+    """A module of an optional extra, or the error that says how to install it."""
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise MissingExtra(feature, extra) from error
 
 
 def check_option(name: str, got: object, accepted: object, ok: bool, hint: str = "") -> None:

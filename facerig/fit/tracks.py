@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerig.curves import Curves
-from facerig.errors import InputError
+from facerig.errors import InputError, extra_module
 from facerig.heads.landmarks import point_deltas
 from facerig.heads.solve import Solving, box_least_squares
 from facerig.mesh import Head
@@ -103,9 +103,7 @@ class _Fit:
         left = (self._projected(shape, scale, turn, shift) - self.visible) / scale[:, None, None]
         mask = self.known * self.trust
         rms = np.sqrt((mask * (left**2).sum(axis=2)).sum(1) / np.maximum(mask.sum(1), 1e-9))
-        from scipy.spatial.transform import Rotation
-
-        vectors = Rotation.from_matrix(turn).as_rotvec()
+        vectors = extra_module("scipy.spatial.transform", "facerig fit", "fit").Rotation.from_matrix(turn).as_rotvec()
         return Fitted(self.channels, weights, vectors, scale, shift, rms * self.metres * 1000)
 
     def _own_neutral(self, first: int, last: int) -> Doubles:

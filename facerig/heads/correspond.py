@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facerig.errors import HeadError
+from facerig.errors import HeadError, extra_module
 from facerig.mesh import Ints
 
 Doubles = NDArray[np.float64]
@@ -37,16 +37,15 @@ class Correspondence:
 def correspond(points: Doubles, marks: Sequence[int], other: Doubles, triangles: Ints,
                other_marks: Sequence[int]) -> Correspondence:
     """points [N, 3] of A with landmark numbers among them; other [V, 3] of B with as many."""
-    from scipy.interpolate import RBFInterpolator
-    from scipy.spatial import cKDTree
-
+    interpolate = extra_module("scipy.interpolate", "laying one head over another", "fit")
+    cKDTree = extra_module("scipy.spatial", "laying one head over another", "fit").cKDTree  # noqa: N806
     if len(marks) != len(other_marks) or len(marks) < 4:
         raise HeadError(f"{len(marks)} and {len(other_marks)} landmarks in common, accepted: the same 4 or more")
     source, target = points[list(marks)], other[list(other_marks)]
     scale, turn, shift = similarity(source, target)
     placed = scale * points @ turn.T + shift
     anchor = placed[list(marks)]
-    warp = RBFInterpolator(anchor, target - anchor, kernel="thin_plate_spline", smoothing=1e-3, degree=1)
+    warp = interpolate.RBFInterpolator(anchor, target - anchor, kernel="thin_plate_spline", smoothing=1e-3, degree=1)
     moved = placed + warp(placed)
     middles = other[triangles].mean(axis=1)
     near = cKDTree(middles).query(moved, k=8)[1]
