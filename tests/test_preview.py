@@ -127,7 +127,7 @@ def test_the_commands_draw(renderer, tmp_path: Path) -> None:  # type: ignore[no
         assert run(line) == 2
 
 
-@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
+@pytest.mark.parametrize("suffix", [".png", ".svg"])
 def test_plots_of_one_and_of_two_takes(suffix: str) -> None:
     pytest.importorskip("matplotlib")
     from facerig.preview.plot import plot

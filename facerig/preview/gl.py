@@ -89,6 +89,8 @@ class Renderer:
 
     def close(self) -> None:
         if self._target is not None:
+            # Another renderer's context may be the current one; deleting this one's buffers in it is an error.
+            self._target._platform.make_current()
             self._target.delete()
             self._target = None
 

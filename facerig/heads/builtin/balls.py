@@ -23,7 +23,8 @@ LOWER_TEETH = ((5.3, 8.8, 5.6), (5.9, 9.0, 6.0), (6.9, 10.2, 7.2), (7.0, 8.6, 7.
                (10.2, 7.0, 9.8))
 UPPER_ARCH = (2.95, 4.7, 10.66)  # half width, depth, front of the incisors (z)
 LOWER_ARCH = (2.70, 4.45, 10.42)
-UPPER_EDGE, LOWER_EDGE = -3.52, -3.42  # y: the upper incisors bite 1 mm over the lower ones
+UPPER_EDGE, LOWER_EDGE = -3.62, -3.52  # y: the upper incisors bite 1 mm over the lower ones
+SLOPE = 0.028  # cm a tooth: the plane of biting sinks towards the molars
 TOOTH_COLUMNS = 8
 
 TONGUE_COLUMNS = 14
@@ -89,7 +90,7 @@ def teeth_row(sizes: tuple[tuple[float, float, float], ...], arch: tuple[float, 
         run += width / 10
         crown = _crown(number, width / 10, height / 10, depth / 10)
         along = np.array([-out[0, 1], out[0, 0]])
-        bite = edge + up * (0.0, -0.05, 0.03, -0.03, -0.05, -0.04, -0.03)[number]
+        bite = edge + up * (0.0, -0.05, 0.03, -0.03, -0.05, -0.04, -0.03)[number] - SLOPE * number
         xz = place[0] + crown[:, :1] * -along + crown[:, 2:] * out[0]
         pieces.append(np.stack([xz[:, 0], bite - up * crown[:, 1], xz[:, 1]], axis=1))
     rings = 4
