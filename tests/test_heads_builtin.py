@@ -122,9 +122,10 @@ def lid_gap(side: str, moved: Floats) -> float:
     eye = np.array(HEAD.joints[HEAD.joint(side)].position)
     mesh = HEAD.part("face")
     corner = moved[: len(mesh.vertices)][mesh.triangles].astype(np.float64) - eye
-    corner = corner[(np.linalg.norm(corner, axis=2).max(axis=1) < 2.1) & (corner[:, :, 2].max(axis=1) > 0.5)]
+    corner = corner[(np.linalg.norm(corner, axis=2).max(axis=1) < 4.0) & (corner[:, :, 2].max(axis=1) > 0.2)]
     step = 0.004  # radians: 0.05 mm on the lids
-    across, up = np.meshgrid(np.linspace(-0.6, 0.6, 13), np.arange(-0.55, 0.55, step))
+    outward = np.linspace(-0.4, 0.6, 13) * (1 if side == "leftEye" else -1)  # further in lies the bridge of the nose
+    across, up = np.meshgrid(outward, np.arange(-0.4, 0.4, step))
     rays = np.stack([across, up, np.sqrt(1 - across**2 - up**2)], axis=-1).reshape(-1, 3)
     a, u, v = corner[:, 0], corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]
     normal = np.cross(u, v)
