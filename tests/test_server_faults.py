@@ -513,7 +513,13 @@ def test_twenty_minutes_at_half_load_do_not_grow():
             async def one(k):
                 nonlocal played
                 while time.monotonic() < end:
-                    frames, *_ = await play(Target((address(told),)), noise(10.0, seed=k), pause=0.0395)
+                    try:
+                        frames, *_ = await play(Target((address(told),)), noise(10.0, seed=k), pause=0.0395)
+                    except app.ServiceError as error:  # a machine that is busy with other work: come back later
+                        if "RESOURCE_EXHAUSTED" not in str(error):
+                            raise
+                        await asyncio.sleep(0.5)
+                        continue
                     assert len(frames) == 600
                     played += 1
 

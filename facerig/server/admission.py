@@ -108,8 +108,9 @@ class House:
         if running >= self.capacity:
             raise Refused(f"full: {running} streams run, capacity {self.capacity}; try another server or later")
         if running and self.pressed:
-            raise Refused(f"busy: {running} streams run and frames wait {self.worker.load.queue_age * 1000:.0f} ms; "
-                          "try another server or later")
+            waits, lag = self.worker.load.queue_age * 1000, self.loop_lag * 1000
+            raise Refused(f"busy: {running} streams run, frames wait {waits:.0f} ms, the event loop is {lag:.0f} ms "
+                          "late; try another server or later")
 
     @property
     def pressed(self) -> bool:
