@@ -18,7 +18,7 @@ def evaluate(
     model: Annotated[str | None, typer.Option(help="Model by name or path (default: the shipped one).",
                                               show_default=False)] = None,
     rival: Annotated[list[str] | None, typer.Option(help="Another tool's output: NAME=FILE.tsv or NAME=FOLDER of "
-                                                    "rhubarb TSV files named like the clips.", show_default=False)] = None,
+                                                    "rhubarb TSVs named like the clips.", show_default=False)] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A tenth of the clips, under a minute.")] = False,
     baselines: Annotated[bool, typer.Option(help="Run baselines and ceiling too.")] = True,
     json_output: Annotated[bool, typer.Option("--json", help="Only the JSON object, no tables.")] = False,
