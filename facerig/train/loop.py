@@ -160,7 +160,7 @@ class EncoderTrainer:
 
     # ---- the log --------------------------------------------------------------------------------------------------
 
-    def judge(self) -> dict[str, dict[str, float]]:
+    def judge(self) -> dict[str, dict[str, float | None]]:
         """Figures of the running mean on the clips kept apart."""
         held = {key: value.clone() for key, value in self.net.state_dict().items()}
         self.net.load_state_dict(self.ema.weights)
@@ -219,7 +219,7 @@ def contents(net: Encoder, feats: Tensor, half: bool = True) -> Tensor:
     return out
 
 
-def judged(net: Encoder, data: Store, ahead: int) -> dict[str, float]:
+def judged(net: Encoder, data: Store, ahead: int) -> dict[str, float | None]:
     """Figures of an encoder on whole clips."""
     tally = Tally()
     for k in range(len(data.ids)):

@@ -54,15 +54,16 @@ class Tally:
         counts[2] += sum(any(g[0] < r[1] + NEAR and g[1] > r[0] - NEAR for r in real) for g in guessed)
         counts[3] += len(guessed)
 
-    def figures(self) -> dict[str, float]:
-        """Percent; onset error in ms."""
+    def figures(self) -> dict[str, float | None]:
+        """Percent; onset error in ms, None where no event was found."""
         total = max(self.frames, 1)
         out = {"viseme15": 100 * self.right / total, "speech": 100 * self.speech_right / total}
         for flag, (hit, real, good, guessed) in self.found.items():
             out[f"{flag}_recall"] = 100 * hit / max(real, 1)
             out[f"{flag}_precision"] = 100 * good / max(guessed, 1)
-        out["onset_ms"] = float(np.median(self.onsets)) if self.onsets else float("nan")
-        return {key: round(value, 2) for key, value in out.items()}
+        rounded: dict[str, float | None] = {key: round(value, 2) for key, value in out.items()}
+        rounded["onset_ms"] = round(float(np.median(self.onsets)), 2) if self.onsets else None
+        return rounded
 
 
 def _runs(flags: NDArray[np.bool_]) -> list[Run]:
