@@ -66,7 +66,7 @@ def train(plan: Plan, shown: Shown = _unseen) -> dict[str, Any]:
     trainer.train(partial(shown, "encoder"))
     net = Net(config)
     load_ema(trainer.path, net.encoder)
-    figures = {"content": {name: judged(net.encoder.eval(), held, config.lookahead)
+    figures: dict[str, Any] = {"content": {name: judged(net.encoder.eval(), held, config.lookahead)
                            for name, held in trainer.judges.items()}}
     figures["motion"] = train_decoder(net, plan, shown=shown)
     if rank == 0:
