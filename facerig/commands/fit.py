@@ -11,7 +11,7 @@ from facerig.errors import OptionError
 
 if TYPE_CHECKING:
     from facerig.curves import Curves
-    from facerig.fit.tracks import Fitted, FitOptions
+    from facerig.fit.tracks import FitOptions, Fitted
     from facerig.mesh import Head
 
 

@@ -35,7 +35,7 @@ def plot(
         from facerig.audio import read
 
         heard = read(audio)
-        sound = (heard.samples.mean(axis=1) if heard.samples.ndim == 2 else heard.samples, heard.rate)
+        sound = (heard.samples, heard.rate)
     other = None if compare is None else exporters.read(compare)
     names = [name.strip() for name in channels.split(",") if name.strip()]
     write_file(out, draw(exporters.read(curves), sound, names, other, out.suffix.lower()))

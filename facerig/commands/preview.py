@@ -46,7 +46,8 @@ def preview(
     if kind not in (".png", ".gif", ".mp4"):
         raise OptionError(f"--out: got {out.name!r}, accepted: a name that ends in .png, .gif or .mp4")
     if (curves is None) == (grid is None):
-        raise OptionError("preview: got " + ("neither" if grid is None else "both") + ", accepted: a curves file, or --grid")
+        got = "neither" if grid is None else "both"
+        raise OptionError(f"preview: got {got}, accepted: a curves file, or --grid")
     style = _style(size, view, wire, close)
     shown = load_head(head)
     if grid is not None:
@@ -118,6 +119,5 @@ def _sound(path: Path | None, take: Curves) -> tuple[Any, int]:
     from facerig.audio import read
 
     audio = read(path)
-    mono = audio.samples.mean(axis=1) if audio.samples.ndim == 2 else audio.samples
     first = round(max(take.start, 0) * audio.rate / take.fps)
-    return mono[first:], audio.rate
+    return audio.samples[first:], audio.rate
