@@ -88,11 +88,9 @@ class Renderer:
         self.close()
 
     def close(self) -> None:
-        if self._target is not None:
-            # Another renderer's context may be the current one; deleting this one's buffers in it is an error.
-            self._target._platform.make_current()
-            self._target.delete()
-            self._target = None
+        target, self._target = self._target, None
+        if target is not None:
+            _released(target)
 
     def frame(self, weights: Floats, rotations: Mapping[str, Floats] | None = None,
               yaw: float | None = None) -> Picture:
@@ -139,6 +137,22 @@ class Renderer:
         self._scene.set_pose(self._camera, looking(yaw, 3.0, self._middle, distance))
         for node, aside, pitch in self._lights:  # the lights go with the camera, as in a studio with a turntable
             self._scene.set_pose(node, looking(yaw + aside, pitch, self._middle, distance))
+
+
+def _released(target: Any) -> None:
+    """Free one renderer. pyrender's own delete() also ends the EGL display, which kills every other renderer."""
+    platform = target._platform
+    platform.make_current()  # another renderer's context may be the current one
+    display, context = getattr(platform, "_egl_display", None), getattr(platform, "_egl_context", None)
+    if display is None or context is None:
+        target.delete()
+        return
+    from OpenGL.EGL import eglDestroyContext
+
+    target._renderer.delete()
+    eglDestroyContext(display, context)
+    platform._egl_context = platform._egl_display = None
+    target._renderer = target._platform = None
 
 
 FIELD = 18.0  # degrees: a portrait lens
