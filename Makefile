@@ -31,7 +31,7 @@ check: $(VENV)/.dev
 	PYOPENGL_PLATFORM=egl $(RUN) -m pytest -n $(JOBS) --dist loadfile
 
 # Light: what `pip install facerig` gives, pinned. Dev: what the tests need besides.
-$(VENV)/.light: setup.py pyproject.toml docs/requirements/light.txt $(wildcard proto/*/*/*.proto proto/*/*/*/*.proto)
+$(VENV)/.light: setup.py pyproject.toml docs/requirements/light.txt $(shell find proto -name "*.proto")
 	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	@echo "setting up $(VENV) (light)"
 	$(PIP) -r docs/requirements/light.txt

@@ -53,7 +53,7 @@ NEEDS: tuple[Need, ...] = (
     _extra("plots", "matplotlib", "preview"),
     _apt("pictures", "library", "EGL", "libegl1 libgl1-mesa-dri libgles2"),
     _extra("key reduction, fitting, pictures", "scipy", "keys"),
-    _extra("GLB and glTF", "pygltflib", "gltf"),
+    _extra("reading FBX", "ufbx", "fbx"),
     _extra("USD", "pxr", "usd", "usd-core"),
     _extra("microphone, playback", "sounddevice", "live"),
     _apt("microphone, playback", "library", "portaudio", "libportaudio2"),
