@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -22,6 +24,9 @@ from facerig.errors import CurvesError
 Values = NDArray[np.float32]
 
 MAX_FPS = 1000
+# Everything that numpy and zipfile raise on a damaged archive.
+BAD_ARCHIVE = (OSError, ValueError, KeyError, TypeError, IndexError, EOFError, RuntimeError, NotImplementedError,
+               zipfile.BadZipFile, zlib.error, struct.error)
 # Half-width of the resampling kernel in periods of the slower rate: 4 keeps the stop band under -50 dB and a
 # lip closure of 80 ms at more than 95 % of its depth from 60 to 30 frames a second.
 KERNEL_PERIODS = 4
@@ -178,7 +183,7 @@ class Curves:
                 head = json.loads(arrays["head"].tobytes().decode())
                 marks = tuple(Mark(*mark) for mark in head["marks"])
                 return cls(tuple(head["channels"]), head["fps"], arrays["values"], head["start"], marks)
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
+        except BAD_ARCHIVE as error:
             raise CurvesError(f"{name}: not a facerig .npz file ({error})") from error
 
 

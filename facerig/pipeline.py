@@ -12,7 +12,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from facerig.audio import AudioSource, open_audio
-from facerig.curves import Curves, concat, npz_bytes
+from facerig.curves import BAD_ARCHIVE, Curves, concat, npz_bytes
 from facerig.errors import ModelError, check_option
 from facerig.fake import FakeModel
 from facerig.features import LogMel
@@ -134,7 +133,7 @@ class Animator:
                 states = [tuple(arrays[f"{part}{k}"] for k in range(head[part])) for part in STATE_PARTS]
                 own = (head["model"], head["block"], head["delay"])
                 position, start, rate = head["position"], head["start"], head["rate"]
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, EOFError) as error:
+        except BAD_ARCHIVE as error:
             raise ModelError(f"snapshot: not one of a facerig session ({error})") from error
         if own != (self.model, self.block, self.delay):
             raise ModelError(f"snapshot: made with model {own[0]!r}, block {own[1]}, delay {own[2]}; this animator has "

@@ -24,6 +24,18 @@ class Job:
     format: str
 
 
+@dataclass(frozen=True)
+class Work:
+    """What all clips of a call share."""
+
+    animator: Any
+    pcm: Any
+    convert: Any
+    heads: dict[str, Any]
+    transcript: Any
+    language: str
+
+
 def register(app: typer.Typer) -> None:
     app.command(no_args_is_help=True)(animate)
 
@@ -45,6 +57,9 @@ def animate(
     seed: Annotated[int, typer.Option(help="Seed of everything random; never moves the lips.")] = 0,
     pcm: Annotated[str | None, typer.Option(help="Raw samples: TYPE:RATE:CHANNELS, e.g. s16le:16000:1.",
                                             show_default=False)] = None,
+    transcript: Annotated[Path | None, typer.Option(help="What is said: text, TextGrid, SRT, VTT, CTM, LAB or JSON; "
+                                                    "sharpens the lips.", show_default=False)] = None,
+    language: Annotated[str, typer.Option(help="Language of a transcript without phones.")] = "en",
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
 ) -> None:
     """Animate speech: every input becomes a curves file.
@@ -53,15 +68,19 @@ def animate(
     """
     from facerig.audio import Pcm
     from facerig.pipeline import Animator
+    from facerig.transcript.read import read_transcript
 
     if fps not in FPS_ACCEPTED:
         raise OptionError(f"--fps: got {fps}, accepted: {', '.join(map(str, FPS_ACCEPTED))}")
     jobs = plan(audio, out, format)
-    raw = Pcm.parse(pcm) if pcm else None
-    convert = _converter(rig, own_map, fps)
+    if transcript and len(jobs) > 1:
+        raise OptionError(f"--transcript: got one for {len(jobs)} inputs, accepted: one input (see facerig batch)")
+    raw, convert = Pcm.parse(pcm) if pcm else None, _converter(rig, own_map, fps)
+    said = read_transcript(transcript) if transcript else None
     animator = Animator.load(model=model, block=block, smooth=smooth, seed=seed)
     heads = {job.format: _head(job.format, head) for job in jobs}
-    _report(*_run(animator, jobs, raw, convert, heads, json_output), json_output)
+    work = Work(animator, raw, convert, heads, said, language)
+    _report(*_run(work, jobs, json_output), json_output)
 
 
 def plan(sources: list[Path], out: Path | None, format: str) -> list[Job]:
@@ -119,8 +138,7 @@ def _head(suffix: str, name: str) -> Any:
     return None if name == "none" or EXPORTERS[suffix].head == "no" else load_head(name)
 
 
-def _run(animator: Any, jobs: list[Job], raw: Any, convert: Any, heads: dict[str, Any],
-         quiet: bool) -> tuple[list[dict[str, object]], list[FacerigError]]:
+def _run(work: Work, jobs: list[Job], quiet: bool) -> tuple[list[dict[str, object]], list[FacerigError]]:
     from facerig.console import progress_bars, say
 
     done, errors = [], []
@@ -129,7 +147,7 @@ def _run(animator: Any, jobs: list[Job], raw: Any, convert: Any, heads: dict[str
         for job in jobs:
             bar = bars.add_task(job.source.name, total=None)
             try:
-                done.append(_one(animator, job, raw, convert, heads[job.format], partial(_moved, bars, bar)))
+                done.append(_one(work, job, partial(_moved, bars, bar)))
             except FacerigError as error:
                 errors.append(error)
                 if len(jobs) > 1:
@@ -143,18 +161,32 @@ def _moved(bars: Any, bar: Any, done: int, total: int | None) -> None:
     bars.update(bar, completed=done, total=total)
 
 
-def _one(animator: Any, job: Job, raw: Any, convert: Any, head: Any, progress: Any) -> dict[str, object]:
+def _one(work: Work, job: Job, progress: Any) -> dict[str, object]:
     import exporters
-    from facerig.audio import open_audio
     from facerig.files import write_file
 
-    with open_audio(job.source, raw) as source:
-        curves = animator.animate_source(source, progress=progress)
-    curves = convert(curves)
-    write_file(job.target, exporters.export(curves, job.format, head))
+    curves = work.convert(_with_transcript(work, job) if work.transcript else _heard(work, job, progress))
+    write_file(job.target, exporters.export(curves, job.format, work.heads[job.format]))
     return {"input": str(job.source), "output": str(job.target), "frames": curves.frames, "fps": curves.fps,
-            "seconds": round(curves.seconds, 4), "channels": len(curves.channels), "model": animator.model,
-            "seed": animator.seed}
+            "seconds": round(curves.seconds, 4), "channels": len(curves.channels), "model": work.animator.model,
+            "seed": work.animator.seed}
+
+
+def _heard(work: Work, job: Job, progress: Any) -> Any:
+    from facerig.audio import open_audio
+
+    with open_audio(job.source, work.pcm) as source:
+        return work.animator.animate_source(source, progress=progress)
+
+
+def _with_transcript(work: Work, job: Job) -> Any:
+    """The whole clip at once: a transcript is aligned to all of it."""
+    from facerig.audio import read
+    from facerig.transcript.assist import assisted, with_marks
+
+    audio = read(job.source, work.pcm)
+    helped = assisted(work.animator.chain.stages, audio.samples, audio.rate, work.transcript, work.language)
+    return with_marks(helped.curves, helped.timed)
 
 
 def _report(done: list[dict[str, object]], errors: list[FacerigError], as_json: bool) -> None:
