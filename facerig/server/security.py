@@ -18,7 +18,8 @@ from typing import Any
 from facerig.errors import InputError, OptionError
 from facerig.server.config import ServerConfig, read_toml
 
-PATIENCE = 1.0  # seconds
+PATIENCE = 1.0  # seconds that a stranger may go on writing before it is refused
+DRAINED = 64  # messages of a stranger that are taken and forgotten
 MIN_KEY = 16  # characters: below that a hash could be searched
 OPEN_METHODS = ("/grpc.health.v1.Health/",)
 
@@ -137,6 +138,15 @@ def _pem(path: str) -> bytes:
     return data
 
 
+async def _drained(request: Any) -> None:
+    """Take and forget a stranger's messages until it stops writing, DRAINED of them at most."""
+    taken = 0
+    async for _ in request:
+        taken += 1
+        if taken >= DRAINED:
+            return
+
+
 def guard(keys: Keys, refused: Callable[[str], None]) -> Any:
     """A server interceptor that lets through calls with a known key; health checks need none."""
     import grpc
@@ -146,9 +156,9 @@ def guard(keys: Keys, refused: Callable[[str], None]) -> Any:
         await context.abort(grpc.StatusCode.UNAUTHENTICATED, "no known API key: send 'authorization: Bearer KEY'")
 
     async def refuse_stream(request: Any, context: Any) -> Any:
-        # One message is taken first: some clients report a status that comes while they still write as INTERNAL.
-        with contextlib.suppress(asyncio.TimeoutError, StopAsyncIteration, TypeError):
-            await asyncio.wait_for(anext(request), PATIENCE)
+        # What is on its way is taken first: some clients report a status that comes while they still write as INTERNAL.
+        with contextlib.suppress(asyncio.TimeoutError, TypeError):
+            await asyncio.wait_for(_drained(request), PATIENCE)
         await refuse(request, context)
         yield b""
 
