@@ -154,3 +154,23 @@ def test_five_lines_of_python(tmp_path: Path) -> None:
     facerig.save(curves.resample(30), tmp_path / "voice.csv")
     again = facerig.load(tmp_path / "voice.csv")
     assert (again.fps, again.frames) == (30, 30)
+
+
+@pytest.mark.parametrize("block", [1, 6])
+def test_the_shipped_model_streams_snapshots_and_restores_bit_for_bit(block: int) -> None:
+    """The same laws with the trained network on speech, where real sums could differ in their last bits."""
+    animator = Animator.load("auto", block=block)
+    assert animator.model != "fake"
+    speech, rate = soundfile.read(Path(__file__).resolve().parent.parent / "assets" / "demo.wav", dtype="int16")
+    whole = animator.animate(speech, rate)
+    cuts = np.random.default_rng(block).integers(0, len(speech), 30).tolist()
+    assert streamed(animator, speech, rate, cuts) == whole
+    session = animator.session(rate)
+    head = session.push(speech[: cuts[0]])
+    again = animator.resume(session.snapshot())
+    assert concat([head, again.push(speech[cuts[0] :]), again.flush()]) == whole
+    frame = 431  # late enough that the audio before its context is not needed
+    first = (frame - int(np.ceil(animator.context_seconds * FPS)) - 6) * rate // FPS
+    assert first > 0
+    late = animator.restore(speech[first : frame * rate // FPS], first, frame, rate)
+    assert concat([late.push(speech[frame * rate // FPS :]), late.flush()]) == whole.slice(frame, whole.end)
