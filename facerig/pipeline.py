@@ -9,6 +9,7 @@ seconds of audio.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -19,12 +20,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
-from facerig.audio import AudioSource, open_audio
+from facerig.audio import Audio, AudioSource, open_audio
 from facerig.curves import BAD_ARCHIVE, Curves, concat, npz_bytes
 from facerig.errors import ModelError, check_option
 from facerig.fake import FakeModel
 from facerig.features import LogMel
-from facerig.model.runtime import ModelStage
+from facerig.model.runtime import ModelStage, OnnxModel
 from facerig.model.runtime import installed as installed_models
 from facerig.model.runtime import load as load_weights
 from facerig.post.limits import Limits
@@ -33,6 +34,8 @@ from facerig.post.smooth import smooth
 from facerig.resample import Resample, mono
 from facerig.rig import rig
 from facerig.stage import FPS, RATE, SAMPLES, Blocks, Chain, Frames, Stage, State
+from facerig.transcript.assist import assisted, with_marks
+from facerig.transcript.read import Transcript
 
 NATIVE_RIG = "facerig"
 MAX_BLOCK = 60
@@ -72,6 +75,12 @@ class Animator:
              seed: int = Options.seed) -> Animator:
         """Load by name or path; a missing or damaged model is a ModelError that says what to do."""
         return build(Options(model, block, smooth, seed))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Stands for the weights: two models of one name are not taken for each other."""
+        graphs = [stage.graph for stage in self.chain.stages if isinstance(stage, OnnxModel)]
+        return "-".join([self.model, *(hashlib.sha256(graph).hexdigest()[:16] for graph in graphs)])
 
     # ---- what it costs in time ------------------------------------------------------------------------------
 
@@ -118,6 +127,11 @@ class Animator:
             if progress:
                 progress(done, source.samples)
         return concat([*parts, session.flush()])
+
+    def animate_said(self, audio: Audio, transcript: Transcript, language: str = "en") -> Curves:
+        """With what is said as evidence: all of the clip at once, since a transcript is aligned to the whole of it."""
+        helped = assisted(self.chain.stages, audio.samples, audio.rate, transcript, language)
+        return with_marks(helped.curves, helped.timed)
 
     @cached_property
     def blocks(self) -> Blocks:

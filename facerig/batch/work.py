@@ -5,7 +5,6 @@ It writes nothing and raises nothing: what goes wrong is told in the result. A m
 
 from __future__ import annotations
 
-import inspect
 import logging
 import time
 from collections.abc import Iterator
@@ -36,7 +35,8 @@ class Settings:
     rig: str | None = None
     keys: float | None = None
     seed: int | None = None
-    """where the animator takes one"""
+    language: str = "en"
+    """of the transcripts"""
 
 
 @dataclass(frozen=True)
@@ -82,26 +82,31 @@ def _since(started: float) -> float:
 
 
 @lru_cache(maxsize=2)
-def _animator(model: str) -> Any:
+def _animator(model: str, seed: int) -> Any:
     from facerig.pipeline import Animator
 
-    return Animator.load(model=model)
+    return Animator.load(model=model, seed=seed)
 
 
 def _animated(line: Line, settings: Settings, warnings: list[str]) -> Curves:
-    animator = _animator(settings.model)
-    known = inspect.signature(animator.animate).parameters
-    wished = {"emotion": line.emotion, "transcript": line.transcript, "seed": settings.seed}
-    given = {name: value for name, value in wished.items() if value not in ("", None)}
-    for name in given.keys() - known.keys():
-        if name != "seed":
-            warnings.append(f"{name} is not used: the model takes none")
-    curves: Curves = animator.animate(line.audio, **{name: value for name, value in given.items() if name in known})
+    animator = _animator(settings.model, settings.seed or 0)
+    if line.emotion:
+        warnings.append("emotion is not used: the model takes none")
+    curves: Curves = animator.animate(line.audio) if not line.transcript else _said(animator, line, settings.language)
     if settings.rig:
         from facerig.retarget import retarget
 
         curves = retarget(curves, settings.rig)
     return curves.resample(settings.fps)
+
+
+def _said(animator: Any, line: Line, language: str) -> Curves:
+    from facerig.audio import read
+    from facerig.transcript.read import parse
+
+    transcript = parse(line.transcript, ".txt", f"transcript of {line.name}")
+    curves: Curves = animator.animate_said(read(line.audio), transcript, language)
+    return curves
 
 
 def _exported(line: Line, curves: Curves, settings: Settings, head: Head | None) -> dict[str, bytes]:

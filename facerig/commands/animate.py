@@ -180,13 +180,9 @@ def _heard(work: Work, job: Job, progress: Any) -> Any:
 
 
 def _with_transcript(work: Work, job: Job) -> Any:
-    """The whole clip at once: a transcript is aligned to all of it."""
     from facerig.audio import read
-    from facerig.transcript.assist import assisted, with_marks
 
-    audio = read(job.source, work.pcm)
-    helped = assisted(work.animator.chain.stages, audio.samples, audio.rate, work.transcript, work.language)
-    return with_marks(helped.curves, helped.timed)
+    return work.animator.animate_said(read(job.source, work.pcm), work.transcript, work.language)
 
 
 def _report(done: list[dict[str, object]], errors: list[FacerigError], as_json: bool) -> None:

@@ -29,6 +29,7 @@ def batch(
                                                "frame.", show_default=False)] = None,
     model: Annotated[str, typer.Option(help="Model by name or path.")] = "auto",
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.", show_default=False)] = None,
+    language: Annotated[str, typer.Option(help="Language of the transcripts.")] = "en",
     ray: Annotated[str | None, typer.Option(help="Address of a Ray cluster that runs already.",
                                             show_default=False)] = None,
     force: Annotated[bool, typer.Option("--force", help="Make unchanged lines again.")] = False,
@@ -48,10 +49,10 @@ def batch(
     if not 1 <= fps <= 1000:
         raise OptionError(f"--fps: got {fps}, accepted: a whole number from 1 to 1000")
     lines = read_table(table, read_formats(format))
-    settings = Settings(model, fps, rig, keys, seed)
+    settings = Settings(model, fps, rig, keys, seed, language)
     _check(settings)
     mesh = load_head(head)
-    store = Store(out, Animator.load(model=model).model, head_digest(mesh))
+    store = Store(out, Animator.load(model=model).fingerprint, head_digest(mesh))
     with _spread(ray) as spread:
         results = _shown(lines, lambda tell: run(lines, settings, store, mesh, jobs, force, tell, spread), json_output)
     _reported(out, lines, results, json_output)
