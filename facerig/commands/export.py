@@ -60,12 +60,9 @@ def load_head(name: str | None) -> Any:
     """The head of that name or file; None where none was asked for."""
     if name is None:
         return None
-    from facerig import heads
+    from facerig.heads import load_head as named_head
 
-    load = getattr(heads, "load_head", None)
-    if load is None:
-        raise OptionError(f"--head: got {name!r}, but this installation holds no heads")
-    return load(name)
+    return named_head(name)
 
 
 def _bytes(path: Path) -> bytes:
