@@ -13,11 +13,11 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 # layer -> what it may import, besides itself and its own kind. docs/ARCHITECTURE.md draws it.
-GROUND = {"errors", "files", "curves", "stage", "mesh", "rig", "mapfile", "retarget", "phones"}
-SOUND = {"resample", "features", "audio", "fake", "model", "post", "behaviour", "transcript", "emotion"}
+GROUND = {"errors", "files", "curves", "stage", "controls", "mesh", "rig", "mapfile", "retarget", "phones"}
+SOUND = {"resample", "features", "prosody", "audio", "fake", "model", "post", "behaviour", "transcript", "emotion"}
 MAIN = GROUND | SOUND | {"pipeline"}
 FACES = {"heads"}
-TOP = {"server", "client", "live", "preview", "train", "batch", "fit", "bench", "doctor", "console", "demo"}
+TOP = {"server", "client", "live", "preview", "train", "batch", "fit", "dialogue", "bench", "doctor", "console", "demo"}
 SIDES = {"exporters", "unreal_bridge"}
 MAY: dict[str, set[str]] = {
     **dict.fromkeys(GROUND, GROUND),
@@ -33,6 +33,7 @@ MAY: dict[str, set[str]] = {
     "live": MAIN | SIDES | {"client"},
     "train": MAIN | FACES | {"console"},
     "batch": MAIN | SIDES | {"console"},
+    "dialogue": MAIN | SIDES | {"console"},
     "doctor": set(), "console": set(), "bench": MAIN | SIDES, "demo": MAIN | SIDES | FACES | {"preview", "console"},
     "commands": MAIN | FACES | TOP | SIDES, "cli": {"commands", "errors"}, "facerig": MAIN | SIDES,
 }

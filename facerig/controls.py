@@ -1,0 +1,230 @@
+"""What may be asked of a face while it moves: one table of controls, and their course over time. Knows no wire.
+
+Every control is a number per frame with a name, a default and a range; command line, Python and gRPC use these names.
+`Controls.rows(first, count)` is a function of the frame number alone: a stream that is resumed with the same controls
+gives the same frames. A row rides beside the audio through the chain; with all defaults a face speaks, neutral, alive.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facerig.errors import OptionError, check_option
+from facerig.rig import REGIONS
+from facerig.stage import FPS, Frames
+
+Vector = NDArray[np.float32]
+
+MAX_FADE_MS = 10_000
+MAX_CHANGES = 1_024  # of a group that wait for their frame: a control costs memory only while it matters
+FADE_MS = 150  # where nothing is said
+
+# The points that span the space of emotions (facerig/emotion/space.py says what they mean and names their mixtures).
+EMOTIONS = ("happy", "sad", "angry", "fear", "disgust", "surprise", "contempt",
+            "amazement", "cheekiness", "grief", "outofbreath", "pain")
+STATES = ("speaking", "listening", "thinking", "idle", "off")
+STYLE = 8  # numbers of a style code
+
+
+@dataclass(frozen=True)
+class Control:
+    """One column of a row."""
+
+    name: str
+    default: float
+    low: float
+    high: float
+    unit: str
+    what: str
+
+    @property
+    def group(self) -> str:
+        """Columns of a group change together: `emotion:happy` and `emotion:sad` are one mixture."""
+        return self.name.split(":")[0]
+
+
+def _many(names: tuple[str, ...], prefix: str, low: float, high: float, default: float, what: str) -> list[Control]:
+    return [Control(f"{prefix}:{name}", default, low, high, "", what.format(name)) for name in names]
+
+
+CONTROLS: tuple[Control, ...] = (
+    *_many(EMOTIONS, "emotion", 0, 1, 0, "share of {} in the mixture asked for"),
+    *_many(EMOTIONS, "upper", 0, 1, 0, "share of {} in the upper face's own mixture"),
+    Control("upper:held", 0, 0, 1, "", "how much the upper face follows its own mixture instead of the whole face's"),
+    Control("intensity", 1, 0, 1, "", "of the emotion asked for"),
+    Control("heard", 0, 0, 1, "", "how much the emotion heard in the voice counts beside the one asked for"),
+    Control("expression_strength", 1, 0, 1, "", "of all emotion and style: 0 is neutral speech bit for bit"),
+    Control("lip_scale", 1, 0, 2, "", "size of the speech movements"),
+    *(Control(f"style:{k}", 0, -1, 1, "", "a number of the style code") for k in range(STYLE)),
+    *_many(REGIONS, "gain", 0, 2, 1, "gain of the {} channels"),
+    *_many(STATES, "state", 0, 1, 0, "{}; none of them means: told by the voice"),
+    *_many(("blink", "gaze", "head", "idle", "react"), "life", 0, 1, 1, "gain of the behaviour {}: 0 leaves it out"),
+    Control("blink_rate", 0, 0, 60, "1/min", "blinks a minute; 0: by state and emotion"),
+    Control("look:yaw", 0, -90, 90, "degrees", "where to look, towards the own left"),
+    Control("look:pitch", 0, -90, 90, "degrees", "where to look, up"),
+    Control("look:held", 0, 0, 1, "", "how much the client holds the eyes"),
+    Control("pose:yaw", 0, -90, 90, "degrees", "the head's pose asked for, towards the own left"),
+    Control("pose:pitch", 0, -90, 90, "degrees", "the head's pose asked for, up"),
+    Control("pose:roll", 0, -90, 90, "degrees", "the head's pose asked for, towards the own right shoulder"),
+    Control("pose:held", 0, 0, 1, "", "1: the pose is the one asked for, unchanged; 0: asked for comes on top"),
+    Control("sound:azimuth", 0, -180, 180, "degrees", "where a sound comes from, towards the own left"),
+    Control("sound:level", 0, 0, 1, "", "how much the face turns to that sound"),
+    Control("partner:voice", 0, 0, 1, "", "whether the partner speaks"),
+    Control("partner:energy", 0, 0, 1, "", "how loud the partner speaks"),
+    Control("partner:pitch", 0, -24, 24, "semitones", "the partner's pitch around the speaker's own middle"),
+    Control("partner:phrase_end", 0, 0, 1, "", "1 where a phrase of the partner's ends"),
+    Control("attitude", 0, -1, 1, "", "towards the partner: negative, neutral, positive"),
+)
+COLUMNS = tuple(control.name for control in CONTROLS)
+WIDTH = len(COLUMNS)
+DEFAULTS: Vector = np.array([control.default for control in CONTROLS], np.float32)
+DEFAULTS.setflags(write=False)
+_PLACES = {name: place for place, name in enumerate(COLUMNS)}
+
+
+def place(name: str) -> int:
+    """The column of a control."""
+    check_option("control", name[:60], ", ".join(COLUMNS), name in _PLACES)
+    return _PLACES[name]
+
+
+@lru_cache(maxsize=64)
+def group(name: str) -> slice:
+    """The columns of a group; they lie side by side."""
+    own = [k for k, control in enumerate(CONTROLS) if control.group == name]
+    check_option("control group", name[:60], ", ".join(dict.fromkeys(c.group for c in CONTROLS)), bool(own))
+    return slice(own[0], own[-1] + 1)
+
+
+def rows_of(count: int) -> Frames:
+    """[count, WIDTH] of defaults: nothing is asked for."""
+    return np.repeat(DEFAULTS[None], count, axis=0)
+
+
+def checked(name: str, value: float) -> float:
+    """The value, or our error that says the range."""
+    control = CONTROLS[place(name)]
+    if not control.low <= value <= control.high:  # NaN fails too
+        accepted = f"{control.low:g} to {control.high:g} {control.unit}".rstrip()
+        raise OptionError(f"{name}: got {value:g}, accepted: {accepted}")
+    return value
+
+
+# ---- over time ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Change:
+    """From frame `start` on, over `frames` frames, towards `target`."""
+
+    start: int
+    frames: int
+    before: Vector
+    target: Vector
+
+    def at(self, numbers: NDArray[np.int64]) -> Frames:
+        """[n] frame numbers -> [n, width]."""
+        share = np.clip((numbers - self.start + 1) / max(1, self.frames), 0, 1)
+        eased = (share * share * (3 - 2 * share)).astype(np.float32)[:, None]
+        mixed: Frames = self.before + (self.target - self.before) * eased
+        mixed[share >= 1] = self.target  # exactly, so that a gain of one again changes nothing
+        return mixed
+
+
+@dataclass
+class Track:
+    """One vector over time. Other threads read while changes are added, so the list is only replaced."""
+
+    rest: Vector
+    changes: list[Change] = field(default_factory=list)
+    seen: int = -1
+    """Frames up to here were asked for."""
+
+    def change(self, start: int, frames: int, target: Vector) -> None:
+        changes = self.changes
+        if changes:
+            start = max(start, changes[-1].start)  # time runs one way
+        before = changes[-1].at(np.array([start - 1], np.int64))[0] if changes else self.rest
+        past = max(0, bisect_right(changes, self.seen, key=_start) - 1)  # the one in force is kept
+        check_option(
+            "controls", len(changes) - past + 1, f"up to {MAX_CHANGES} ahead", len(changes) - past < MAX_CHANGES
+        )
+        self.changes = [*changes[past:], Change(start, frames, before, target)]
+
+    def at(self, numbers: NDArray[np.int64]) -> Frames:
+        changes = self.changes
+        out: Frames = np.repeat((changes[0].before if changes else self.rest)[None], len(numbers), axis=0)
+        if not len(numbers):
+            return out
+        first = max(0, bisect_right(changes, int(numbers[0]), key=_start) - 1)
+        for change in changes[first : bisect_right(changes, int(numbers[-1]), key=_start)]:
+            live = numbers >= change.start
+            out[live] = change.at(numbers[live])
+        return out
+
+    @property
+    def last(self) -> Vector:
+        """Where it will be when everything asked for has come about."""
+        return self.changes[-1].target if self.changes else self.rest
+
+
+def _start(change: Change) -> int:
+    return change.start
+
+
+def fade_frames(milliseconds: float) -> int:
+    """Native frames of a fade."""
+    if not 0 <= milliseconds <= MAX_FADE_MS:
+        raise OptionError(f"fade_ms: got {milliseconds:g}, accepted: 0 to {MAX_FADE_MS}")
+    return round(milliseconds * FPS / 1000)
+
+
+class Controls:
+    """The controls of one stream by native frame; a track for every group."""
+
+    def __init__(self, values: Mapping[str, float] | None = None) -> None:
+        self._tracks: dict[str, Track] = {}
+        if values:
+            self.set(0, values, 0)
+
+    @property
+    def neutral(self) -> bool:
+        """Whether nothing was ever asked for."""
+        return not self._tracks
+
+    def set(self, frame: int, values: Mapping[str, float], fade_ms: float = FADE_MS) -> None:
+        """From native frame `frame` on these controls go to these values; others of their groups stay."""
+        frames = fade_frames(fade_ms)
+        by_group: dict[str, dict[int, float]] = {}
+        for name, value in values.items():
+            where = place(name)
+            by_group.setdefault(CONTROLS[where].group, {})[where] = checked(name, value)
+        for name, wanted in by_group.items():
+            span = group(name)
+            track = self._tracks.get(name) or Track(DEFAULTS[span].copy())
+            target = track.last.copy()
+            for where, value in wanted.items():
+                target[where - span.start] = value
+            track.change(frame, frames, target)
+            self._tracks[name] = track
+
+    def replace(self, frame: int, name: str, values: Mapping[str, float], fade_ms: float = FADE_MS) -> None:
+        """As `set`, for a whole group: what is not named goes back to its default."""
+        span = group(name)
+        whole = {control.name: control.default for control in CONTROLS[span]}
+        self.set(frame, {**whole, **values}, fade_ms)
+
+    def rows(self, first: int, count: int) -> Frames:
+        """[count, WIDTH] from native frame `first` on."""
+        out = rows_of(count)
+        numbers = np.arange(first, first + count, dtype=np.int64)
+        for name, track in list(self._tracks.items()):
+            track.seen = max(track.seen, first)
+            out[:, group(name)] = track.at(numbers)
+        return out
