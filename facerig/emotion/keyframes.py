@@ -1,4 +1,4 @@
-"""Emotions and styles over time from a file: JSON or CSV of our own, and Audio2Face's time codes. Makes changes of controls.
+"""Emotions and styles over time from a file, JSON or CSV of our own, and Audio2Face's time codes: control changes.
 
     [{"time": 0.0, "emotion": "happy:0.7"},
      {"time": 2.5, "emotion": {"sad": 1}, "intensity": 0.6, "fade": 0.4, "upper": "angry", "style": "whispered"}]
