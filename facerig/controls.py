@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -220,11 +221,36 @@ class Controls:
         whole = {control.name: control.default for control in CONTROLS[span]}
         self.set(frame, {**whole, **values}, fade_ms)
 
+    def says(self, name: str) -> bool:
+        """Whether anything was ever asked of a group."""
+        return name in self._tracks
+
+    def saved(self) -> dict[str, Any]:
+        """As JSON, for `restored`: what is in force and what waits."""
+        return {name: {"seen": track.seen, "changes": [
+            [one.start, one.frames, one.before.tolist(), one.target.tolist()] for one in track.changes
+        ]} for name, track in self._tracks.items()}
+
+    @classmethod
+    def restored(cls, saved: Mapping[str, Any]) -> Controls:
+        """What `saved` gave, bit for bit (JSON does float32 no harm); ValueError where it is something else."""
+        out = cls()
+        for name, given in saved.items():
+            if name not in {control.group for control in CONTROLS}:
+                raise ValueError(f"controls: no group {name[:40]!r}")
+            rest = DEFAULTS[group(name)].copy()
+            changes = [Change(int(start), int(frames), np.array(before, np.float32), np.array(target, np.float32))
+                       for start, frames, before, target in given["changes"]]
+            if any(one.before.shape != rest.shape or one.target.shape != rest.shape for one in changes):
+                raise ValueError(f"controls: group {name} has another width")
+            out._tracks[name] = Track(rest, changes, int(given["seen"]))
+        return out
+
     def rows(self, first: int, count: int) -> Frames:
         """[count, WIDTH] from native frame `first` on."""
         out = rows_of(count)
         numbers = np.arange(first, first + count, dtype=np.int64)
-        for name, track in list(self._tracks.items()):
+        for name, track in list(self._tracks.items()):  # other threads may add a group meanwhile
             track.seen = max(track.seen, first)
             out[:, group(name)] = track.at(numbers)
         return out

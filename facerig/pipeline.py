@@ -1,6 +1,6 @@
 """From audio to curves: `Animator`, loaded once and shared, and `Session`, one per stream. Knows no file and no wire.
 
-    audio -> Resample -> LogMel -> model -> post (lips, smooth, limits) -> Curves at 60 frames a second
+    audio -> Resample -> Face (features, model, post, behaviour; controls beside it) -> Curves at 60 frames a second
 
 Offline is `session.push(everything)` and `session.flush()`; there is no second path, so a stream cut anywhere gives the
 same bits. A session's state is finite: `snapshot` holds all of it, and `Animator.restore` rebuilds it from the last
@@ -16,29 +16,37 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from facerig.audio import Audio, AudioSource, open_audio
+from facerig.controls import Controls
+from facerig.controls import place as place_of
 from facerig.curves import BAD_ARCHIVE, Curves, concat, npz_bytes
+from facerig.emotion.code import condition
 from facerig.errors import ModelError, check_option
+from facerig.face import Face
 from facerig.fake import FakeModel
-from facerig.features import LogMel
 from facerig.model.runtime import ModelStage, OnnxModel
 from facerig.model.runtime import installed as installed_models
 from facerig.model.runtime import load as load_weights
+from facerig.post.gains import Gains
 from facerig.post.limits import Limits
 from facerig.post.lips import Lips
 from facerig.post.smooth import smooth
 from facerig.resample import Resample, mono
 from facerig.rig import rig
-from facerig.stage import FPS, RATE, SAMPLES, Blocks, Chain, Frames, Stage, State
+from facerig.stage import FPS, RATE, SAMPLES, Blocks, Frames, Stage, State
 from facerig.transcript.assist import assisted, with_marks
 from facerig.transcript.read import Transcript
 
 NATIVE_RIG = "facerig"
+FULL_RIG = "facerig-full"
 MAX_BLOCK = 60
+MAX_RELEASE_MS = 2_000
+EMOTION_MODES = ("off", "auto")
 STATE_PARTS = ("edge", "blocks", "chain")
 Progress = Callable[[int, "int | None"], None]
 
@@ -55,8 +63,13 @@ class Options:
     """Frames of smoothing on each side; each adds a frame of delay."""
     seed: int = 0
     """Of everything random (behaviour); the lips never depend on it."""
+    alive: bool = False
+    """Whether the face blinks, looks and moves its head: 71 channels instead of the 68 that speech moves."""
+    emotion: str = "off"
+    """`auto`: the emotion heard in the voice counts (control `heard`); `off`: the one asked for alone."""
 
     def __post_init__(self) -> None:
+        check_option("emotion", self.emotion, ", ".join(EMOTION_MODES), self.emotion in EMOTION_MODES)
         check_option("block", self.block, f"whole frames from 1 to {MAX_BLOCK}", 1 <= self.block <= MAX_BLOCK)
 
 
@@ -64,23 +77,26 @@ class Options:
 class Animator:
     """A model with what goes before and after it. Stateless: any number of sessions share one."""
 
-    chain: Chain
+    chain: Face
     channels: tuple[str, ...]
     block: int
     model: str
     seed: int = 0
+    heard: bool = False
+    """Whether the emotion in the voice is heard; a stream whose controls do not say how much then follows it."""
 
     @classmethod
     def load(cls, model: str = "auto", block: int = Options.block, smooth: int = Options.smooth,
-             seed: int = Options.seed) -> Animator:
+             seed: int = Options.seed, alive: bool = Options.alive, emotion: str = Options.emotion) -> Animator:
         """Load by name or path; a missing or damaged model is a ModelError that says what to do."""
-        return build(Options(model, block, smooth, seed))
+        return build(Options(model, block, smooth, seed, alive, emotion))
 
     @cached_property
     def fingerprint(self) -> str:
-        """Stands for the weights: two models of one name are not taken for each other."""
+        """Stands for the weights and the parts: two models of one name are not taken for each other."""
         graphs = [stage.graph for stage in self.chain.stages if isinstance(stage, OnnxModel)]
-        return "-".join([self.model, *(hashlib.sha256(graph).hexdigest()[:16] for graph in graphs)])
+        parts = "+".join(name for name, _ in self.chain.parts)
+        return "-".join([self.model, *(hashlib.sha256(graph).hexdigest()[:16] for graph in graphs), parts])
 
     # ---- what it costs in time ------------------------------------------------------------------------------
 
@@ -104,23 +120,26 @@ class Animator:
 
     # ---- making curves ------------------------------------------------------------------------------------------
 
-    def session(self, rate: int = RATE, start: int = 0) -> Session:
+    def session(self, rate: int = RATE, start: int = 0, controls: Controls | None = None,
+                seed: int | None = None) -> Session:
         """A new stream of audio at `rate`; its first frame has the number `start`."""
-        edge = Resample(rate)
-        return Session(self, edge, edge.start(), self.blocks.start((SAMPLES,)), self.chain.start(), 0, start)
+        edge, seed = Resample(rate), self.seed if seed is None else seed
+        place = Place(start, 0, seed, Controls() if controls is None else controls)
+        return Session(self, edge, place, edge.start(), self.blocks.start((SAMPLES,)), self.chain.start(start, seed))
 
     def animate(self, audio: ArrayLike | str | os.PathLike[str], rate: int | None = None, start: int = 0,
-                progress: Progress | None = None) -> Curves:
+                progress: Progress | None = None, controls: Controls | None = None, seed: int | None = None) -> Curves:
         """The curves of a whole clip: a file's path, or samples [n] or [n, channels] of any type at `rate`."""
         if isinstance(audio, str | os.PathLike):
             with open_audio(audio) as source:
-                return self.animate_source(source, start, progress)
-        session = self.session(RATE if rate is None else rate, start)
+                return self.animate_source(source, start, progress, controls, seed)
+        session = self.session(RATE if rate is None else rate, start, controls, seed)
         return concat([session.push(audio), session.flush()])
 
-    def animate_source(self, source: AudioSource, start: int = 0, progress: Progress | None = None) -> Curves:
+    def animate_source(self, source: AudioSource, start: int = 0, progress: Progress | None = None,
+                       controls: Controls | None = None, seed: int | None = None) -> Curves:
         """The curves of an open file, read block by block; `progress` is told the samples done and their total."""
-        session, parts, done = self.session(source.rate, start), [], 0
+        session, parts, done = self.session(source.rate, start, controls, seed), [], 0
         for samples in source.blocks:
             parts.append(session.push(samples))
             done += len(samples)
@@ -137,6 +156,26 @@ class Animator:
     def blocks(self) -> Blocks:
         return Blocks(self.block)
 
+    def asked(self, controls: Controls, first: int, count: int) -> Frames:
+        """[count, controls.WIDTH] from frame `first` on; what the voice tells counts unless the controls say."""
+        rows = controls.rows(first, count)
+        if self.heard and not controls.says("heard"):
+            rows[:, place_of("heard")] = 1.0
+        return rows
+
+    def released(self, last: Frames, first: int, count: int, controls: Controls, seed: int) -> Frames:
+        """[count, channels]: from the values of frame `first` - 1 to a face that lives on and says nothing."""
+        length = count + 1 + self.delay
+        length += -length % self.block
+        rows = self.asked(controls, first - 1, length)
+        frames = np.concatenate([np.zeros((length, SAMPLES), np.float32), rows], axis=1)
+        state, parts = self.chain.start(first - 1, seed), []
+        for at in range(0, length, self.block):
+            state, out = self.chain.push(state, frames[at : at + self.block])
+            parts.append(out)
+        quiet = np.concatenate(parts)[self.delay : self.delay + count + 1]
+        return fallen(last, quiet)
+
     # ---- going on elsewhere ---------------------------------------------------------------------------------------
 
     def resume(self, snapshot: bytes) -> Session:
@@ -145,22 +184,26 @@ class Animator:
             with np.load(io.BytesIO(snapshot), allow_pickle=False) as arrays:
                 head = json.loads(arrays["head"].tobytes().decode())
                 states = [tuple(arrays[f"{part}{k}"] for k in range(head[part])) for part in STATE_PARTS]
-                own = (head["model"], head["block"], head["delay"])
-                position, start, rate = head["position"], head["start"], head["rate"]
+                own, last = (head["model"], head["block"], head["delay"]), arrays["last"]
+                place = Place(head["start"], head["position"], head["seed"], Controls.restored(head["controls"]))
+                rate = head["rate"]
         except BAD_ARCHIVE as error:
             raise ModelError(f"snapshot: not one of a facerig session ({error})") from error
         if own != (self.model, self.block, self.delay):
             raise ModelError(f"snapshot: made with model {own[0]!r}, block {own[1]}, delay {own[2]}; this animator has "
                              f"{self.model!r}, {self.block}, {self.delay}")
-        return Session(self, Resample(rate), states[0], states[1], states[2], position, start)
+        session = Session(self, Resample(rate), place, states[0], states[1], states[2])
+        session.last = last if last.size else None
+        return session
 
     def restore_point(self, frame: int) -> int:
         """The native frame of audio from which a session must be fed so that it goes on with output `frame`."""
         first = frame - self.context + self.block  # the oldest input that output `frame` depends on
         return max(0, first // self.block * self.block)
 
-    def restore(self, audio: ArrayLike, first_sample: int, frame: int, rate: int = RATE, start: int = 0) -> Session:
-        """A session that goes on with frame `start + frame`, from the last seconds of audio alone.
+    def restore(self, audio: ArrayLike, first_sample: int, frame: int, rate: int = RATE, start: int = 0,
+                controls: Controls | None = None, seed: int | None = None) -> Session:
+        """A session that goes on with frame `start + frame`, from the last seconds of audio, controls and seed.
 
         `audio` begins with sample number `first_sample` of the stream and must reach back `context_seconds` before
         the frame (or to the beginning of the stream). Audio that is newer than what the lost session had seen may be
@@ -171,23 +214,43 @@ class Animator:
         check_option("first_sample", first_sample, f"0 to {needed} to continue at frame {frame}",
                      0 <= first_sample <= needed, f"keep the last {self.context_seconds + 0.1:.1f} s of audio")
         samples = mono(audio)[needed - first_sample :]
-        session = Session(self, edge, edge.start(point, needed), self.blocks.start((SAMPLES,)), self.chain.start(),
-                          point, start)
+        seed = self.seed if seed is None else seed
+        place = Place(start, point, seed, Controls() if controls is None else controls)
+        session = Session(self, edge, place, edge.start(point, needed), self.blocks.start((SAMPLES,)),
+                          self.chain.start(start + point, seed))
         session.skip_to(start + frame)
         session.waiting = session.push(samples)
         return session
 
 
-class Session:
-    """One stream. `push` audio as it comes, get the frames that are ready; `flush` when the audio ends."""
+@dataclass(frozen=True)
+class Place:
+    """Where a stream stands and what was asked of it."""
 
-    def __init__(self, animator: Animator, edge: Resample, edge_state: State, blocks_state: State, chain_state: State,
-                 position: int, start: int) -> None:
-        self.animator, self.edge, self.start = animator, edge, start
+    start: int
+    """Number of its first frame."""
+    position: int
+    """Native frames that went into the chain."""
+    seed: int
+    controls: Controls
+
+
+class Session:
+    """One stream. `push` audio as it comes, get the frames that are ready; `flush` when the audio ends.
+
+    `controls` may be changed at any time; what was computed already stays.
+    """
+
+    def __init__(self, animator: Animator, edge: Resample, place: Place, edge_state: State, blocks_state: State,
+                 chain_state: State) -> None:
+        self.animator, self.edge = animator, edge
+        self.start, self.seed, self.controls = place.start, place.seed, place.controls
         self._edge, self._blocks, self._chain = edge_state, blocks_state, chain_state
-        self._position = position  # native frames that went into the chain
-        self._from = start
+        self._position = place.position
+        self._from = place.start
         self.waiting: Curves | None = None
+        self.last: Frames | None = None
+        """Values of the frame that was given last."""
         self.closed = False
 
     @property
@@ -216,13 +279,36 @@ class Session:
         self.closed = True
         return out.slice(out.start, self.start + end)
 
+    def interrupt(self, release_ms: float = 100) -> Curves:
+        """Barge-in: what was heard and not yet shown is dropped; the frames in which the mouth comes to rest.
+
+        The face lives on; a state that was asked for ends, so that the voice tells it. Audio that is pushed from now
+        on begins right after these frames.
+        """
+        check_option("interrupt", "an interrupt after flush", "one before it", not self.closed, "open a new session")
+        check_option("release_ms", release_ms, f"0 to {MAX_RELEASE_MS}", 0 <= release_ms <= MAX_RELEASE_MS)
+        first, width = self.frame, len(self.animator.channels)
+        count = 0 if self.last is None else max(1, round(release_ms * FPS / 1000))
+        self.controls.replace(first, "state", {}, release_ms)
+        values = np.zeros((0, width), np.float32)
+        if self.last is not None:
+            values = self.animator.released(self.last, first, count, self.controls, self.seed)
+            self.last = values[-1]
+        self.start = self._from = first + count
+        self._position, self.waiting = 0, None
+        self._edge, self._blocks = self.edge.start(), self.animator.blocks.start((SAMPLES,))
+        self._chain = self.animator.chain.start(self.start, self.seed)
+        return Curves(self.animator.channels, FPS, values, first)
+
     def snapshot(self) -> bytes:
         """All that the session knows, for `Animator.resume` in this or another process."""
         parts = dict(zip(STATE_PARTS, (self._edge, self._blocks, self._chain), strict=True))
         head = {"model": self.animator.model, "block": self.animator.block, "delay": self.animator.delay,
-                "position": self._position, "start": self.start, "rate": self.edge.rate,
+                "position": self._position, "start": self.start, "rate": self.edge.rate, "seed": self.seed,
+                "controls": self.controls.saved(),
                 **{name: len(state) for name, state in parts.items()}}
         arrays = {f"{name}{k}": array for name, state in parts.items() for k, array in enumerate(state)}
+        arrays["last"] = np.zeros(0, np.float32) if self.last is None else self.last
         return npz_bytes({"head": np.frombuffer(json.dumps(head).encode(), np.uint8), **arrays})
 
     # ---- inside -------------------------------------------------------------------------------------------------
@@ -232,7 +318,8 @@ class Session:
         self._blocks, blocks = self.animator.blocks.push(self._blocks, frames)
         outputs = [np.zeros((0, len(self.animator.channels)), np.float32)]
         for block in blocks:
-            self._chain, out = self.animator.chain.push(self._chain, block)
+            rows = self.animator.asked(self.controls, self.start + self._position, len(block))
+            self._chain, out = self.animator.chain.push(self._chain, np.concatenate([block, rows], axis=1))
             outputs.append(out)
             self._position += len(block)
         return self._numbered(np.concatenate(outputs), self.start + first)
@@ -244,23 +331,51 @@ class Session:
 
     def _with_waiting(self, curves: Curves) -> Curves:
         waiting, self.waiting = self.waiting, None
-        return concat([waiting, curves]) if waiting is not None and waiting.frames else curves
+        out = concat([waiting, curves]) if waiting is not None and waiting.frames else curves
+        if out.frames:
+            self.last = out.values[-1]
+        return out
+
+
+def fallen(last: Frames, quiet: Frames) -> Frames:
+    """[n + 1, channels] of a quiet face, of which row 0 shows the instant of `last` -> [n, channels] without a jump:
+    what `last` differs by is let go smoothly, and nothing of it is left at the end."""
+    share = (np.arange(1, len(quiet)) / max(1, len(quiet) - 1)).astype(np.float32)[:, None]
+    left = 1 - share * share * (3 - 2 * share)
+    out: Frames = quiet[1:] + (last - quiet[0]) * left
+    return out
 
 
 # ---- putting the chain together --------------------------------------------------------------------------------
 
 
 def build(options: Options) -> Animator:
-    """The chain in the order of the picture: features, model, post."""
-    native = rig(NATIVE_RIG)
+    """The chain in the order of the picture: features, model, post, behaviour."""
+    native, full = rig(NATIVE_RIG), rig(FULL_RIG if options.alive else NATIVE_RIG)
     model = load_model(options.model)
-    stages: list[Stage] = [LogMel(), model]
-    if isinstance(model, ModelStage):
-        stages.append(Lips(model.columns))
-    if options.smooth:
-        stages.append(smooth(options.smooth, len(native.names)))
-    stages.append(Limits(native.low, native.high))
-    return Animator(Chain(tuple(stages)), native.names, options.block, model.name, options.seed)
+    trained = isinstance(model, ModelStage)
+    face = Face(
+        model, Gains(native, still=not options.alive), Limits(full.low, full.high),
+        condition=condition if trained else None,
+        lips=Lips(model.columns) if isinstance(model, ModelStage) else None,
+        smooth=smooth(options.smooth, len(native)) if options.smooth else None,
+        heard=_heard() if options.emotion == "auto" else None,
+        **_behaviour() if options.alive else {},
+    )  # fmt: skip
+    return Animator(face, full.names, options.block, model.name, options.seed, options.emotion == "auto")
+
+
+def _heard() -> Stage:
+    from facerig.emotion.heard import Heard
+
+    return Heard()
+
+
+def _behaviour() -> dict[str, Any]:
+    from facerig.behaviour import Life
+    from facerig.prosody import Prosody
+
+    return {"prosody": Prosody(), "life": Life()}
 
 
 def load_model(name: str) -> ModelStage | FakeModel:

@@ -78,12 +78,13 @@ class Chain:
 
     def push(self, state: State, frames: Frames) -> tuple[State, Frames]:
         states = []
-        for stage, own in zip(self.stages, self._split(state), strict=True):
+        for stage, own in zip(self.stages, self.split(state), strict=True):
             own, frames = stage.push(own, frames)
             states.append(own)
         return tuple(array for own in states for array in own), frames
 
-    def _split(self, state: State) -> Iterable[State]:
+    def split(self, state: State) -> Iterable[State]:
+        """The stages' own states."""
         at = 0
         for size in self._sizes:
             yield state[at : at + size]
@@ -108,6 +109,29 @@ class Blocks:
         whole = len(waiting) // self.size * self.size
         blocks = [waiting[at : at + self.size] for at in range(0, whole, self.size)]
         return (waiting[whole:].copy(),), blocks
+
+
+@dataclass(frozen=True, eq=False)
+class Delay:
+    """The same frames, `frames` later; `rest` is what a new stream gives before its first one."""
+
+    frames: int
+    rest: Frames
+
+    @property
+    def delay(self) -> int:
+        return self.frames
+
+    @property
+    def memory(self) -> int:
+        return self.frames
+
+    def start(self) -> State:
+        return (np.repeat(self.rest[None], self.frames, axis=0),)
+
+    def push(self, state: State, frames: Frames) -> tuple[State, Frames]:
+        seen = np.concatenate([state[0], frames])
+        return (seen[len(frames) :],), seen[: len(frames)]
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,12 @@ from server_kit import animator, noise
 
 from facerig.curves import concat
 from facerig.errors import OptionError
+from facerig.many import one_by_one, way_of
 from facerig.model.runtime import installed
 from facerig.pipeline import Animator
 from facerig.rig import rig
 from facerig.server import a2f_params, emotions, outlet, protos
-from facerig.server.batch import BatchChain, one_by_one
+from facerig.server.batch import BatchChain
 from facerig.server.director import STATES, Director
 from facerig.server.flow import Flow, Sound
 from facerig.server.pacing import Pacer, Pacing
@@ -88,15 +89,16 @@ def test_a_batch_equals_streams_alone(model):
 
 def test_stages_in_a_batch_equal_the_plain_reference():
     own, rng = animator(2), np.random.default_rng(0)
-    stage = own.chain.stages[0]
-    state = tuple(rng.standard_normal((5, *array.shape)).astype(np.float32) for array in stage.start())
-    frames = rng.standard_normal((5, 2, SAMPLES)).astype(np.float32)
-    chain = BatchChain(type(own.chain)((stage,)), 5)
-    for array, given_ in zip(chain._states[0], state, strict=True):
-        array[:] = given_
-    expected_state, expected = one_by_one(stage, state, frames)
-    assert np.allclose(chain.step(range(5), frames), expected, atol=1e-5)
-    assert all(np.array_equal(a, b) for a, b in zip(chain._states[0], expected_state, strict=True))
+    width = SAMPLES
+    for stage in own.chain.stages:
+        state = tuple(rng.standard_normal((5, *array.shape)).astype(np.float32) for array in stage.start())
+        frames = rng.standard_normal((5, 2, width)).astype(np.float32)
+        way, width = way_of(stage, width)
+        expected_state, expected = one_by_one(stage, state, frames)
+        got_state, got = way(stage, state, frames)
+        assert way is not one_by_one
+        assert np.allclose(got, expected, atol=1e-5)
+        assert all(np.array_equal(a, b) for a, b in zip(got_state, expected_state, strict=True))
 
 
 def test_a_slot_forgets_who_was_in_it():
