@@ -87,6 +87,29 @@ def test_the_turned_head_shows_its_profile(renderer) -> None:  # type: ignore[no
     assert np.abs(front.astype(int) - turned).mean() > 8
 
 
+def test_the_short_way_draws_what_pyrender_draws(renderer) -> None:  # type: ignore[no-untyped-def]
+    from pyrender.renderer import Renderer as Plain
+
+    from facerig.preview.gl import Renderer, Style
+
+    with Renderer(HEAD, NAMES, Style(256, 256)) as ours, Renderer(HEAD, NAMES, Style(256, 256)) as theirs:
+        theirs._target._platform.make_current()
+        theirs._target._renderer = Plain(256, 256)
+        theirs._aim(0.0)
+        expected = theirs._target.render(theirs._scene, flags=0)[0].astype(np.float64)
+        drawn = ours.frame(np.zeros(len(NAMES), np.float32)).astype(np.float64)
+    assert np.ptp(expected) > 150
+    assert np.abs(drawn - expected).mean() < 0.3
+    assert (np.abs(drawn - expected).max(axis=2) > 8).mean() < 1e-3
+
+
+def test_only_what_is_asked_for_moves_between_frames(renderer) -> None:  # type: ignore[no-untyped-def]
+    """Buffers stay on the card: a pose must leave nothing behind for the next frame."""
+    first = shot(renderer)
+    shot(renderer, jawOpen=1.0, mouthSmile=0.5)
+    assert np.array_equal(shot(renderer), first)
+
+
 def test_png_gif_and_film(renderer, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     av = pytest.importorskip("av")
     from PIL import Image
@@ -156,7 +179,7 @@ def test_channel_spelling_does_not_matter() -> None:
 
 def test_normals_are_those_of_the_mesh() -> None:
     from facerig.mesh import vertex_normals
-    from facerig.preview.normals import NormalMaker
+    from facerig.preview.surface import NormalMaker
 
     face = HEAD.part("face")
     fast = NormalMaker(len(face.vertices), face.triangles)(face.vertices)

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from facerig.errors import MissingExtra, OptionError, check_option
 from facerig.mesh import Deformer, Floats, Head
 from facerig.preview.materials import HIDDEN, LOOKS, OTHER, material_of
-from facerig.preview.normals import NormalMaker
+from facerig.preview.painter import painter_class
+from facerig.preview.surface import Surface
 
 Picture = NDArray[np.uint8]
 PACKAGES = "apt install libegl1 libgl1-mesa-dri libgles2"
@@ -73,10 +74,10 @@ class Renderer:
         self._pyrender = load_pyrender()
         self._deform = Deformer(head, channels)
         self._shown = [n for n, part in enumerate(head.parts) if part.material not in HIDDEN and len(part.triangles)]
-        self._normals = {n: NormalMaker(len(head.parts[n].vertices), head.parts[n].triangles) for n in self._shown}
         self._materials = {n: material_of(head, head.parts[n].material) for n in self._shown}
         self._scene = self._pyrender.Scene(bg_color=[*self.style.background, 1.0], ambient_light=[AMBIENT] * 3)
-        self._nodes: list[Any] = []
+        self._surface = Surface(head, self._shown)
+        self._primitives = [self._add(number) for number in self._shown]
         self._middle, self._reach = framing(head, self.style.close)
         self._camera, self._lights = self._stage()
         self._target = self._context()
@@ -97,31 +98,35 @@ class Renderer:
         """One picture [height, width, 3]; weights [C]; rotations joint -> [3] radians; yaw overrides the view's."""
         turns = {name: np.asarray(r, np.float32)[None] for name, r in (rotations or {}).items()}
         moved = self._deform(np.asarray(weights, np.float32)[None], turns)[0]
-        self._replace_meshes(moved)
+        self._send(self._surface(moved))
         self._aim(VIEWS[self.style.view] if yaw is None else yaw)
         flags = self._pyrender.RenderFlags.NONE if not self.style.wire else self._pyrender.RenderFlags.ALL_WIREFRAME
-        picture, _ = self._target.render(self._scene, flags=flags)
-        return np.ascontiguousarray(picture)
+        picture: Picture = self._target.render(self._scene, flags=flags)[0]
+        return picture
 
     def _context(self) -> Any:
+        """pyrender's offscreen context, with our painter in the place of its own."""
         try:
-            return self._pyrender.OffscreenRenderer(self.style.width, self.style.height)
+            target = self._pyrender.OffscreenRenderer(self.style.width, self.style.height)
+            target._renderer = painter_class()(self.style.width, self.style.height)
+            return target
         except Exception as error:  # PyOpenGL raises whatever the driver's loader met
             raise MissingExtra("preview", "preview", f"OpenGL cannot start here: {PACKAGES}; {error}") from error
 
-    def _replace_meshes(self, moved: Floats) -> None:
-        for node in self._nodes:
-            self._scene.remove_node(node)
-        self._nodes = [self._scene.add(self._mesh(number, moved)) for number in self._shown]
-
-    def _mesh(self, number: int, moved: Floats) -> Any:
+    def _add(self, number: int) -> Any:
+        """A part of the neutral head as a mesh that stays in the scene."""
         part = self.head.parts[number]
-        first = self.head.part_starts[number]
-        points = np.ascontiguousarray(moved[first : first + len(part.vertices)])
-        normals = self._normals[number](points)
-        return self._pyrender.Mesh([self._pyrender.Primitive(
-            positions=points, normals=normals, texcoord_0=part.uvs, indices=part.triangles,
-            material=self._materials[number], mode=4)])
+        primitive = self._pyrender.Primitive(
+            positions=part.vertices, normals=part.normals, texcoord_0=part.uvs, indices=part.triangles,
+            material=self._materials[number], mode=4)
+        self._scene.add(self._pyrender.Mesh([primitive]))
+        return primitive
+
+    def _send(self, vertices: Floats) -> None:
+        self._target._platform.make_current()
+        self._target._renderer._update_context(self._scene, 0)  # the first time it makes the buffers
+        for primitive, (start, end) in zip(self._primitives, self._surface.ranges, strict=True):
+            self._target._renderer.update(primitive, vertices[start:end])
 
     def _stage(self) -> tuple[Any, list[tuple[Any, float, float]]]:
         camera = self._scene.add(self._pyrender.PerspectiveCamera(np.radians(FIELD), znear=self._reach * 0.5,
