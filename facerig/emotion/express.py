@@ -1,0 +1,93 @@
+"""What an emotion leaves on a mouth that is not speaking: `Express` before the lips, and lips that honour it.
+
+    Express(model.columns):   [n, curves + contacts | controls.WIDTH] -> [n, curves + contacts + rests], no delay
+    FeltLips(model.columns):  [n, curves + contacts + rests] -> [n, curves]; rows without rests are as `Lips` takes them
+
+`Lips` brings every articulator to rest in silence, since what a network says there is noise. For a face with a mood
+rest is not zero: a frightened mouth stays stretched, an angry one pressed, a surprised one open. That pose comes from
+the tables (`facerig.emotion.looks`), fades in when speech has ended and leaves as the voice comes. It cannot enter a
+closure, as it is only there where nobody speaks. With an empty condition every bit is that of `Lips`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from facerig.controls import WIDTH
+from facerig.emotion import code, looks
+from facerig.post.lips import ARTICULATORS, MOODS, SPEECH, Lips, Switch
+from facerig.stage import Frames, State
+
+# Speech for the purpose of rest: a pause of 0.2 s inside a sentence does not count, then 0.5 s to get there.
+TALK = Switch(enter=0.05, leave=0.04, rise=2, fall=30, hold=12)
+
+
+@cache
+def resting() -> tuple[str, ...]:
+    """Articulators whose rest an emotion or a style moves."""
+    known = looks.looks()
+    moved = known.still.any(axis=0) | known.style_still.any(axis=0)
+    return tuple(name for name, moves in zip(known.channels, moved, strict=True)
+                 if moves and name.startswith(ARTICULATORS) and not name.startswith(MOODS))  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Express:
+    """The stage; its state is the last `memory` rows."""
+
+    model_columns: tuple[str, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (*self.model_columns, *(f"rest:{name}" for name in resting()))
+
+    @property
+    def delay(self) -> int:
+        return 0
+
+    @property
+    def memory(self) -> int:
+        return looks.REACH
+
+    def start(self) -> State:
+        return (np.zeros((self.memory, len(self.model_columns) + WIDTH), np.float32),)
+
+    def push(self, state: State, frames: Frames) -> tuple[State, Frames]:
+        seen = np.concatenate([state[0], frames])
+        felt = code.condition(seen[:, len(self.model_columns) :])
+        rests = np.zeros((len(frames), len(resting())), np.float32)
+        if felt.any():
+            known = looks.looks()
+            rests += known.pose(looks.smoothed(felt))[:, [known.channels.index(name) for name in resting()]]
+        out = np.concatenate([frames[:, : len(self.model_columns)], rests], axis=1)
+        return (seen[len(frames) :],), out
+
+
+@dataclass(frozen=True, eq=False)
+class FeltLips(Lips):
+    """`Lips` to whom silence means the rest that is given beside the curves."""
+
+    talk: Switch = TALK
+
+    @property
+    def _switches(self) -> tuple[Switch, ...]:
+        return (self.lips, self.teeth, self.voice, self.talk)
+
+    def start(self) -> State:
+        return (np.zeros((self.memory, len(self.columns) + len(resting())), np.float32),)
+
+    def push(self, state: State, frames: Frames) -> tuple[State, Frames]:
+        width = state[0].shape[1]
+        rows = np.pad(frames, ((0, 0), (0, width - frames.shape[1])))
+        kept, out = super().push(state, rows)
+        seen = np.concatenate([state[0], rows])
+        now = slice(self.memory - self.delay, self.memory - self.delay + len(rows))
+        rest = seen[now, len(self.columns) :]
+        if rest.any():
+            away = 1 - self._envelope(seen, SPEECH, self.talk, len(rows))
+            places = [self.channels.index(name) for name in resting()]
+            out[:, places] = np.where(rest != 0, out[:, places] + away[:, None] * rest, out[:, places])
+        return kept, out
