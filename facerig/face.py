@@ -29,9 +29,11 @@ from facerig.model.runtime import ModelStage
 from facerig.post.gains import Gains
 from facerig.post.limits import Limits
 from facerig.post.lips import Lips
-from facerig.stage import SAMPLES, Delay, Fir, Frames, Stage, State
+from facerig.stage import SAMPLES, Delay, Fir, Frames, Stage, State, run
+from facerig.transcript.assist import Told
 
 Condition = Callable[[Frames], Frames]
+BLOCK = 60  # frames at a time where a whole clip is there
 
 
 class Seeded(Protocol):
@@ -52,7 +54,7 @@ class Seeded(Protocol):
 class Face:
     """Rows [n, 400] or [n, 400 + WIDTH] -> [n, channels]."""
 
-    model: ModelStage | FakeModel
+    model: ModelStage | FakeModel | Told
     gains: Gains
     limits: Limits
     mel: LogMel = field(default_factory=LogMel)
@@ -151,6 +153,12 @@ class Face:
             curves = walk.through("life", _beside(curves, voice, self._tap(seen, frames, self._before_life)))
         curves = walk.through("limits", curves)
         return walk.state, curves
+
+    def felt(self, native: Frames, rows: Frames) -> Frames:
+        """The control rows of a whole clip, after what is heard in it."""
+        if self.heard is None:
+            return rows
+        return run(self.heard, _beside(run(self.mel, native, BLOCK), rows), BLOCK)
 
     def _conditioned(self, feats: Frames, rows: Frames) -> Frames:
         if self.condition is None or not isinstance(self.model, ModelStage):

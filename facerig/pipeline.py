@@ -13,8 +13,8 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -32,6 +32,7 @@ from facerig.fake import FakeModel
 from facerig.model.runtime import ModelStage, OnnxModel
 from facerig.model.runtime import installed as installed_models
 from facerig.model.runtime import load as load_weights
+from facerig.phones import Timed
 from facerig.post.gains import Gains
 from facerig.post.limits import Limits
 from facerig.post.lips import Lips
@@ -39,7 +40,7 @@ from facerig.post.smooth import smooth
 from facerig.resample import Resample, mono
 from facerig.rig import rig
 from facerig.stage import FPS, RATE, SAMPLES, Blocks, Frames, Stage, State
-from facerig.transcript.assist import assisted, with_marks
+from facerig.transcript.assist import Told, located, resampled, with_marks
 from facerig.transcript.read import Transcript
 
 NATIVE_RIG = "facerig"
@@ -49,6 +50,7 @@ MAX_RELEASE_MS = 2_000
 EMOTION_MODES = ("off", "auto")
 STATE_PARTS = ("edge", "blocks", "chain")
 Progress = Callable[[int, "int | None"], None]
+Ask = Callable[[Sequence[Timed]], Controls]
 
 
 @dataclass(frozen=True)
@@ -147,10 +149,20 @@ class Animator:
                 progress(done, source.samples)
         return concat([*parts, session.flush()])
 
-    def animate_said(self, audio: Audio, transcript: Transcript, language: str = "en") -> Curves:
-        """With what is said as evidence: all of the clip at once, since a transcript is aligned to the whole of it."""
-        helped = assisted(self.chain.stages, audio.samples, audio.rate, transcript, language)
-        return with_marks(helped.curves, helped.timed)
+    def animate_said(self, audio: Audio, transcript: Transcript, language: str = "en",
+                     controls: Controls | Ask | None = None, seed: int | None = None, start: int = 0) -> Curves:
+        """With what is said as evidence: all of the clip at once, since a transcript is aligned to the whole of it.
+
+        `controls` may be a function of the units and their times, for what is asked by the word.
+        """
+        found = located(self.chain.stages, resampled(audio.samples, audio.rate), transcript, language)
+        asked = controls(found.timed) if callable(controls) else controls or Controls()
+        rows = self.chain.felt(found.native, self.asked(asked, start, len(found.native)))
+        condition = self.chain.condition(rows) if self.chain.condition is not None else None
+        columns = found.columns(condition=condition if condition is not None and condition.any() else None)
+        told = replace(self.chain, model=Told(columns, self.chain.model.delay))
+        curves = replace(self, chain=told).animate(audio.samples, audio.rate, start, controls=asked, seed=seed)
+        return with_marks(curves, found.timed)
 
     @cached_property
     def blocks(self) -> Blocks:

@@ -12,6 +12,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from facerig.audio import Audio
 from facerig.controls import COLUMNS, CONTROLS, DEFAULTS, WIDTH, Controls, place, rows_of
 from facerig.curves import Curves, concat, npz_bytes
 from facerig.errors import ModelError, OptionError
@@ -25,6 +26,8 @@ from facerig.post.smooth import smooth
 from facerig.rig import rig
 from facerig.server.batch import BatchChain
 from facerig.stage import FPS, RATE, SAMPLES, Chain, Frames, State, run
+from facerig.transcript.assist import assisted
+from facerig.transcript.read import Transcript, Word
 
 NATIVE, FULL = rig(NATIVE_RIG), rig(FULL_RIG)
 DEMO = Path(__file__).resolve().parent.parent / "assets" / "demo.wav"
@@ -308,6 +311,35 @@ def test_lip_scale_sizes_speech_and_keeps_closures_closed() -> None:
     assert out["mouthClose"] / out["jawOpen"] == pytest.approx(0.9)
     assert out["mouthSmileLeft"] == pytest.approx(0.4 * 0.3)  # a mood: its region's gain, but no size of speech
     assert out["browInnerUp"] == pytest.approx(0.3)
+
+
+# ---- with a transcript ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", ["fake", "auto"])
+def test_a_transcript_goes_through_the_whole_face(model: str) -> None:
+    """Unasked and still: the speech path after the corrected columns, bit for bit; controls act on their frames."""
+    animator = Animator.load(model, alive=False)
+    samples = soundfile.read(DEMO, dtype="float32")[0][: RATE + 77]
+    words = Transcript(words=tuple(Word(0, 0, word) for word in ["the", "quick", "brown", "fox"]))
+    plain = animator.animate_said(Audio(samples, RATE), words)
+    assert plain.values.tobytes() == assisted(animator.chain.stages, samples, RATE, words).curves.values.tobytes()
+    controls = Controls()
+    controls.set(30, {"gain:jaw": 0.0}, fade_ms=0)
+    asked_for = animator.animate_said(Audio(samples, RATE), words, controls=lambda timed: controls)
+    assert np.array_equal(asked_for.values[:30], plain.values[:30])
+    assert not asked_for["jawOpen"][30:].any()
+    assert plain["jawOpen"][30:].any()
+
+
+def test_a_transcript_and_a_living_face() -> None:
+    animator = ANIMATORS["plain"]
+    words, samples = Transcript(words=(Word(0, 0, "mama"),)), voice(1.0)
+    curves = animator.animate_said(Audio(samples, RATE), words, seed=3)
+    assert curves.channels == FULL.names
+    heard = animator.animate(samples, RATE, seed=3)
+    head = [FULL.index("headRoll"), FULL.index("eyeBlinkLeft")]
+    assert np.array_equal(curves.values[:, head], heard.values[:, head])
 
 
 # ---- barge-in -------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from facerig.model.runtime import ModelStage
 from facerig.phones import Timed, flag_of_units, units
 from facerig.resample import Resample
 from facerig.rig import rig
-from facerig.stage import FPS, RATE, SAMPLES, Chain, Frames, Stage, run
+from facerig.stage import FPS, RATE, SAMPLES, Chain, Frames, Stage, State, run
 from facerig.transcript.align import aligned, unheard
 from facerig.transcript.articulation import Style, expected, loudness, soft_raster, teach
 from facerig.transcript.read import Transcript
@@ -36,23 +36,78 @@ class Assistance:
     timed: tuple[Timed, ...]
 
 
-def assisted(stages: Sequence[Stage], samples: Frames, rate: int, transcript: Transcript, language: str = "en",
-             trust: float = TRUST) -> Assistance:  # fmt: skip
-    """Curves of a clip from a chain's stages and a transcript; mono samples in -1..1."""
-    check_option("trust", trust, "a number from 0 to 1", 0 <= trust <= 1)
-    native = resampled(samples, rate)
+@dataclass(frozen=True, eq=False)
+class Located:
+    """A clip whose units were found: what the model heard, and what was said."""
+
+    native: Frames
+    timed: tuple[Timed, ...]
+    features: Frames
+    model: ModelStage | None
+    belief: Floats | None
+
+    def columns(self, trust: float = TRUST, condition: Frames | None = None) -> Frames:
+        """[frames, columns of the model], corrected; `condition` has a row a frame, zeros where it is left out."""
+        if self.model is None or self.belief is None:  # a model without posteriors: the face by rule
+            return np.asarray(teach(self.timed, len(self.native), loud(self.native)), np.float32)
+        features = self.features if condition is None else self._with(condition, self.model.delay)
+        raw, evidence, _ = self.model.posteriors(features)
+        count, energy = len(self.native), loud(self.native)
+        raw, evidence = corrected(self.model, raw[:count], evidence[:count], self.belief, self.timed, energy, trust)
+        return np.concatenate([raw, evidence], axis=1).astype(np.float32)
+
+    def _with(self, condition: Frames, late: int) -> Frames:
+        """Features with the condition beside them, as late as the output that it is for."""
+        silence = np.repeat(self.features.min(axis=0, initial=0)[None], late, axis=0)
+        features = np.concatenate([self.features, silence])
+        held = np.concatenate([np.zeros((late, condition.shape[1]), np.float32), condition])
+        return np.concatenate([features, held], axis=1)
+
+
+def located(stages: Sequence[Stage], native: Frames, transcript: Transcript, language: str = "en") -> Located:
+    """When each unit of a transcript is spoken in [frames, 400] of sound."""
     place = next((k for k, stage in enumerate(stages) if isinstance(stage, ModelStage)), None)
-    if place is None:  # a model without posteriors: the words in proportion, the face by rule
+    if place is None:  # the words in proportion
         timed = unheard(transcript, len(native) / FPS, language)
-        return Assistance(_curves(teach(timed, len(native), loud(native))), tuple(timed))
+        return Located(native, tuple(timed), native, None, None)
     model = stages[place]
     assert isinstance(model, ModelStage)
     features = run(Chain(tuple(stages[:place])), native, BLOCK)
-    raw, evidence, belief = model.posteriors(features)
-    timed = aligned(transcript, belief, language)
-    raw, evidence = corrected(model, raw, evidence, belief, timed, loud(native), trust)
-    columns = np.concatenate([raw, evidence], axis=1).astype(np.float32)
-    return Assistance(_curves(run(Chain(tuple(stages[place + 1 :])), columns, BLOCK)), tuple(timed))
+    _, _, belief = model.posteriors(features)
+    return Located(native, tuple(aligned(transcript, belief, language)), features, model, belief)
+
+
+def assisted(stages: Sequence[Stage], samples: Frames, rate: int, transcript: Transcript, language: str = "en",
+             trust: float = TRUST) -> Assistance:  # fmt: skip
+    """Neutral curves of a clip from a speech path's stages and a transcript; mono samples in -1..1."""
+    check_option("trust", trust, "a number from 0 to 1", 0 <= trust <= 1)
+    found = located(stages, resampled(samples, rate), transcript, language)
+    columns = found.columns(trust)
+    if found.model is not None:
+        columns = run(Chain(tuple(stages[list(stages).index(found.model) + 1 :])), columns, BLOCK)
+    return Assistance(_curves(columns), found.timed)
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """Columns that are known already, in the place of a model: whatever it hears, it says them, `delay` frames late."""
+
+    columns: Frames
+    delay: int
+
+    @property
+    def memory(self) -> int:
+        return self.delay
+
+    def start(self) -> State:
+        return (np.zeros(1, np.int64),)
+
+    def push(self, state: State, frames: Frames) -> tuple[State, Frames]:
+        count, first = len(frames), int(state[0][0]) - self.delay
+        out = np.zeros((count, self.columns.shape[1]), np.float32)
+        known = np.arange(max(0, first), max(0, min(first + count, len(self.columns))))
+        out[known - first] = self.columns[known]
+        return (state[0] + count,), out
 
 
 def corrected(model: ModelStage, raw: Floats, evidence: Floats, belief: Floats, timed: Sequence[Timed], energy: Floats,
