@@ -29,7 +29,7 @@ TALK = Switch(enter=0.05, leave=0.04, rise=2, fall=30, hold=12)
 def resting() -> tuple[str, ...]:
     """Articulators whose rest an emotion or a style moves."""
     known = looks.looks()
-    moved = known.still.any(axis=0) | known.style_still.any(axis=0)
+    moved = [bool(column.any()) for column in np.concatenate([known.still, known.style_still]).T]
     return tuple(name for name, moves in zip(known.channels, moved, strict=True)
                  if moves and name.startswith(ARTICULATORS) and not name.startswith(MOODS))  # fmt: skip
 
