@@ -25,7 +25,7 @@ from facerig.train.data import UNLABELLED, Crops, Float, Store
 from facerig.train.losses import UnitTables, contact_loss, unit_loss
 from facerig.train.measures import Tally
 from facerig.train.melaug import MelAugment
-from facerig.train.resume import Ema, load_run, save_run
+from facerig.train.resume import Ema, load_run, load_shipped, save_run
 from facerig.train.schedule import Schedule, is_eighth
 
 CONTACT = 1.0  # weight of the contact heads' loss against the units'
@@ -57,6 +57,10 @@ class Run:
     half: bool = True
     """bfloat16 products: five times faster where the CPU has them, weights stay float32."""
     shares: Mapping[str, float] = field(default_factory=dict)
+    start: Path | None = None
+    """Shipped weights that a new run goes on from."""
+    ramp: float = 0.15
+    """Share of the time after which augmentation has its full strength."""
 
 
 class EncoderTrainer:
@@ -68,6 +72,8 @@ class EncoderTrainer:
         self.config, self.run, self.judges, self.reload = config, run, judges, reload
         self.device = parallel.device()
         self.net = Encoder(config, run.dropout).train().to(self.device)
+        if run.start:
+            load_shipped(run.start, self.net, "encoder")
         self.optimizer = torch.optim.AdamW(self.net.parameters(), lr=run.peak, betas=(0.9, 0.98),
                                            weight_decay=run.weight_decay, fused=True)
         self.ema = Ema(self.net, run.ema)
@@ -86,7 +92,7 @@ class EncoderTrainer:
     @property
     def schedule(self) -> Schedule:
         return Schedule(self.begin, self.begin + self.run.seconds, self.run.peak, warm_steps=self.run.warm_steps,
-                        steps=self.run.steps)
+                        ramp=self.run.ramp, steps=self.run.steps)
 
     def train(self, shown: Callable[[float], None] = lambda _: None) -> list[float]:
         """Until the time is up, telling `shown` how far it is; returns the mean loss of every logged stretch."""

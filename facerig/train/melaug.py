@@ -17,15 +17,20 @@ from torch import Tensor
 from facerig.features import BANDS, FEATURES, FLOOR, HOPS, MEAN, SPREAD
 
 DB = float(np.log(10) / 10)
+VOICES = 4  # of the batch's other crops that babble is made of
+# Power of noise in a band scatters as a gamma variable of this shape, from the lowest band (one bin wide) to the
+# highest (eight); windows of 25 ms every 8.3 ms overlap, so neighbours in time agree by half.
+SHAPE, WIDEST = 1.3, 8.0
+OVERLAP = (0.3, 1.0, 0.3)
 
 
 @dataclass(frozen=True)
 class MelAugment:
     """How often and how strongly; `strength` 0..1 scales it all and is ramped in by the trainer."""
 
-    noise: float = 0.5
+    noise: float = 0.65
     """Share of crops with noise, babble or tones."""
-    snr: tuple[float, float] = (0.0, 30.0)
+    snr: tuple[float, float] = (0.0, 24.0)
     reverb: float = 0.3
     gain: tuple[float, float] = (-22.0, 8.0)
     warp: float = 0.14
@@ -87,10 +92,10 @@ class MelAugment:
         batch, hops, _ = power.shape
         kind = rng.integers(0, 4, batch)
         colour = torch.exp(_smooth_curves(batch, rng, 15.0) * DB)[:, None]
-        grain = torch.from_numpy(rng.gamma(3.0, 1 / 3.0, (batch, hops, BANDS)).astype(np.float32))
+        grain = _grain(batch, hops, rng)
         swing = torch.exp(_swings(batch, hops, rng) * 8.0 * DB)
         steady = colour * grain * torch.where(torch.from_numpy(kind == 1)[:, None, None], swing, torch.ones(1))
-        babble = (power.roll(1, 0) + power.roll(2, 0) + power.roll(3, 0)) if batch > 3 else steady
+        babble = sum(power.roll(k, 0) for k in range(1, VOICES + 1)) if batch > VOICES else steady
         choice = torch.from_numpy(kind)[:, None, None]
         sound = torch.where(choice == 2, babble, torch.where(choice == 3, _tones(batch, hops, rng) * swing, steady))
         level = power.mean((1, 2), keepdim=True)
@@ -123,6 +128,15 @@ def _smooth_curves(batch: int, rng: np.random.Generator, size: float) -> Tensor:
     order = np.arange(1, 5)
     weights = rng.uniform(-1, 1, (batch, 4)) / order
     return torch.from_numpy((size * weights @ np.cos(np.outer(order, band))).astype(np.float32))
+
+
+def _grain(batch: int, hops: int, rng: np.random.Generator) -> Tensor:
+    """[batch, hops, BANDS] how the power of steady noise scatters about its mean of 1."""
+    kernel = np.array(OVERLAP, np.float32)
+    shape = (SHAPE + (WIDEST - SHAPE) * np.linspace(0, 1, BANDS) ** 1.5) * (kernel**2).sum() / kernel.sum() ** 2
+    raw = rng.standard_gamma(shape.astype(np.float32), (batch, hops + 2, BANDS), np.float32) / shape.astype(np.float32)
+    mixed = sum(weight * raw[:, k : k + hops] for k, weight in enumerate(kernel / kernel.sum()))
+    return torch.from_numpy(np.asarray(mixed, np.float32))
 
 
 def _swings(batch: int, hops: int, rng: np.random.Generator) -> Tensor:

@@ -28,14 +28,18 @@ LEARNT: tuple[tuple[str, float], ...] = (
     ("synthetic/festival", 2.5),  # recorded diphones in languages of few vowels: nearest to real people
     ("synthetic/espeak-de", 3.0),  # the languages that are asked for beside English; without this weight a Spanish
     ("synthetic/espeak-es", 3.0),  # "o" was heard as an English schwa
-    ("speechocean", 2.5),  # real people
+    ("pico", 2.0),  # nearer to people than formant synthesis; German and Spanish above all
+    ("speechocean", 2.2),  # real people
+    ("prompts", 1.6),  # real people, in ten languages
+    ("prompts/es", 3.5),
+    ("prompts/nl", 2.0),  # the nearest to German that there is
     ("grid", 0.6),  # one talker, 51 words: worth less than its length
     ("facegood", 1.0),  # Mandarin without labels: guessed ones, half-way
     ("augmented", 1.0),  # whisper, codecs, breath: see shards
 )
 
 # Real speech whose labels the encoder sharpens (or, without a transcript, guesses) when it is good enough to.
-RELABELLED = ("speechocean", "grid", "facegood")
+RELABELLED = ("speechocean", "prompts", "grid", "facegood")
 
 # The decoder: hours of speech with the teacher's curves; sets with measured motion; weights of a set's hours.
 MOVED_HOURS: tuple[tuple[str, float], ...] = (("synthetic", 1.0), ("speechocean", 1.0))
@@ -46,7 +50,7 @@ MEASURED_JUDGES = 60
 # Sets nobody learns from; the log watches them, no choice is made by them.
 WATCHED = ("ljspeech", "css10_es", "emodb")
 # What choices are made by: clips kept apart of the sets learnt from.
-CHOOSING = ("speechocean", "synthetic", "grid")
+CHOOSING = ("speechocean", "prompts", "synthetic", "grid")
 WATCHED_CLIPS = 120
 AUGMENTED_HOURS = 3.0
 GUESSED = 0.5  # trust of labels that the encoder guessed

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as bytes_of
 from torch import Tensor, nn
 
+from facerig.errors import ModelError
 from facerig.files import write_file
 
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
@@ -59,6 +61,14 @@ def load_run(path: Path, net: nn.Module, ema: Ema, optimizer: torch.optim.Optimi
 def load_ema(path: Path, net: nn.Module) -> None:
     """The running mean of a run into a network."""
     net.load_state_dict(_part(load_file(path.with_suffix(".safetensors")), "ema."))
+
+
+def load_shipped(path: Path, net: nn.Module, part: str) -> None:
+    """One part ("encoder", "decoder") of a shipped model's weights into a network of its shape."""
+    try:
+        net.load_state_dict(_part(load_file(path), f"{part}."))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise ModelError(f"{path.name}: no {part} of this shape ({str(error).splitlines()[0]})") from error
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,10 @@ from facerig.train.data import Store, store
 from facerig.train.decoder import DecoderRun, DecoderTrainer
 from facerig.train.loop import EncoderTrainer, Run, judged, posteriors
 from facerig.train.motion import Motion, motion
-from facerig.train.resume import load_ema
+from facerig.train.resume import load_ema, load_shipped
 
 ENCODER_SHARE = 0.8  # of the time; the decoder gets the rest
+START_PEAK = 1e-3  # learning rate of a run that goes on from shipped weights; half of a new one's
 RELABEL_AT = 0.35  # of the encoder's time: by then it places boundaries as well as pocketsphinx
 
 
@@ -40,6 +41,8 @@ class Plan:
     """Of synthetic speech to make where none is packed."""
     seed: int = 1
     batch: int = 40
+    start: Path | None = None
+    """A shipped .safetensors to go on from: its encoder sharpens the labels at once, then both parts are taught on."""
 
     @property
     def features(self) -> Path:
@@ -92,22 +95,38 @@ def encoder_trainer(plan: Plan, config: NetConfig, rank: int = 0) -> EncoderTrai
     def fresh() -> Store | None:
         if labels.is_file() or time.time() - begin < RELABEL_AT * seconds:
             return None
-        sharpen(trainer.path, config, plan.features, labels)
+        sharpen(trained(trainer.path, config), plan.features, labels)
         return recipe.learnt(plan.features, recipe.read_labels(labels))
 
     run = Run(plan.run, seconds, batch=plan.batch, seed=plan.seed + rank, shares=dict(recipe.LEARNT))
+    if plan.start:
+        run = replace(run, start=plan.start, peak=START_PEAK, ramp=0.0)
+        if not labels.is_file():
+            sharpen(shipped(plan.start, config), plan.features, labels)
     data = recipe.learnt(plan.features, recipe.read_labels(labels))
     trainer = EncoderTrainer(config, run, data, recipe.judges(plan.features), fresh)
     return trainer
 
 
-def sharpen(checkpoint: Path, config: NetConfig, features: Path, labels: Path) -> dict[str, float]:
-    """New labels of all real speech by the encoder as it is now."""
+def trained(checkpoint: Path, config: NetConfig) -> Encoder:
+    """The running mean of a run."""
     encoder = Encoder(config)
     load_ema(checkpoint, encoder)
+    return encoder.eval()
+
+
+def shipped(weights: Path, config: NetConfig) -> Encoder:
+    """The encoder of a shipped file."""
+    encoder = Encoder(config)
+    load_shipped(weights, encoder, "encoder")
+    return encoder.eval()
+
+
+def sharpen(encoder: Encoder, features: Path, labels: Path) -> dict[str, float]:
+    """New labels of all real speech by an encoder."""
     held = load_packed()
     clips = [c for name in recipe.RELABELLED if name in held.columns for c in held.only("train", [name]).clips]
-    return relabel(encoder.eval(), store(PackedSet(tuple(clips), held.arrays, held.columns), features), labels)
+    return relabel(encoder, store(PackedSet(tuple(clips), held.arrays, held.columns), features), labels)
 
 
 def train_decoder(net: Net, plan: Plan, seconds: float | None = None,

@@ -18,7 +18,7 @@ class Schedule:
     """Share of the peak that is left at the end."""
     warm_steps: int = 200
     ramp: float = 0.15
-    """Share of the time after which augmentation has its full strength."""
+    """Share of the time after which augmentation has its full strength; 0: at once."""
 
     steps: int = 0
     """Ends it earlier where it is not 0: a short run then does the same on any machine."""
@@ -36,7 +36,8 @@ class Schedule:
 
     def strength(self, step: int, now: float | None = None) -> float:
         """How strong augmentation is: a tenth at first, full after the ramp."""
-        return min(1.0, 0.1 + 0.9 * self.progress(step, now) / self.ramp)
+        ramped = self.progress(step, now) / self.ramp if self.ramp > 0 else 1.0
+        return min(1.0, 0.1 + 0.9 * ramped)
 
 
 def is_eighth(step: int, steps: int) -> bool:

@@ -56,6 +56,12 @@ def aligned(transcript: Transcript, posteriors: Floats, language: str = "en") ->
     return out
 
 
+def placed(sounds: Sequence[tuple[str, ...]], posteriors: Floats) -> list[Timed]:
+    """The units of words in a row, found in the posteriors [frames, units] of a clip that says them."""
+    path = states([Word(0.0, 0.0, "") for _ in sounds], sounds, len(posteriors))
+    return _timed(path, _best(path, np.log(np.maximum(posteriors @ likeness(), FLOOR))))
+
+
 @functools.lru_cache(maxsize=1)
 def likeness() -> Floats:
     """[units, units] how well a sound answers for another: dictionaries and speakers differ, most in vowels."""

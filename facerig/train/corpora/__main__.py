@@ -1,4 +1,4 @@
-"""`python -m facerig.train.corpora build|pack|status`: the one command that makes the training corpora."""
+"""`python -m facerig.train.corpora fetch|build|pack|status`: packages with recordings, and the command that makes all."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from facerig.errors import FacerigError
+from facerig.train.corpora import prompts
 from facerig.train.corpora.base import cache_folder
 from facerig.train.corpora.builder import build, chosen, pack_source
 from facerig.train.corpora.pack import load_packed
@@ -26,7 +27,7 @@ def status(cache: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m facerig.train.corpora", description=__doc__)
-    parser.add_argument("command", choices=("build", "pack", "status"))
+    parser.add_argument("command", choices=("fetch", "build", "pack", "status"))
     parser.add_argument("--cache", help="folder of the corpora (default $FACERIG_CACHE or ~/.cache/facerig/corpora)")
     parser.add_argument("--only", default="", help="sources, comma-separated")
     parser.add_argument("--jobs", type=int, default=2)
@@ -36,7 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     only = [name for name in got.only.split(",") if name]
     try:
-        if got.command == "build":
+        if got.command == "fetch":
+            prompts.fetch(cache)
+        elif got.command == "build":
             build(cache, only, got.jobs, got.hours)
         elif got.command == "pack":
             for source in chosen(only, got.hours):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from facerig.train.corpora import motion, pico, speech, speechocean, synthetic
+from facerig.train.corpora import motion, pico, prompts, speech, speechocean, synthetic
 from facerig.train.corpora.base import Source
 
 
 def all_sources(hours: float = 10.0, only: str = "") -> list[Source]:
     """All sources; `only` spares the listing of the others' parts."""
     real = [*speech.sources(), *motion.sources(), *speechocean.sources()]
-    return [*synthetic.sources(hours), *real, *pico.sources(hours)]
+    return [*synthetic.sources(hours), *real, *pico.sources(hours), *prompts.sources()]
