@@ -1,0 +1,83 @@
+"""Renewal processes that are looked up, not run: events whose intervals are log-normal, at any frame of any day.
+
+Time is counted in mean intervals: at frame t and rate r it is u = r t. Around u the events of one epoch (EPOCH mean
+intervals) are drawn from (seed, stream, epoch) alone, so nothing before has to be known. A rate that changes moves u;
+an event happens in the frame whose own span (u - r, u] holds one, so a change of rate makes no events, and while the
+rate stands still the intervals are exactly the stated ones. (The interval across the end of an epoch is the one
+exception: one in EPOCH.) A stream keeps the epoch that it is in; that is a cache, never a history.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facerig.behaviour.random import STREAMS, normal
+from facerig.stage import State
+
+Floats = NDArray[np.float64]
+Numbers = NDArray[np.int64]
+
+EPOCH = 256
+POINTS = 336  # more than an epoch holds: 80 to spare are over six standard deviations at sigma .6
+NOWHERE = np.iinfo(np.int64).min
+
+
+@dataclass(frozen=True)
+class Where:
+    """What stands at each frame: [B, n]."""
+
+    epoch: Numbers
+    count: Numbers
+    """Events of the epoch up to and with this frame."""
+    event: NDArray[np.bool_]
+
+    @property
+    def number(self) -> Numbers:
+        """A name of the present interval, for drawing what belongs to it."""
+        return np.asarray(self.epoch * np.int64(POINTS) + self.count, np.int64)
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """`stream` of randomness, and `sigma` of the intervals' logarithm; their mean is one."""
+
+    stream: str
+    sigma: float
+
+    def start(self) -> State:
+        return (np.array(NOWHERE, np.int64), np.zeros(POINTS))
+
+    def look(self, state: State, seeds: Numbers, time: Floats, rate: Floats) -> tuple[State, Where]:
+        """`time` u and `rate` r of each frame [B, n]; states [B], seeds [B]."""
+        epochs = np.floor(time / EPOCH).astype(np.int64)
+        state = self._moved(state, seeds, epochs[:, -1])
+        offset = time - epochs * float(EPOCH)
+        before = np.maximum(offset - rate, 0.0)
+        points = state[1][:, None]
+        here, past = (points <= offset[..., None]).sum(axis=-1), (points <= before[..., None]).sum(axis=-1)
+        other = np.nonzero(epochs != state[0][:, None])
+        if len(other[0]):
+            drawn = self.points(seeds[other[0]], epochs[other])
+            here[other] = (drawn <= offset[other][:, None]).sum(axis=-1)
+            past[other] = (drawn <= before[other][:, None]).sum(axis=-1)
+        return state, Where(epochs, here, here > past)
+
+    def _moved(self, state: State, seeds: Numbers, epochs: Numbers) -> State:
+        """The state with the points of these epochs."""
+        stale = np.flatnonzero(state[0] != epochs)
+        if not len(stale):
+            return state
+        points: NDArray[Any] = state[1].copy()
+        points[stale] = self.points(seeds[stale], epochs[stale])
+        return (epochs.copy(), points)
+
+    def points(self, seeds: Numbers, epochs: Numbers) -> Floats:
+        """[m, POINTS]: when the events of these epochs happen, counted from their beginnings."""
+        key = STREAMS[self.stream] + 1000
+        index = epochs[:, None] * np.int64(POINTS) + np.arange(POINTS, dtype=np.int64)
+        intervals = np.exp(self.sigma * normal(seeds[:, None], key, index) - self.sigma**2 / 2)
+        return np.cumsum(intervals, axis=1)

@@ -1,0 +1,93 @@
+"""Speaking, listening, thinking, idle, off: by the client's word, or by who is heard. And a mouth that is let go.
+
+A state told by voices holds on over pauses; a change fades over `state.fade` frames. Where the client says listening,
+thinking or idle, the speech movements of the mouth leave within `state.release` frames, whatever the audio says: that
+is how an interrupted line ends. Smiles stay. Knows no blink and no gaze.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from facerig import controls
+from facerig.behaviour.scene import CHANNELS, CURVES, Array, Floats, Scene, raised_cosine, recall
+from facerig.behaviour.tables import Tuning
+from facerig.controls import EMOTIONS, STATES
+from facerig.post.lips import ARTICULATORS, MOODS
+from facerig.prosody import VOICE
+from facerig.stage import State
+
+SPEAKING, LISTENING, THINKING, IDLE, OFF = range(len(STATES))
+SILENT = [LISTENING, THINKING, IDLE]  # the mouth rests in them
+MOUTH = [k for k, name in enumerate(CHANNELS[:CURVES]) if name.startswith(ARTICULATORS) and not name.startswith(MOODS)]
+FULL = 1 - 1e-6
+
+
+@dataclass(frozen=True)
+class States:
+    """The first behaviour: who rules the frame."""
+
+    tuning: Tuning = field(default_factory=Tuning)
+
+    @property
+    def memory(self) -> int:
+        return self._back + max(self._fade, self._release)
+
+    @cached_property
+    def _fade(self) -> int:
+        return self.tuning.whole("state.fade")
+
+    @cached_property
+    def _release(self) -> int:
+        return self.tuning.whole("state.release")
+
+    @cached_property
+    def _back(self) -> int:
+        return max(self.tuning.whole(f"state.{name}_hold") for name in ("speaking", "listening", "partner"))
+
+    def start(self) -> State:
+        idle = np.zeros((self._fade - 1, len(STATES)))
+        idle[:, IDLE] = 1
+        return (np.zeros((self._back, 2), np.float32), idle, np.zeros(self._release - 1))
+
+    def act(self, state: State, scene: Scene) -> State:
+        voices = np.stack([scene.heard(VOICE), scene.control("partner:voice")], axis=-1)
+        heard, lags = recall(state[0], voices)
+        asked = np.asarray(scene.controls[..., controls.group("state")], np.float64)
+        free = np.clip(1 - asked.sum(axis=-1), 0, 1)
+        scene.told = np.where(free > 0.5, self._by_voice(lags), asked.argmax(axis=-1))
+        target = np.eye(len(STATES))[self._by_voice(lags)] * free[..., None] + asked
+        faded, steps = recall(state[1], target)
+        scene.weights = (steps * raised_cosine(self._fade)).sum(axis=-1)
+        off = scene.weights[..., OFF]
+        scene.awake = np.where(off > FULL, 0.0, 1 - np.clip(off, 0, 1))
+        released, rest = recall(state[2], np.clip(asked[..., SILENT].sum(axis=-1), 0, 1))
+        self._let_go(scene, (rest * raised_cosine(self._release)).sum(axis=-1))
+        scene.mood = _mood(scene)
+        return (heard, faded, released)
+
+    def _by_voice(self, lags: Array) -> Array:
+        """[B, n] states from [B, n, 2, lags] of own and partner's voice."""
+        on = lags > 0.5
+
+        def lately(who: int, hold: str) -> Array:
+            return np.asarray(on[..., who, : self.tuning.whole(f"state.{hold}_hold")].any(axis=-1))
+
+        waits = lately(1, "partner") | lately(0, "listening")
+        return np.where(lately(0, "speaking"), SPEAKING, np.where(waits, LISTENING, IDLE))
+
+    def _let_go(self, scene: Scene, rest: Floats) -> None:
+        if rest.any():
+            kept = np.where(rest > FULL, 0, 1 - rest).astype(np.float32)
+            scene.out[..., MOUTH] *= kept[..., None]
+
+
+def _mood(scene: Scene) -> Floats:
+    """[B, n, emotions]: the whole face's mixture, at most one in all."""
+    shares = np.asarray(scene.controls[..., controls.group("emotion")], np.float64)
+    assert shares.shape[-1] == len(EMOTIONS)
+    strength = scene.control("intensity") * np.clip(scene.control("expression_strength"), 0, 1)
+    return np.asarray(shares * (strength / np.maximum(shares.sum(axis=-1), 1))[..., None], np.float64)

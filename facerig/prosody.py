@@ -1,0 +1,236 @@
+"""How something is said: voicing, pitch around the speaker's middle, loudness, stressed syllables, ends of phrases.
+
+A stage: native frames of audio [n, 400] -> [n, P], the columns of PROSODY, `delay` frames late so that a stressed
+syllable is known when the face that says it is shown. Everything is a sum, a maximum or a median over a finite window
+(no recursive filter), so a stream is rebuilt from its last `memory` frames. Knows no words and no face.
+
+Pitch: autocorrelation of 50 ms at 6 kHz, divided by the window's own (Boersma, IFA Proceedings 17, 1993: 97-110).
+Stress: a syllable stands out by loudness and pitch together (Silipo and Greenberg, ICPhS 1999: 2351-2354, energy and
+duration lead, pitch adds); the weights here are ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facerig.stage import RATE, SAMPLES, Frames, State, exact_div
+
+Array = NDArray[Any]
+
+PROSODY = ("voice", "voiced", "pitch", "energy", "accent", "phrase_end", "onset")
+"""voice: 0..1, somebody speaks (short gaps are filled); voiced: 0 or 1, this frame; pitch: semitones around the
+speaker's middle, 0 where unvoiced; energy: 0..1 between the running floor and the running level; accent: 0..1 on the
+one frame of a stressed syllable's nucleus; phrase_end: 1 on the one frame 200 ms after speech stopped for 300 ms;
+onset: 1 on the one frame where speech begins after a pause."""
+VOICE, VOICED, PITCH, ENERGY, ACCENT, PHRASE_END, ONSET = range(len(PROSODY))
+
+# ---- pitch
+STEP = 4  # decimation: 24 -> 6 kHz
+LOW_RATE = exact_div(RATE, STEP)
+LOW_SAMPLES = exact_div(SAMPLES, STEP)  # a frame at 6 kHz
+TAPS = 32  # of the decimating low-pass, 1.2 kHz: five harmonics of a high voice are enough
+WINDOW = 3 * LOW_SAMPLES  # 50 ms, three periods of the lowest voice; one frame each side of the middle one
+FFT = 640  # at least twice the window
+SHORTEST, LONGEST = 12, 86  # lags: 500 to 70 Hz
+LAG_COST = 0.08  # per octave downwards: of two near peaks the shorter period counts (Boersma has .01 and a path search)
+VOICED_FROM = 0.5  # normalised correlation (Boersma's voicing threshold .45; noise of 50 ms reaches .4)
+QUIET_DB = -55.0  # of full scale: nothing below counts as a voice
+BELOW_LEVEL_DB = 32.0  # under the loudest of the last second: the room after a word is not the word
+MIDDLE = 240  # frames (4 s) of the running speaker middle ...
+PRIOR_SEMITONES, PRIOR_FRAMES = 8.7, 20.0  # ... which begins at 165 Hz (between men's 120 and women's 210)
+# ---- level, stress, phrases
+SPAN = 150  # frames (2.5 s) of the running floor and level
+MIN_RANGE_DB = 15.0  # between floor and level: steady noise is not blown up
+ACCENT_HALF = 4  # frames on each side that a nucleus must top: syllables are 100-250 ms long
+ACCENT_FROM, ACCENT_FULL = 0.35, 1.1  # prominence where an accent begins, and where it is 1
+PITCH_SHARE = 0.12  # prominence a semitone above the middle; 10 dB above the mean of 1 s are 1
+MEAN_SPAN = 60
+GAP_BACK, GAP_AHEAD = 14, 5  # frames: unvoiced stretches up to 0.3 s belong to speech
+PAUSE_BEHIND, PAUSE_AHEAD = 12, 6  # a phrase ended: nothing voiced from 200 ms ago to 100 ms ahead
+PHRASE = 60  # frames before the end ...
+PHRASE_VOICED = 12  # ... that hold at least 0.2 s of voice
+
+DELAY = 8  # as the shipped model and its lips: prosody costs no latency of its own
+_LOOK = 1  # frames ahead that the pitch window reaches
+_RAW = ("strength", "semitones", "decibels")
+_KEPT = MIDDLE + MEAN_SPAN + 2 * ACCENT_HALF + DELAY  # frames of raw measures that a stream remembers
+
+
+@dataclass(frozen=True)
+class Prosody:
+    """The stage."""
+
+    delay: int = DELAY
+
+    @property
+    def memory(self) -> int:
+        return _KEPT + 2 + self.delay
+
+    def start(self) -> State:
+        raw = np.zeros((_KEPT, len(_RAW)), np.float32)
+        raw[:, 2] = -100.0
+        return (np.zeros(2 * SAMPLES + TAPS, np.float32), raw)
+
+    def push(self, state: State, frames: Frames) -> tuple[State, Frames]:
+        state, out = self.push_batch(tuple(array[None] for array in state), frames[None])
+        return tuple(array[0] for array in state), out[0]
+
+    def push_batch(self, state: State, frames: Frames) -> tuple[State, Frames]:
+        """Streams stacked: states [B, ...], frames [B, n, 400] -> [B, n, P]."""
+        samples = np.concatenate([state[0], frames.reshape(len(frames), -1)], axis=1)
+        raw = np.concatenate([state[1], _measures(samples, frames.shape[1])], axis=1)
+        out = _columns(raw, frames.shape[1], self.delay)
+        return (samples[:, frames.shape[1] * SAMPLES :], raw[:, frames.shape[1] :]), out
+
+
+# ---- what a frame is -------------------------------------------------------------------------------------------------
+
+
+def _measures(samples: Frames, count: int) -> Frames:
+    """2 frames + TAPS + count frames of samples -> [B, count, 3] of the frames that are _LOOK frames old."""
+    correlation = _correlation(_lowered(samples), count)
+    strength, lag = _peak(correlation)
+    semitones = 12 * np.log2(LOW_RATE / lag / 100.0)  # above 100 Hz
+    own = samples[:, TAPS + SAMPLES : TAPS + (count + 1) * SAMPLES].reshape(len(samples), count, SAMPLES)
+    power = (own.astype(np.float64) ** 2).sum(axis=-1) / SAMPLES
+    return np.stack([strength, semitones, 10 * np.log10(power + 1e-10)], axis=-1).astype(np.float32)
+
+
+def _lowered(samples: Frames) -> Frames:
+    """[B, TAPS + 4 m] at 24 kHz -> [B, m] at 6 kHz. The sum is numpy's own: a BLAS product differs by batch size."""
+    windows = np.lib.stride_tricks.sliding_window_view(samples[:, STEP:], TAPS, axis=1)[:, ::STEP]
+    return np.asarray((windows * _LOW_PASS).sum(axis=-1), np.float32)
+
+
+def _correlation(low: Frames, count: int) -> Frames:
+    """[B, count, LONGEST + 2]: normalised autocorrelation of each frame's window."""
+    windows = np.lib.stride_tricks.sliding_window_view(low, WINDOW, axis=1)[:, :: LOW_SAMPLES][:, :count]
+    centred = (windows - windows.mean(axis=-1, keepdims=True)) * _HANN
+    spectrum = np.fft.rfft(centred, FFT)
+    product = np.fft.irfft(spectrum.real**2 + spectrum.imag**2, FFT)[..., : LONGEST + 2]
+    return np.asarray(product / (product[..., :1] + 1e-9) / _OWN, np.float32)
+
+
+def _peak(correlation: Frames) -> tuple[Frames, Frames]:
+    """(strength, lag between samples) of the best period."""
+    inner = correlation[..., SHORTEST : LONGEST + 1]
+    left, right = correlation[..., SHORTEST - 1 : LONGEST], correlation[..., SHORTEST + 1 : LONGEST + 2]
+    score = np.where((inner >= left) & (inner >= right), inner - _COST, np.float32(-1))
+    best = score.argmax(axis=-1)[..., None]
+    before, here, after = (np.take_along_axis(side, best, -1)[..., 0] for side in (left, inner, right))
+    bend = before - 2 * here + after
+    shift = np.where(bend < -1e-6, 0.5 * (before - after) / np.minimum(bend, np.float32(-1e-6)), np.float32(0))
+    found = np.take_along_axis(score, best, -1)[..., 0] > -1
+    return np.where(found, here, np.float32(0)), SHORTEST + best[..., 0] + np.clip(shift, -0.5, 0.5)
+
+
+# ---- what it means among its neighbours ----------------------------------------------------------------------------
+
+
+def _columns(raw: Frames, count: int, delay: int) -> Frames:
+    """[B, KEPT + count, 3] -> [B, count, P] of the frames that are `delay` frames old."""
+    at = raw.shape[1] - count - (delay - _LOOK)  # the row of the first frame that is shown
+    strength, semitones, decibels = raw[..., 0], raw[..., 1], raw[..., 2]
+    floor = _window(decibels, at, count, SPAN - 1, 0).min(axis=-1)
+    level = np.maximum(_window(decibels, at, count, SPAN - 1, 2).max(axis=-1), QUIET_DB + MIN_RANGE_DB)
+    voiced = (strength > VOICED_FROM) & (decibels > QUIET_DB) & (decibels > _levels(decibels) - BELOW_LEVEL_DB)
+    span = np.maximum(level - floor, MIN_RANGE_DB)
+    energy = np.clip((decibels[:, at : at + count] - (level - span)) / span, 0, 1)
+    relative = _relative(semitones, voiced, at, count)
+    spoken = _run(voiced)
+    out = np.stack([
+        _near(spoken, at, count), voiced[:, at : at + count], relative[:, ACCENT_HALF:-ACCENT_HALF], energy,
+        _accents(decibels, voiced, relative, at, count), _ends(spoken, at, count), _onsets(spoken, at, count),
+    ], axis=-1)  # fmt: skip
+    return np.asarray(out, np.float32)
+
+
+def _window(signal: Array, at: int, count: int, back: int, ahead: int) -> Array:
+    """[B, count, back + 1 + ahead]: the neighbourhood of each shown frame."""
+    cut = signal[:, at - back : at + count + ahead]
+    windows: Array = np.lib.stride_tricks.sliding_window_view(cut, back + 1 + ahead, axis=1)
+    return windows
+
+
+def _levels(decibels: Frames) -> Array:
+    """The loudest of the second before, at every remembered frame, as far as it is remembered."""
+    padded = np.concatenate([np.repeat(decibels[:, :1], MEAN_SPAN, axis=1), decibels], axis=1)
+    return np.lib.stride_tricks.sliding_window_view(padded, MEAN_SPAN + 1, axis=1).max(axis=-1)
+
+
+def _run(voiced: Array) -> Array:
+    """Voiced for two frames on end: a click is no voice."""
+    return np.concatenate([voiced[:, :1] & False, voiced[:, 1:] & voiced[:, :-1]], axis=1)
+
+
+def _relative(semitones: Frames, voiced: Array, at: int, count: int) -> Array:
+    """Pitch around the speaker's middle, for the shown frames and ACCENT_HALF on each side; 0 where unvoiced."""
+    first, wide = at - ACCENT_HALF, count + 2 * ACCENT_HALF
+    weights = _window(voiced, first, wide, MIDDLE - 1, 0).astype(np.float64)
+    total = (_window(semitones, first, wide, MIDDLE - 1, 0) * weights).sum(axis=-1) + PRIOR_FRAMES * PRIOR_SEMITONES
+    middle = total / (weights.sum(axis=-1) + PRIOR_FRAMES)
+    near = np.where(_window(voiced, first, wide, 1, 1), _window(semitones, first, wide, 1, 1), np.inf)
+    ordered = np.sort(near, axis=-1)
+    known = np.isfinite(ordered).sum(axis=-1)
+    median = np.take_along_axis(ordered, np.maximum(known - 1, 0)[..., None] // 2, -1)[..., 0]
+    own = voiced[:, first : first + wide]
+    return np.where(own, np.clip(np.where(known > 0, median, 0) - middle, -24, 24), 0)
+
+
+def _near(spoken: Array, at: int, count: int) -> Array:
+    """Speech around: 1 from 80 ms before a voiced stretch to 230 ms after it, with edges of a few frames."""
+    weights = np.concatenate([np.linspace(0.2, 1, 5), np.ones(GAP_BACK - 4), np.linspace(0.8, 0, GAP_AHEAD)])
+    return np.asarray((_window(spoken, at, count, GAP_BACK, GAP_AHEAD) * weights).max(axis=-1))
+
+
+def _accents(decibels: Frames, voiced: Array, relative: Array, at: int, count: int) -> Array:
+    """Strength on the frame whose prominence tops its neighbours' and stands out of the last second; else 0."""
+    first, wide = at - ACCENT_HALF, count + 2 * ACCENT_HALF
+    mean = np.where(_window(voiced, first, wide, MEAN_SPAN, 0), _window(decibels, first, wide, MEAN_SPAN, 0), np.nan)
+    known = np.isfinite(mean)
+    average = np.where(known, mean, 0).sum(axis=-1) / np.maximum(known.sum(axis=-1), 1)
+    local = (_window(decibels, first, wide, 2, 2) * _SMOOTH).sum(axis=-1)
+    loud = np.where(known.sum(axis=-1) > 0, (local - average) / 10, 0)
+    prominence = np.where(voiced[:, first : first + wide], 0.5 + loud + PITCH_SHARE * relative, 0)
+    near = np.lib.stride_tricks.sliding_window_view(prominence, 2 * ACCENT_HALF + 1, axis=1)
+    own = near[..., ACCENT_HALF]
+    top = (own > near[..., :ACCENT_HALF].max(axis=-1)) & (own >= near[..., ACCENT_HALF + 1 :].max(axis=-1))
+    strength = np.clip((own - ACCENT_FROM) / (ACCENT_FULL - ACCENT_FROM), 0, 1)
+    return np.where(top, strength, 0)
+
+
+def _ends(spoken: Array, at: int, count: int) -> Array:
+    """1 where the last voiced frame is PAUSE_BEHIND frames old, none comes soon, and enough was said before."""
+    since = _window(spoken, at, count, PAUSE_BEHIND, PAUSE_AHEAD)
+    quiet = since[..., 0] & ~since[..., 1:].any(axis=-1)
+    return np.asarray(quiet & (_window(spoken, at, count, PAUSE_BEHIND + PHRASE, 0).sum(axis=-1) >= PHRASE_VOICED))
+
+
+def _onsets(spoken: Array, at: int, count: int) -> Array:
+    """1 where speech begins after a pause of PAUSE_BEHIND + PAUSE_AHEAD frames."""
+    before = _window(spoken, at, count, PAUSE_BEHIND + PAUSE_AHEAD, 0)
+    return np.asarray(before[..., -1] & ~before[..., :-1].any(axis=-1))
+
+
+def _low_pass() -> Frames:
+    """Windowed sinc, 1.2 kHz at 24 kHz."""
+    time = np.arange(TAPS) - (TAPS - 1) / 2
+    taps = np.sinc(2 * 1200 / RATE * time) * np.hamming(TAPS)
+    return np.asarray(taps / taps.sum(), np.float32)
+
+
+def _window_correlation() -> Frames:
+    spectrum = np.fft.rfft(_HANN.astype(np.float64), FFT)
+    own = np.fft.irfft(np.abs(spectrum) ** 2, FFT)[: LONGEST + 2]
+    return np.asarray(own / own[0], np.float32)
+
+
+_LOW_PASS: Frames = _low_pass()
+_HANN: Frames = np.hanning(WINDOW + 2)[1:-1].astype(np.float32)
+_OWN: Frames = _window_correlation()
+_COST: Frames = (LAG_COST * np.log2(np.arange(SHORTEST, LONGEST + 1) / SHORTEST)).astype(np.float32)
+_SMOOTH: Frames = np.array([1, 2, 3, 2, 1], np.float32) / np.float32(9)
