@@ -178,7 +178,7 @@ def _relative(semitones: Frames, voiced: Array, at: int, count: int) -> Array:
     known = np.isfinite(ordered).sum(axis=-1)
     median = np.take_along_axis(ordered, np.maximum(known - 1, 0)[..., None] // 2, -1)[..., 0]
     own = voiced[:, first : first + wide]
-    return np.where(own, np.clip(np.where(known > 0, median, 0) - middle, -24, 24), 0)
+    return np.asarray(np.where(own, np.clip(np.where(known > 0, median, 0) - middle, -24, 24), 0))
 
 
 def _near(spoken: Array, at: int, count: int) -> Array:

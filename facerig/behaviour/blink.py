@@ -87,6 +87,8 @@ class Blink:
     def _begins(self, lags: Array, scene: Scene) -> Array:
         """[B, n]: a blink begins. `lags` [B, n, 2, wait + 1] of due and drawing."""
         due, drawing = lags[..., 0, :], lags[..., 1, :]
+        if not due.any():
+            return self._evoked(scene)
         waits = uniform(scene.seeds[:, None, None], "blink:drawn", scene.numbers[..., None] - np.arange(self._wait + 1))
         patient = waits < self.tuning["blink.drawn"]
         none_since = np.cumsum(drawing, axis=-1) - drawing <= drawing[..., :1]  # from its own frame to the last one

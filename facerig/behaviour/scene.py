@@ -73,7 +73,7 @@ class Scene:
         return np.asarray(1 + (self.mood * (factors - 1)).sum(axis=-1), np.float64)
 
     def lay(self, places: list[int], amount: Array) -> None:
-        """Put `amount` [B, n] or [B, n, places] on weights as far as they are not full: an amount of 0 changes no bit."""
+        """Add `amount` [B, n] or [B, n, places] to weights as far as they are not full; 0 changes no bit."""
         own = self.out[..., places]
         extra = (amount if amount.ndim == 3 else amount[..., None]).astype(np.float32)
         self.out[..., places] = own + extra * (1 - own)

@@ -24,6 +24,7 @@ SPEAKING, LISTENING, THINKING, IDLE, OFF = range(len(STATES))
 SILENT = [LISTENING, THINKING, IDLE]  # the mouth rests in them
 MOUTH = [k for k, name in enumerate(CHANNELS[:CURVES]) if name.startswith(ARTICULATORS) and not name.startswith(MOODS)]
 FULL = 1 - 1e-6
+_NUMBERS = np.arange(len(STATES))
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,9 @@ class States:
         heard, lags = recall(state[0], voices)
         asked = np.asarray(scene.controls[..., controls.group("state")], np.float64)
         free = np.clip(1 - asked.sum(axis=-1), 0, 1)
-        scene.told = np.where(free > 0.5, self._by_voice(lags), asked.argmax(axis=-1))
-        target = np.eye(len(STATES))[self._by_voice(lags)] * free[..., None] + asked
+        told = self._by_voice(lags)
+        scene.told = np.where(free > 0.5, told, asked.argmax(axis=-1))
+        target = (told[..., None] == _NUMBERS) * free[..., None] + asked
         faded, steps = recall(state[1], target)
         scene.weights = (steps * raised_cosine(self._fade)).sum(axis=-1)
         off = scene.weights[..., OFF]

@@ -1,4 +1,4 @@
-"""Every number that behaviour goes by: default, unit, range, and where it comes from. docs/BEHAVIOUR.md shows this table.
+"""Every number that behaviour goes by: default, unit, range, and where it comes from. docs/BEHAVIOUR.md shows it.
 
 `Tuning` is the table with some values replaced; it is given to `Life` once and is the same for all its streams. What
 changes while a face moves is a control (facerig/controls.py), not a parameter. Knows no frame and no channel.
