@@ -15,6 +15,8 @@ from facerig.errors import ModelError
 from facerig.features import FEATURES
 
 CONDITION = 32  # numbers a frame for emotion and style; zeros mean neutral
+FELT = 36  # frames of the condition that the expression head looks at, the present one among them: 0.6 s
+PACES = 4  # smoothed versions of the condition that it makes of them, from quick to slow
 CONTACTS = ("bilabial", "labiodental", "speech", "rounding")
 POOLED = 32  # band means that the decoder gets beside the encoder's output: how loud, and how the energy lies
 FORMAT = 1
@@ -57,6 +59,8 @@ class NetConfig:
     decoder_width: int = 192
     decoder: str = "c1 c2 a32 c1"
     condition: int = CONDITION
+    expression: int = 0
+    """Features of the expression head; 0: a model that has none and speaks neutrally under any condition."""
     format: int = FORMAT
 
     # ---- what follows -----------------------------------------------------------------------------------------
@@ -70,11 +74,13 @@ class NetConfig:
         return layers(self.decoder)
 
     def pasts(self) -> tuple[tuple[int, int], ...]:
-        """(frames, width) of every state array: the input's, the encoder layers', the delay line's, the decoder's."""
+        """(frames, width) of every state array: the input's, the encoder layers', the delay line's, the decoder's,
+        and the condition's where there is an expression head."""
         own = [(self.stride - 1, FEATURES)]
         own += [self._past(layer, self.width, self.stride) for layer in self.encoder_layers]
         own += [(self.lookahead, POOLED)]
         own += [self._past(layer, self.decoder_width, 1) for layer in self.decoder_layers]
+        own += [(FELT - 1, self.condition)] if self.expression else []
         return tuple(own)
 
     def _past(self, layer: Layer, width: int, stride: int) -> tuple[int, int]:
@@ -87,8 +93,9 @@ class NetConfig:
         """Input frames before the present one that can still change an output."""
         past = self.pasts()
         encoder = sum(frames for frames, _ in past[: 1 + len(self.encoder_layers)])
-        decoder = sum(frames for frames, _ in past[2 + len(self.encoder_layers) :])
-        return max(encoder, self.lookahead) + decoder
+        first = 2 + len(self.encoder_layers)
+        decoder = sum(frames for frames, _ in past[first : first + len(self.decoder_layers)])
+        return max(encoder, self.lookahead) + max(decoder, FELT - 1 if self.expression else 0)
 
     # ---- json ---------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facerig.features import FEATURES
-from facerig.model.config import CONTACTS, POOLED, Layer, NetConfig
+from facerig.model.config import CONTACTS, FELT, PACES, POOLED, Layer, NetConfig
 
 OFF = -1e4  # added to the score of a frame outside the window
 
@@ -177,6 +177,44 @@ class Encoder(nn.Module):
         return units, contacts
 
 
+class Expression(nn.Module):
+    """What a condition adds to the curves: features of speech times gates, and a pose.
+
+    Nothing that sees the condition has a bias, so that under a condition of zeros exactly nothing is added. The
+    condition comes in smoothed over several spans: what it asks for cannot jump.
+    """
+
+    kernels: Tensor
+
+    def __init__(self, config: NetConfig) -> None:
+        super().__init__()
+        features, asked = config.expression, PACES * config.condition
+        self.register_buffer("kernels", torch.zeros(PACES, FELT))
+        self.hear = nn.Linear(config.decoder_width + len(CONTACTS) + 2 * POOLED, features)
+        self.understand = nn.Linear(features, features)
+        self.pose = nn.Linear(asked, features, bias=False)
+        self.gate = nn.Linear(asked + features, features, bias=False)
+        self.out = nn.Linear(2 * features, len(config.channels), bias=False)
+        nn.init.zeros_(self.out.weight)
+
+    def forward(self, heard: Tensor, condition: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
+        seen, past = _remembered(past, condition)
+        return self.added(heard, self.smoothed(seen, condition.shape[1])), past
+
+    def smoothed(self, seen: Tensor, count: int) -> Tensor:
+        """[B, FELT - 1 + n, condition] -> [B, n, PACES * condition]."""
+        rows = torch.arange(count, device=seen.device)[:, None] + torch.arange(FELT, device=seen.device)
+        return torch.matmul(self.kernels.to(seen.dtype), seen[:, rows]).flatten(2)
+
+    def added(self, heard: Tensor, smooth: Tensor) -> Tensor:
+        """[B, n, channels]."""
+        understood = F.relu(self.understand(F.relu(self.hear(heard))))
+        pose = F.relu(self.pose(smooth))
+        gate = self.gate(torch.cat([smooth, pose], dim=-1))
+        out: Tensor = self.out(torch.cat([understood * gate, pose], dim=-1))
+        return out
+
+
 class Decoder(nn.Module):
     """Content, posteriors, loudness and condition -> curves, for the frame `lookahead` ago."""
 
@@ -189,14 +227,30 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList(_built(layer, width, config, dropout) for layer in config.decoder_layers)
         self.norm = nn.LayerNorm(width)
         self.curves = nn.Linear(width, len(config.channels))
+        self.expression = Expression(config) if config.expression else None
         for zeroed in (self.condition, self.curves):
             for parameter in zeroed.parameters():
                 nn.init.zeros_(parameter)
 
     def forward(self, parts: tuple[Tensor, ...], condition: Tensor, pasts: Pasts) -> tuple[Tensor, list[Tensor]]:
+        x, kept = self.speak(parts, condition, pasts)
+        curves: Tensor = self.curves(x)
+        if self.expression is not None:
+            added, felt = self.expression(self.heard(x, parts), condition, pasts[-1])
+            curves, kept = curves + added, [*kept, felt]
+        return curves, kept
+
+    def speak(self, parts: tuple[Tensor, ...], condition: Tensor, pasts: Pasts) -> tuple[Tensor, list[Tensor]]:
+        """What the curves of neutral speech are read from."""
         x = self.input(torch.cat(parts, dim=-1)) + self.condition(condition)
-        x, kept = run_layers(self.layers, x, pasts, 1)
-        return self.curves(self.norm(x)), kept
+        x, kept = run_layers(self.layers, x, pasts[: len(self.layers)], 1)
+        return self.norm(x), kept
+
+    @staticmethod
+    def heard(x: Tensor, parts: tuple[Tensor, ...]) -> Tensor:
+        """What the expression head knows of the speech: that, contacts, loudness now and at the output's frame."""
+        _, _, contacts, *loudness = parts
+        return torch.cat([x, contacts, *loudness], dim=-1)
 
 
 def pooled(feats: Tensor) -> Tensor:
@@ -224,13 +278,18 @@ class Net(nn.Module):
     def decode(self, loudness: Tensor, condition: Tensor, content: Tensor,
                pasts: Pasts) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
         """(curves, contact logits, unit log-probabilities, pasts) from the encoder's output and `pooled` features."""
-        count = loudness.shape[1]
-        units, contacts = self.encoder.read(content, self.config.lookahead)
-        units = units.log_softmax(-1)
-        line, delayed = _remembered(pasts[0], loudness)
-        parts = (content, units.exp(), contacts.sigmoid(), line[:, :count], line[:, self.config.lookahead :])
+        parts, contacts, units, delayed = self.told(loudness, content, pasts[0])
         curves, kept = self.decoder(parts, condition, pasts[1:])
         return curves, contacts, units, [delayed, *kept]
+
+    def told(self, loudness: Tensor, content: Tensor,
+             past: Tensor) -> tuple[tuple[Tensor, ...], Tensor, Tensor, Tensor]:
+        """(what the decoder is told, contact logits, unit log-probabilities, the delay line's past)."""
+        units, contacts = self.encoder.read(content, self.config.lookahead)
+        units = units.log_softmax(-1)
+        line, delayed = _remembered(past, loudness)
+        now = (line[:, : loudness.shape[1]], line[:, self.config.lookahead :])
+        return (content, units.exp(), contacts.sigmoid(), *now), contacts, units, delayed
 
     def rest(self, batch: int) -> Pasts:
         """What a stream begins with."""
