@@ -31,6 +31,8 @@ def application() -> typer.Typer:
                       context_settings={"help_option_names": ["-h", "--help"]})
     app.callback(help=HELP)(_global_options)
     for module in sorted(pkgutil.iter_modules(facerig.commands.__path__), key=lambda found: found.name):
+        if module.name.startswith("_"):  # what commands share
+            continue
         importlib.import_module(f"facerig.commands.{module.name}").register(app)
     return app
 

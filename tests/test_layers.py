@@ -14,7 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # layer -> what it may import, besides itself and its own kind. docs/ARCHITECTURE.md draws it.
 GROUND = {"errors", "files", "curves", "stage", "many", "controls", "mesh", "rig", "mapfile", "retarget", "phones"}
-SOUND = {"resample", "features", "prosody", "audio", "fake", "model", "post", "behaviour", "transcript", "emotion", "face"}
+SOUND = {"resample", "features", "prosody", "audio", "fake", "model", "post", "behaviour", "transcript", "emotion",
+         "face", "asking"}
 MAIN = GROUND | SOUND | {"pipeline"}
 FACES = {"heads"}
 TOP = {"server", "client", "live", "preview", "train", "batch", "fit", "dialogue", "bench", "doctor", "console", "demo"}

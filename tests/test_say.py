@@ -11,10 +11,14 @@ import numpy as np
 import pytest
 import soundfile
 
+from facerig.audio import Audio
 from facerig.cli import run
+from facerig.controls import Controls, place
+from facerig.curves import Curves
 from facerig.errors import OptionError, ServiceError
 from facerig.phones import Timed
-from facerig.pipeline import Animator
+from facerig.pipeline import Animator, Ask
+from facerig.transcript.read import Transcript
 from facerig.transcript.speak import Said, external, joined, sentences, speak
 from facerig.transcript.tags import Feeling, Piece, tagged
 
@@ -51,8 +55,8 @@ def test_bad_tags_say_what_is_accepted(text: str, message: str) -> None:
 
 
 def test_sound_curves_phones_and_feelings_share_a_clock() -> None:
-    stages = Animator.load(model="fake").chain.stages
-    speech = speak("one two [pause:0.5] [angry:0.4] three", fake_engine, stages)
+    animate = Animator.load(model="fake", alive=False).animate_said
+    speech = speak("one two [pause:0.5] [angry:0.4] three", fake_engine, animate)
     assert speech.seconds == pytest.approx(0.4 + 0.5 + 0.2 + 0.25)
     assert speech.curves.frames == -(-len(speech.samples) * 60 // 16_000)
     closures = [m.start for m in speech.curves.marks if m.label == "b"]
@@ -64,11 +68,27 @@ def test_sound_curves_phones_and_feelings_share_a_clock() -> None:
 
 
 def test_lips_close_where_the_engine_says() -> None:
-    curves = speak("one two three", fake_engine, Animator.load(model="fake").chain.stages).curves
+    curves = speak("one two three", fake_engine, Animator.load(model="fake", alive=False).animate_said).curves
     gap = curves["jawOpen"] - curves["mouthClose"]
     for frame in (14, 26):
         assert gap[frame - 2 : frame + 3].min() < 0.02
         assert gap[frame + 5] > 0.03
+
+
+def test_tags_become_emotions_at_their_words() -> None:
+    asked: list[Controls] = []
+
+    def animate(audio: Audio, told: Transcript, language: str, ask: Ask) -> Curves:
+        asked.append(ask(told.phones))
+        return Curves(("jawOpen",), 60, np.zeros((-(-len(audio.samples) * 60 // audio.rate), 1), np.float32))
+
+    speak("[sad:0.5] one two [pause:0.5] [joy] three", fake_engine, animate, controls=Controls({"lip_scale": 1.5}))
+    rows = asked[0].rows(0, 81)
+    sad, happy = rows[:, place("emotion:sad")], rows[:, place("emotion:happy")]
+    assert (sad[0], sad[38], sad[54]) == (0.5, 0.5, 0)
+    assert (happy[38], happy[54], happy[80]) == (0, 1, 1)
+    assert 0 < happy[46] < 1
+    assert (rows[:, place("lip_scale")] == 1.5).all()
 
 
 def test_pieces_must_keep_their_rate() -> None:

@@ -39,7 +39,8 @@ class Store:
         """The hash of everything that the line's files depend on; InputError where the audio cannot be read."""
         known = {"facerig": facerig.__version__, "model": self.model, "head": self.head, "settings": asdict(settings),
                  "character": line.character, "emotion": line.emotion, "transcript": line.transcript,
-                 "formats": line.formats, "name": line.name, "audio": file_hash(line.audio)}
+                 "formats": line.formats, "name": line.name, "audio": file_hash(line.audio),
+                 "asked": [line.seed, line.style, line.state, *line.sets], "keyframes": _keyframes(line, settings)}
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
     def done(self, line: Line, key: str, names: dict[str, str]) -> Result | None:
@@ -70,6 +71,12 @@ class Store:
         """By place and name, not by row: a row that moves in the table keeps its files."""
         label = hashlib.sha256(f"{line.folder}/{line.name}".encode()).hexdigest()[:16]
         return self.folder / NOTES / f"{line.name[:40]}.{label}.json"
+
+
+def _keyframes(line: Line, settings: Settings) -> str:
+    """The hash of the file that the emotion names, where it does."""
+    named = line.audio.parent / (line.emotion or settings.emotion)
+    return file_hash(named) if named.is_file() else ""
 
 
 def file_hash(path: Path) -> str:

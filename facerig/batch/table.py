@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from facerig.controls import COLUMNS as CONTROLS
 from facerig.errors import InputError, OptionError
 
 # our column | names that tables give it (lower case, without spaces)
@@ -21,6 +22,9 @@ COLUMNS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("emotion", ("emotion", "mood")),
     ("transcript", ("transcript", "text", "line", "words")),
     ("formats", ("formats", "outputformats", "format", "output", "outputs")),
+    ("seed", ("seed", "take")),
+    ("style", ("style", "manner")),
+    ("state", ("state",)),
 )
 MAX_TABLE_BYTES = 64_000_000
 DEFAULT_CHARACTER = "facerig"
@@ -39,6 +43,11 @@ class Line:
     formats: tuple[str, ...] = ()
     problem: str = ""
     """why the row cannot be used, empty where it can"""
+    seed: int | None = None
+    style: str = ""
+    state: str = ""
+    sets: tuple[str, ...] = ()
+    """NAME=VALUE of the columns that are named as controls"""
 
     @property
     def name(self) -> str:
@@ -57,17 +66,24 @@ def _plain(text: str) -> str:
 def read_table(path: Path, formats: tuple[str, ...] = (".csv",)) -> list[Line]:
     """All rows; audio paths are relative to the table. `formats` are those of rows that name none."""
     rows = _rows(path)
-    header = {re.sub(r"[\s_-]", "", cell.lower()): cell for cell in rows[0] if cell}
+    header = {_bare(cell): cell for cell in rows[0] if cell}
     columns = {ours: next((header[name] for name in names if name in header), None) for ours, names in COLUMNS}
     if columns["audio"] is None:
         raise InputError(f"{path.name}: header {', '.join(rows[0])!r} has no column audio; columns are audio, "
-                         f"character, emotion, transcript, formats (only the first is needed)")
+                         f"character, emotion, transcript, formats, seed, style, state and any control (only the "
+                         f"first is needed)")
     at = {ours: rows[0].index(cell) for ours, cell in columns.items() if cell is not None}
+    at |= {control: rows[0].index(header[_bare(control)]) for control in CONTROLS if _bare(control) in header}
     lines = [_line(path, number, {ours: _cell(row, place) for ours, place in at.items()}, formats)
              for number, row in enumerate(rows[1:], 2) if any(cell.strip() for cell in row)]
     if not lines:
         raise InputError(f"{path.name}: the table has a header and no lines")
     return lines
+
+
+def _bare(name: str) -> str:
+    """Column names are compared without case, spaces, hyphens and underscores."""
+    return re.sub(r"[\s_-]", "", name.lower())
 
 
 def _rows(path: Path) -> list[list[str]]:
@@ -97,11 +113,15 @@ def _line(table: Path, number: int, cells: Mapping[str, str], formats: tuple[str
         wanted = read_formats(cells.get("formats", "")) or formats
     except OptionError as error:
         problem = str(error)
-    audio = cells["audio"]
+    audio, seed = cells["audio"], cells.get("seed", "")
     if not audio:
         problem = "the column audio is empty"
+    if seed and not (seed.isascii() and seed.isdigit() and len(seed) < 19):
+        problem = f"seed: got {seed[:40]!r}, accepted: a whole number"
+    sets = tuple(f"{name}={cells[name]}" for name in CONTROLS if cells.get(name))
     return Line(number, table.parent / audio, cells.get("character", ""), cells.get("emotion", ""),
-                cells.get("transcript", ""), wanted, problem)
+                cells.get("transcript", ""), wanted, problem, int(seed) if seed and not problem else None,
+                cells.get("style", ""), cells.get("state", ""), sets)
 
 
 def read_formats(text: str) -> tuple[str, ...]:

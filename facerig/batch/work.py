@@ -15,7 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from facerig.asking import Asked
 from facerig.batch.table import Line
+from facerig.controls import Controls
 from facerig.curves import Curves
 from facerig.errors import FacerigError
 from facerig.mesh import Head
@@ -37,6 +39,11 @@ class Settings:
     seed: int | None = None
     language: str = "en"
     """of the transcripts"""
+    emotion: str = ""
+    """of lines that name none"""
+    sets: tuple[str, ...] = ()
+    """NAME=VALUE controls of every line; a line's own columns come on top"""
+    still: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,7 @@ def make(line: Line, settings: Settings, head: Head | None = None) -> Result:
     started = time.perf_counter()
     with _heard() as warnings:
         try:
-            curves = _animated(line, settings, warnings)
+            curves = _animated(line, settings)
             files = _exported(line, curves, settings, head)
         except FacerigError as error:
             return Result(line.number, "failed", took=_since(started), error=str(error), warnings=tuple(warnings))
@@ -81,18 +88,27 @@ def _since(started: float) -> float:
     return round(time.perf_counter() - started, 3)
 
 
-@lru_cache(maxsize=2)
-def _animator(model: str, seed: int) -> Any:
+@lru_cache(maxsize=4)
+def _animator(model: str, alive: bool, emotion: str) -> Any:
     from facerig.pipeline import Animator
 
-    return Animator.load(model=model, seed=seed)
+    return Animator.load(model=model, alive=alive, emotion=emotion)
 
 
-def _animated(line: Line, settings: Settings, warnings: list[str]) -> Curves:
-    animator = _animator(settings.model, settings.seed or 0)
-    if line.emotion:
-        warnings.append("emotion is not used: the model takes none")
-    curves: Curves = animator.animate(line.audio) if not line.transcript else _said(animator, line, settings.language)
+def asked(line: Line, settings: Settings) -> Asked:
+    """What a line and its batch ask for."""
+    return Asked((*settings.sets, *line.sets), line.emotion or settings.emotion, line.style, line.state)
+
+
+def _animated(line: Line, settings: Settings) -> Curves:
+    wanted = asked(line, settings)
+    animator = _animator(settings.model, not settings.still, wanted.hears)
+    controls = wanted.controls(folder=line.audio.parent)
+    seed = line.seed if line.seed is not None else settings.seed or 0
+    if line.transcript:
+        curves = _said(animator, line, settings.language, controls, seed)
+    else:
+        curves = animator.animate(line.audio, controls=controls, seed=seed)
     if settings.rig:
         from facerig.retarget import retarget
 
@@ -100,12 +116,12 @@ def _animated(line: Line, settings: Settings, warnings: list[str]) -> Curves:
     return curves.resample(settings.fps)
 
 
-def _said(animator: Any, line: Line, language: str) -> Curves:
+def _said(animator: Any, line: Line, language: str, controls: Controls, seed: int) -> Curves:
     from facerig.audio import read
     from facerig.transcript.read import parse
 
     transcript = parse(line.transcript, ".txt", f"transcript of {line.name}")
-    curves: Curves = animator.animate_said(read(line.audio), transcript, language)
+    curves: Curves = animator.animate_said(read(line.audio), transcript, language, controls, seed)
     return curves
 
 

@@ -1,8 +1,9 @@
-"""facerig animate: audio files -> curves files."""
+"""facerig animate: audio files -> curves files, one or several takes of each."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from facerig.commands._asked import EMOTION, FACE, SEED, SET, STATE, STILL, STYLE
 from facerig.errors import FacerigError, OptionError
 
 FPS_ACCEPTED = (24, 25, 30, 50, 60, 120)
@@ -22,6 +24,9 @@ class Job:
     source: Path
     target: Path
     format: str
+    seed: int = 0
+    take: int = 0
+    """Counted from 1; 0 where there is but one."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,7 @@ class Work:
     heads: dict[str, Any]
     transcript: Any
     language: str
+    asked: Any
 
 
 def register(app: typer.Typer) -> None:
@@ -54,60 +60,83 @@ def animate(
     model: Annotated[str, typer.Option(help="Model by name or path: auto, small, tiny, fake.")] = "auto",
     smooth: Annotated[int, typer.Option(help="Smoothing in frames on each side.")] = 0,
     block: Annotated[int, typer.Option(help="Frames computed in one go.")] = 6,
-    seed: Annotated[int, typer.Option(help="Seed of everything random; never moves the lips.")] = 0,
     pcm: Annotated[str | None, typer.Option(help="Raw samples: TYPE:RATE:CHANNELS, e.g. s16le:16000:1.",
                                             show_default=False)] = None,
     transcript: Annotated[Path | None, typer.Option(help="What is said: text, TextGrid, SRT, VTT, CTM, LAB or JSON; "
                                                     "sharpens the lips.", show_default=False)] = None,
     language: Annotated[str, typer.Option(help="Language of a transcript without phones.")] = "en",
+    emotion: EMOTION = "off",
+    style: STYLE = "",
+    state: STATE = "",
+    set_: SET = None,
+    still: STILL = False,
+    seed: SEED = 0,
+    takes: Annotated[int, typer.Option(help="So many takes of each clip, with the seeds that follow; the lips are the "
+                                       "same in all.", rich_help_panel=FACE)] = 1,
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
 ) -> None:
     """Animate speech: every input becomes a curves file.
 
-    One bad input does not stop the others; the exit code then is that of the first error.
+    One bad input does not stop the others; the exit code then is that of the first error. With --takes the files are
+    NAME_take1, NAME_take2, ... (a Live Link CSV counts its takes in its own name).
     """
+    from facerig.asking import Asked, seeds
     from facerig.audio import Pcm
     from facerig.pipeline import Animator
     from facerig.transcript.read import read_transcript
 
     if fps not in FPS_ACCEPTED:
         raise OptionError(f"--fps: got {fps}, accepted: {', '.join(map(str, FPS_ACCEPTED))}")
-    jobs = plan(audio, out, format)
-    if transcript and len(jobs) > 1:
-        raise OptionError(f"--transcript: got one for {len(jobs)} inputs, accepted: one input (see facerig batch)")
+    jobs = plan(audio, out, format, seeds(seed, takes))
+    asked = Asked(tuple(set_ or ()), emotion, style, state)
+    asked.controls()  # a mistake is told before anything is loaded
+    if transcript and len(audio) > 1:
+        raise OptionError(f"--transcript: got one for {len(audio)} inputs, accepted: one input (see facerig batch)")
     raw, convert = Pcm.parse(pcm) if pcm else None, _converter(rig, own_map, fps)
     said = read_transcript(transcript) if transcript else None
-    animator = Animator.load(model=model, block=block, smooth=smooth, seed=seed)
+    animator = Animator.load(model=model, block=block, smooth=smooth, seed=seed, alive=not still, emotion=asked.hears)
     heads = {job.format: _head(job.format, head) for job in jobs}
-    work = Work(animator, raw, convert, heads, said, language)
+    work = Work(animator, raw, convert, heads, said, language, asked)
     _report(*_run(work, jobs, json_output), json_output)
 
 
-def plan(sources: list[Path], out: Path | None, format: str) -> list[Job]:
-    """Where each input goes; formats and clashes are refused before any work is done."""
+def plan(sources: list[Path], out: Path | None, format: str, seeds: Sequence[int] = (0,)) -> list[Job]:
+    """Where each take of each input goes; formats and clashes are refused before any work is done."""
     import exporters
 
     one_file = out is not None and bool(out.suffix) and not out.is_dir()
     if one_file and len(sources) > 1:
         raise OptionError(f"--out: got the file {out} for {len(sources)} inputs, accepted: a folder")
+    takes = [(seed, take if len(seeds) > 1 else 0) for take, seed in enumerate(seeds, 1)]
     if one_file and out is not None:
-        return [Job(sources[0], out, exporters.format_of(out))]
+        suffix = exporters.format_of(out)
+        return [Job(sources[0], _of_take(out, take), suffix, seed, take) for seed, take in takes]
     suffix = exporters.format_of(format)
-    targets = [(out or source.parent) / file_name(source, suffix) for source in sources]
+    jobs = [Job(source, (out or source.parent) / file_name(source, suffix, take), suffix, seed, take)
+            for source in sources for seed, take in takes]
+    targets = [job.target for job in jobs]
     for target in targets:
         if targets.count(target) > 1:
             raise OptionError(f"two inputs would be written to {target}; rename one or give each its own --out")
-    return [Job(s, t, suffix) for s, t in zip(sources, targets, strict=True)]
+    return jobs
 
 
-def file_name(source: Path, suffix: str) -> str:
+def _of_take(target: Path, take: int) -> Path:
+    """voice.glb -> voice_take2.glb; the suffix may have two parts (.a2f.json)."""
+    if not take:
+        return target
+    stem, dot, suffix = target.name.partition(".") if not target.name.startswith(".") else (target.name, "", "")
+    return target.with_name(f"{stem}_take{take}{dot}{suffix}")
+
+
+def file_name(source: Path, suffix: str, take: int = 0) -> str:
     """The input's name with the suffix; a Live Link CSV is named as Unreal imports it: slate, take, subject."""
     if suffix != ".csv":
-        return f"{source.stem}{suffix}"
+        return f"{source.stem}{f'_take{take}' if take else ''}{suffix}"
     from exporters import livelink_csv
 
     slate = re.sub(r"[^A-Za-z0-9]+", "-", source.stem).strip("-") or "voice"
-    return livelink_csv.file_name(slate, 1, "facerig")
+    return livelink_csv.file_name(slate, take or 1, "facerig")
 
 
 def _converter(rig: str | None, map_file: Path | None, fps: int) -> Any:
@@ -169,20 +198,21 @@ def _one(work: Work, job: Job, progress: Any) -> dict[str, object]:
     write_file(job.target, exporters.export(curves, job.format, work.heads[job.format]))
     return {"input": str(job.source), "output": str(job.target), "frames": curves.frames, "fps": curves.fps,
             "seconds": round(curves.seconds, 4), "channels": len(curves.channels), "model": work.animator.model,
-            "seed": work.animator.seed}
+            "seed": job.seed, **({"take": job.take} if job.take else {})}
 
 
 def _heard(work: Work, job: Job, progress: Any) -> Any:
     from facerig.audio import open_audio
 
     with open_audio(job.source, work.pcm) as source:
-        return work.animator.animate_source(source, progress=progress)
+        return work.animator.animate_source(source, progress=progress, controls=work.asked.controls(), seed=job.seed)
 
 
 def _with_transcript(work: Work, job: Job) -> Any:
     from facerig.audio import read
 
-    return work.animator.animate_said(read(job.source, work.pcm), work.transcript, work.language)
+    audio = read(job.source, work.pcm)
+    return work.animator.animate_said(audio, work.transcript, work.language, work.asked.controls(), job.seed)
 
 
 def _report(done: list[dict[str, object]], errors: list[FacerigError], as_json: bool) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from facerig.commands._asked import EMOTION, SEED, SET, STILL
 from facerig.errors import InputError, OptionError
 
 
@@ -16,8 +17,9 @@ def register(app: typer.Typer) -> None:
 
 
 def batch(
-    table: Annotated[Path, typer.Argument(help="CSV with the columns audio, character, emotion, transcript, formats "
-                                          "(only the first is needed).", show_default=False)],
+    table: Annotated[Path, typer.Argument(help="CSV with the columns audio, character, emotion, transcript, formats, "
+                                          "seed, style, state and any control by its name (only the first is needed).",
+                                          show_default=False)],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for files and report.", show_default=False)],
     jobs: Annotated[int, typer.Option("-j", "--jobs", help="Lines made at the same time.")] = 1,
     format: Annotated[str, typer.Option(help="Formats of lines that name none, e.g. 'csv fbx'.")] = "csv",
@@ -28,8 +30,11 @@ def batch(
     keys: Annotated[float | None, typer.Option(help="Error bound of key reduction (0.02 is good); default: a key a "
                                                "frame.", show_default=False)] = None,
     model: Annotated[str, typer.Option(help="Model by name or path.")] = "auto",
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random.", show_default=False)] = None,
     language: Annotated[str, typer.Option(help="Language of the transcripts.")] = "en",
+    emotion: EMOTION = "off",
+    set_: SET = None,
+    still: STILL = False,
+    seed: SEED = 0,
     ray: Annotated[str | None, typer.Option(help="Address of a Ray cluster that runs already.",
                                             show_default=False)] = None,
     force: Annotated[bool, typer.Option("--force", help="Make unchanged lines again.")] = False,
@@ -37,6 +42,7 @@ def batch(
 ) -> None:
     """Animate a table of lines. Unchanged lines are skipped, one bad line never stops the rest.
 
+    Options about the face hold for lines whose own columns say nothing; keyframe files lie beside their audio.
     Writes report.html and report.json beside the files. The exit code is 3 when a line failed.
     """
     from facerig.batch.run import run
@@ -49,10 +55,11 @@ def batch(
     if not 1 <= fps <= 1000:
         raise OptionError(f"--fps: got {fps}, accepted: a whole number from 1 to 1000")
     lines = read_table(table, read_formats(format))
-    settings = Settings(model, fps, rig, keys, seed, language)
+    emotion = str(Path(emotion).resolve()) if Path(emotion).is_file() else emotion
+    settings = Settings(model, fps, rig, keys, seed, language, emotion, tuple(set_ or ()), still)
     _check(settings)
     mesh = load_head(head)
-    store = Store(out, Animator.load(model=model).fingerprint, head_digest(mesh))
+    store = Store(out, Animator.load(model=model, alive=not still).fingerprint, head_digest(mesh))
     with _spread(ray) as spread:
         results = _shown(lines, lambda tell: run(lines, settings, store, mesh, jobs, force, tell, spread), json_output)
     _reported(out, lines, results, json_output)
@@ -60,9 +67,11 @@ def batch(
 
 def _check(settings: Any) -> None:
     import exporters
+    from facerig.asking import Asked
     from facerig.rig import rig
 
     exporters.ExportOptions(keys=settings.keys)
+    Asked(settings.sets, settings.emotion).controls()
     if settings.rig:
         rig(settings.rig)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,11 +19,15 @@ def info(
     model: Annotated[str, typer.Option(help="Model by name or path.")] = "auto",
     block: Annotated[int, typer.Option(help="Frames computed in one go.")] = 6,
     smooth: Annotated[int, typer.Option(help="Smoothing in frames on each side.")] = 0,
+    controls: Annotated[bool, typer.Option("--controls", help="List every control that `--set` and the server "
+                                           "take.")] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show the chain with its declared delays, or the contents of a curves file."""
+    """Show the chain with its declared delays, the controls, or the contents of a curves file."""
     from facerig.console import emit_json, table
 
+    if controls:
+        return _controls(json_output)
     facts = _chain(model, block, smooth) if file is None else _file(file)
     if json_output:
         emit_json(facts)
@@ -38,13 +43,24 @@ def info(
         table("Channels", ("channel", "min", "max"), rows, ("min", "max"))
 
 
+def _controls(as_json: bool) -> None:
+    from facerig.console import emit_json, table
+    from facerig.controls import CONTROLS
+
+    if as_json:
+        emit_json({"controls": [asdict(control) for control in CONTROLS]})
+        return
+    rows = [(c.name, f"{c.default:g}", f"{c.low:g} to {c.high:g}", c.unit, c.what) for c in CONTROLS]
+    table("Controls", ("name", "default", "range", "unit", "what"), rows, ("default",))
+
+
 def _chain(model: str, block: int, smooth: int) -> dict[str, Any]:
     from facerig import __version__
     from facerig.pipeline import Animator
     from facerig.stage import FPS, RATE
 
     animator = Animator.load(model=model, block=block, smooth=smooth)
-    stages = [{"stage": type(s).__name__, "delay": s.delay, "memory": s.memory} for s in animator.chain.stages]
+    stages = [{"stage": type(s).__name__, "delay": s.delay, "memory": s.memory} for _, s in animator.chain.parts]
     return {"version": __version__, "model": animator.model, "channels out": len(animator.channels), "native fps": FPS,
             "audio rate": RATE, "block": block, "delay frames": animator.delay,
             "delay ms": round(animator.delay * 1000 / FPS, 1), "latency ms": round(animator.latency_ms(), 1),

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from facerig.commands._asked import EMOTION, SEED, SET, STATE, STILL, STYLE
+
 
 def register(app: typer.Typer) -> None:
     app.command(no_args_is_help=True)(say)
@@ -25,19 +27,28 @@ def say(
     fps: Annotated[int, typer.Option(help="Frames a second of the curves.")] = 60,
     rig: Annotated[str | None, typer.Option(help="Rig to write (default: the format's).", show_default=False)] = None,
     model: Annotated[str, typer.Option(help="Model by name or path.")] = "auto",
+    emotion: EMOTION = "off",
+    style: STYLE = "",
+    state: STATE = "",
+    set_: SET = None,
+    still: STILL = False,
+    seed: SEED = 0,
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
 ) -> None:
     """Speak a text: writes a wav and curves of exactly its length. Tags set emotions and pauses."""
     import sys
 
+    from facerig.asking import Asked, seeds
     from facerig.pipeline import Animator
     from facerig.transcript.speak import speak
 
     if text == "-":
         text = sys.stdin.read()
     name, own, tongue = choose(engine, voice, command, language)
-    animator = Animator.load(model=model)
-    report = _write(speak(text, own, animator.chain.stages, tongue), out, format, fps, rig)
+    asked = Asked(tuple(set_ or ()), emotion, style, state)
+    controls = asked.controls()
+    animator = Animator.load(model=model, seed=seeds(seed, 1)[0], alive=not still, emotion=asked.hears)
+    report = _write(speak(text, own, animator.animate_said, tongue, controls), out, format, fps, rig)
     _tell({**report, "engine": name, "model": animator.model}, json_output)
 
 

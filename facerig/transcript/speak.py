@@ -12,22 +12,24 @@ import shlex
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from facerig.audio import read
+from facerig.audio import Audio, read
+from facerig.controls import Controls
 from facerig.curves import Curves, Mark
+from facerig.emotion.space import columns, mixture
 from facerig.errors import OptionError, ServiceError
 from facerig.phones import Timed, units
-from facerig.stage import FPS, Frames, Stage
-from facerig.transcript.assist import assisted, with_marks
+from facerig.stage import FPS, Frames
 from facerig.transcript.pronounce import pronounced
 from facerig.transcript.read import Transcript, Word
 from facerig.transcript.tags import Feeling, Piece, tagged
 
 PATIENCE = 120.0  # seconds that an external engine may take for a piece
+FADE_FRAMES = 15  # of an emotion before its word: a quarter of a second, as faces lead their words
 TAIL = 0.25  # seconds of silence after the last sound, in which the mouth closes
 
 
@@ -52,6 +54,7 @@ class Said:
 
 
 Engine = Callable[[str], Said]
+Animate = Callable[[Audio, Transcript, str, "Callable[[Sequence[Timed]], Controls]"], Curves]
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,15 +78,35 @@ class Speech:
         return held.getvalue()
 
 
-def speak(text: str, engine: Engine, stages: Sequence[Stage], language: str = "en") -> Speech:
-    """Say a text with tags: its sound, and the curves of a chain's stages that know what is said."""
+def speak(text: str, engine: Engine, animate: Animate, language: str = "en", controls: Controls | None = None
+          ) -> Speech:  # fmt: skip
+    """Say a text with tags: its sound, and the curves of a face that knows what is said and feels what the tags say.
+
+    `animate` is `Animator.animate_said`. Tags act on top of `controls`: each emotion lasts until the next one.
+    """
     pieces, feelings = tagged(text)
     said = joined(pieces, engine)
     words = " ".join(piece.text for piece in pieces).split()
     told = Transcript(said.timed, tuple(Word(0.0, 0.0, word) for word in words))
-    made = assisted(stages, said.samples, said.rate, told, language)
-    marks = emotions(feelings, said.spans, made.timed, made.curves.frames, language)
-    return Speech(said.samples, said.rate, with_marks(made.curves, made.timed, marks))
+    marks: list[Mark] = []
+    frames = -(-len(said.samples) * FPS // said.rate)
+
+    def asked(timed: Sequence[Timed]) -> Controls:
+        marks[:] = emotions(feelings, said.spans, timed, frames, language)
+        return felt(controls or Controls(), marks)
+
+    curves = animate(Audio(said.samples, said.rate), told, language, asked)
+    return Speech(said.samples, said.rate, replace(curves, marks=(*curves.marks, *marks)))
+
+
+def felt(controls: Controls, marks: Sequence[Mark]) -> Controls:
+    """The emotions of marks as controls. An emotion fades in before its word, as far as there is room."""
+    last = 0
+    for mark in marks:
+        frames = min(FADE_FRAMES, mark.start - last)
+        controls.replace(mark.start - frames, "emotion", columns(mixture(mark.label)), frames * 1000 / FPS)
+        last = mark.start
+    return controls
 
 
 def joined(pieces: Sequence[Piece], engine: Engine) -> Said:

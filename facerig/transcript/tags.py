@@ -9,9 +9,10 @@ import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from facerig.emotion import space
 from facerig.errors import OptionError
 
-# name in a tag: the emotion it stands for
+# name in a tag: the emotion it stands for; any other name of the space (facerig.emotion.space) stands for itself
 EMOTIONS = {
     "neutral": "neutral", "calm": "neutral", "happy": "happiness", "happiness": "happiness", "joy": "happiness",
     "sad": "sadness", "sadness": "sadness", "angry": "anger", "anger": "anger", "afraid": "fear", "fear": "fear",
@@ -65,11 +66,14 @@ def tagged(text: str) -> tuple[list[Piece], list[Feeling]]:
 
 
 def _emotion(name: str) -> str:
-    if name not in EMOTIONS:
-        near = get_close_matches(name, EMOTIONS, 1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
-        raise OptionError(f"tag: got [{name}], accepted: pause, {', '.join(sorted(EMOTIONS))}{hint}")
-    return EMOTIONS[name]
+    if name in EMOTIONS:
+        return EMOTIONS[name]
+    if name in space.NAMES:
+        return name
+    accepted = sorted({*EMOTIONS, *space.NAMES})
+    near = get_close_matches(name, accepted, 1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    raise OptionError(f"tag: got [{name}], accepted: pause, {', '.join(accepted)}{hint}")
 
 
 def _number(tag: str, value: str | None, usual: float, most: float) -> float:

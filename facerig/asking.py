@@ -1,0 +1,97 @@
+"""From what a person types to controls: `--set`, `--emotion`, `--style`, `--state`, and the same cells of a table.
+
+One place for command line, tables and scripts, so that all of them take the same words. Knows no options' names but
+for its messages, and no wire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from facerig.controls import COLUMNS, STATES, Controls
+from facerig.emotion import keyframes, space, styles
+from facerig.errors import OptionError, check_option
+
+FILES = (".json", ".csv")
+OFF, AUTO = "off", "auto"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was typed for one clip."""
+
+    sets: tuple[str, ...] = ()
+    """NAME=VALUE each, names as in controls.CONTROLS."""
+    emotion: str = ""
+    """off, auto, a mixture such as happy:0.7,surprise:0.2, or a file of keyframes."""
+    style: str = ""
+    state: str = ""
+
+    @property
+    def hears(self) -> str:
+        """How `Animator.load(emotion=...)` is to listen."""
+        return AUTO if self.emotion.strip().lower() == AUTO else OFF
+
+    def controls(self, first: int = 0, folder: Path | None = None) -> Controls:
+        """In force from frame `first` on; keyframes count from there. Files are relative to `folder`."""
+        out = Controls()
+        self._emotion(out, first, folder)
+        if self.style:
+            out.replace(first, "style", styles.columns(styles.style(self.style)), 0)
+        if self.state:
+            check_option("state", self.state, ", ".join(STATES), self.state in STATES)
+            out.replace(first, "state", {f"state:{self.state}": 1.0}, 0)
+        values = assignments(self.sets)
+        if values:
+            out.set(first, values, 0)
+        return out
+
+    def _emotion(self, out: Controls, first: int, folder: Path | None) -> None:
+        text = self.emotion.strip()
+        if text.lower() in ("", OFF, AUTO):
+            return
+        path = (folder or Path()) / text
+        if Path(text).suffix.lower() in FILES or path.is_file():
+            keyframes.apply(out, keyframes.read_keyframes(path), first)
+        else:
+            out.replace(first, "emotion", space.columns(space.mixture(text)), 0)
+
+
+def assignments(pairs: Iterable[str]) -> dict[str, float]:
+    """`name=value` texts -> controls; a later one of a name wins. Ranges are checked where they are set."""
+    out: dict[str, float] = {}
+    for pair in pairs:
+        name, sign, number = pair.partition("=")
+        check_option("set", pair[:60], "NAME=VALUE", bool(sign))
+        out[known(name.strip())] = value_of(name.strip(), number)
+    return out
+
+
+def known(name: str) -> str:
+    """The control of that name; an error with the nearest ones where there is none."""
+    if name in COLUMNS:
+        return name
+    near = get_close_matches(name, COLUMNS, 3)
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    raise OptionError(f"control: got {name[:60]!r}, accepted: a name of `facerig info --controls`{hint}")
+
+
+def value_of(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise OptionError(f"{name}: got {text.strip()[:40]!r}, accepted: a number") from None
+
+
+def seeds(first: int, takes: int) -> Sequence[int]:
+    """Seeds of so many takes: the first one is the seed itself."""
+    check_option("takes", takes, f"1 to {MOST_TAKES}", 1 <= takes <= MOST_TAKES)
+    check_option("seed", first, f"0 to {MOST_SEED}", 0 <= first <= MOST_SEED)
+    return range(first, first + takes)
+
+
+MOST_TAKES = 100
+MOST_SEED = 2**63 - 1 - MOST_TAKES
