@@ -1,18 +1,23 @@
-"""What the bridge tests share: real recorded packets, and one valid packet of every kind to mutate. Not a test."""
+"""What the bridge tests share: real recorded packets, made poses, one valid packet of every kind. Not a test."""
 
 from __future__ import annotations
 
 import gzip
 import json
+import socket
 import struct
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from facerig.curves import Curves
+from facerig.rig import rig
 from unreal_bridge import ifacialmocap, livelink, openseeface, osc, ue56, vmc, vts
 from unreal_bridge.face import Face, Turn
+from unreal_bridge.pose import Pose
 
 _NAMES = """eyeBlinkLeft eyeLookDownLeft eyeLookInLeft eyeLookOutLeft eyeLookUpLeft eyeSquintLeft eyeWideLeft
 eyeBlinkRight eyeLookDownRight eyeLookInRight eyeLookOutRight eyeLookUpRight eyeSquintRight eyeWideRight jawForward
@@ -82,3 +87,30 @@ def decoders() -> dict[str, tuple[Callable[[bytes], Any], list[bytes]]]:
         "openseeface": (openseeface.decode, [openseeface.encode(openseeface.from_face(full, 1.0))]),
         "vts": (lambda data: vts.Session(state="token").feed(data), [json.dumps(token).encode()]),
     }
+
+
+# ---- poses and sockets ----------------------------------------------------------------------------------------------
+
+
+FULL = rig("facerig-full").names
+
+
+def pose(frame: int = 600, **channels: float) -> Pose:
+    values = np.zeros((1, len(FULL)), np.float32)
+    for name, value in channels.items():
+        values[0, FULL.index(name)] = value
+    return Pose(Curves(FULL, 60, values), frame, 60, 0.25)
+
+
+def port(link: socket.socket) -> int:
+    return int(link.getsockname()[1])
+
+
+def until(met: Callable[[], bool], link: socket.socket | None = None) -> None:
+    """Wait for another thread, up to 5 s."""
+    event = threading.Event()
+    for _ in range(1000):
+        if met():
+            return
+        event.wait(0.005)
+    raise AssertionError("did not happen within 5 s")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+import wave
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -31,3 +35,25 @@ def _needed(folder: Path) -> Path:
     if not folder.is_dir():
         pytest.skip(f"{folder} is not on this machine")
     return folder
+
+
+@pytest.fixture
+def ear() -> Iterator[socket.socket]:
+    """A datagram socket of this machine that hears what is sent to it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
+        made.bind(("127.0.0.1", 0))
+        made.settimeout(5)
+        yield made
+
+
+@pytest.fixture
+def voice(tmp_path: Path) -> Path:
+    """A second of sound at 16 kHz."""
+    file = tmp_path / "ada.wav"
+    samples = (np.sin(np.arange(16_000) / 20) * 12_000).astype("<i2")
+    with wave.open(str(file), "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(16_000)
+        out.writeframes(samples.tobytes())
+    return file

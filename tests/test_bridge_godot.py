@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from test_bridge_send import pose
+from bridge_samples import pose
 
 from unreal_bridge.targets import make
 

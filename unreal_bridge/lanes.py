@@ -123,6 +123,9 @@ class Fan:
     def __init__(self, targets: Iterable[Target]) -> None:
         self.lanes = [Lane(target) for target in targets]
 
+    def add(self, target: Target) -> None:
+        self.lanes.append(Lane(target))
+
     def prepare(self, pose: Pose) -> None:
         """Before the clock starts, so that the first frames are not held up."""
         for lane in self.lanes:

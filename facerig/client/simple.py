@@ -7,10 +7,10 @@ import contextlib
 import os
 import queue
 import threading
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,9 +18,18 @@ from facerig.audio import microphone, open_audio
 from facerig.client.options import DEFAULT, Target, Wish
 from facerig.client.stream import Frame, Stream
 from facerig.resample import mono
+from facerig.stage import Frames
 
 Source = str | os.PathLike[str] | np.ndarray[Any, Any] | Iterable[Any] | AsyncIterable[Any]
 BLOCK_SECONDS = 0.1
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class _End:
+    """Nothing more comes, because of this error if there is one."""
+
+    error: BaseException | None = None
 
 
 def stream(source: Source, server: str | Target = DEFAULT, rate: int = 24_000, **wish: Any) -> Iterator[Frame]:
@@ -28,15 +37,20 @@ def stream(source: Source, server: str | Target = DEFAULT, rate: int = 24_000, *
 
     Runs its own event loop in a thread; leaving the loop early closes the stream.
     """
-    frames: queue.Queue[Frame | BaseException | None] = queue.Queue(maxsize=256)
+    return synchronous(lambda: astream(source, server, rate, **wish))
+
+
+def synchronous(make: Callable[[], AsyncGenerator[Item, None]]) -> Iterator[Item]:
+    """What an asynchronous generator yields, from an event loop in a thread of its own."""
+    items: queue.Queue[Item | _End] = queue.Queue(maxsize=256)
     gone = threading.Event()
 
     async def run() -> None:
-        async with contextlib.aclosing(astream(source, server, rate, **wish)) as running:
-            async for frame in running:
+        async with contextlib.aclosing(make()) as running:
+            async for item in running:
                 while not gone.is_set():
                     try:
-                        frames.put(frame, timeout=0.1)
+                        items.put(item, timeout=0.1)
                         break
                     except queue.Full:
                         continue
@@ -44,25 +58,25 @@ def stream(source: Source, server: str | Target = DEFAULT, rate: int = 24_000, *
                     return
 
     def work() -> None:
-        end: BaseException | None = None
+        end = _End()
         try:
             asyncio.run(run())
         except BaseException as error:
-            end = error
+            end = _End(error)
         if not gone.is_set():
-            frames.put(end)
+            items.put(end)
 
     thread = threading.Thread(target=work, name="facerig-client", daemon=True)
     thread.start()
     try:
-        while (frame := frames.get()) is not None:
-            if isinstance(frame, BaseException):
-                raise frame
-            yield frame
+        while not isinstance(item := items.get(), _End):
+            yield item
+        if item.error is not None:
+            raise item.error
     finally:
         gone.set()
-        while not frames.empty():
-            frames.get_nowait()
+        while not items.empty():
+            items.get_nowait()
         thread.join(5)
 
 
@@ -115,6 +129,12 @@ async def _converted(source: AsyncIterable[Any]) -> AsyncIterator[bytes]:
 
 async def _blocking(parts: Iterator[Any]) -> AsyncIterator[bytes]:
     """Blocks of a source that makes us wait (a microphone, a disk), read off the event loop."""
+    async for part in blocks_of(parts):
+        yield part.tobytes()
+
+
+async def blocks_of(parts: Iterator[Any]) -> AsyncIterator[Frames]:
+    """The same as samples."""
     loop = asyncio.get_running_loop()
     while (part := await loop.run_in_executor(None, next, parts, None)) is not None:
-        yield mono(np.asarray(part)).tobytes()
+        yield mono(np.asarray(part))

@@ -1,18 +1,22 @@
-"""Gains: how strongly each channel is sent, from a small JSON file that may be edited while the face is live.
+"""Gains: how strongly each channel is sent, and what is asked of the face, from a small JSON file that may be edited
+while the face is live.
 
-    {"*": 1.0, "lips": 1.1, "jawOpen": 0.8}
+    {"*": 1.0, "lips": 1.1, "jawOpen": 0.8, "emotion:happy": 0.6, "life:blink": 0}
 
-A key is a channel, a region of the rig, or * for all; factors multiply. A file that is broken while it is edited
-changes nothing and is reported.
+A key is a channel, a region of the rig, or * for all, whose factors multiply; or a control by its name in
+`facerig.controls`. A file that is broken while it is edited changes nothing and is reported.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
+from facerig.controls import COLUMNS, checked
 from facerig.curves import Curves, Values
 from facerig.errors import FacerigError, OptionError
 from facerig.rig import REGIONS, Rig, nearest
@@ -21,20 +25,42 @@ HIGHEST = 4.0
 LOOK_SECONDS = 0.5  # between looks at the file
 
 
-def parse(text: str, rig: Rig, name: str = "gains") -> Values:
-    """A factor for each channel of the rig; OptionError names what is wrong."""
+class Steered(Protocol):
+    """What takes the controls that a file asks for."""
+
+    def change(self, values: Mapping[str, float]) -> None: ...
+
+
+def parse(text: str, rig: Rig, name: str = "gains") -> tuple[Values, dict[str, float]]:
+    """A factor for each channel of the rig, and controls; OptionError names what is wrong."""
     try:
         table = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise OptionError(f"{name}: not JSON ({error})") from None
     if not isinstance(table, dict):
         raise OptionError(f'{name}: got {type(table).__name__}, accepted: an object such as {{"jawOpen": 0.8}}')
-    factors = np.ones(len(rig), np.float32)
-    for key, factor in table.items():
-        if isinstance(factor, bool) or not isinstance(factor, int | float) or not 0 <= factor <= HIGHEST:
-            raise OptionError(f"{name}: {key!r} is {factor!r}, accepted: a number from 0 to {HIGHEST:g}")
-        factors[_places(key, rig, name)] *= factor
-    return factors
+    factors, controls = np.ones(len(rig), np.float32), {}
+    for key, value in table.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise OptionError(f"{name}: {key!r} is {value!r}, accepted: a number")
+        if key in COLUMNS:
+            controls[key] = _control(key, value, name)
+        else:
+            factors[_places(key, rig, name)] *= _factor(key, value, name)
+    return factors, controls
+
+
+def _factor(key: str, value: float, name: str) -> float:
+    if not 0 <= value <= HIGHEST:
+        raise OptionError(f"{name}: {key!r} is {value!r}, accepted: a number from 0 to {HIGHEST:g}")
+    return value
+
+
+def _control(key: str, value: float, name: str) -> float:
+    try:
+        return checked(key, float(value))
+    except OptionError as error:
+        raise OptionError(f"{name}: {error}") from None
 
 
 def _places(key: str, rig: Rig, name: str) -> list[int]:
@@ -43,15 +69,16 @@ def _places(key: str, rig: Rig, name: str) -> list[int]:
     if key in REGIONS:
         return [rig.index(channel) for channel in rig.region(key)]
     if key not in rig:
-        raise OptionError(f"{name}: no channel {key!r}; {nearest(key, (*rig.names, *REGIONS))}")
+        raise OptionError(f"{name}: no channel, region or control {key!r}; "
+                          f"{nearest(key, (*rig.names, *REGIONS, *COLUMNS))}")
     return [rig.index(key)]
 
 
 class Gains:
     """The file's present factors, applied to curves of one rig and kept in its ranges."""
 
-    def __init__(self, rig: Rig, path: Path | None = None) -> None:
-        self.rig, self.path = rig, path
+    def __init__(self, rig: Rig, path: Path | None = None, steered: Steered | None = None) -> None:
+        self.rig, self.path, self._steered = rig, path, steered
         self.factors = np.ones(len(rig), np.float32)
         self.error = ""
         self._stamp: tuple[int, int] | None = None
@@ -73,7 +100,9 @@ class Gains:
             stat = self.path.stat()
             stamp = (stat.st_mtime_ns, stat.st_size)
             if stamp != self._stamp:
-                self.factors = parse(self.path.read_text("utf-8"), self.rig, str(self.path))
+                self.factors, controls = parse(self.path.read_text("utf-8"), self.rig, str(self.path))
+                if self._steered is not None:
+                    self._steered.change(controls)
                 self.error, self._stamp = "", stamp
         except FacerigError as error:
             self.error, self._stamp = str(error), stamp

@@ -73,6 +73,10 @@ class Face:
     def done(self) -> bool:
         return self.feed.buffer.ended
 
+    def close(self) -> None:
+        self.feed.close()
+        self.fan.close()
+
 
 @dataclass
 class LiveLoop:
@@ -127,8 +131,7 @@ class LiveLoop:
 
     def close(self) -> None:
         for face in self.faces:
-            face.feed.close()
-            face.fan.close()
+            face.close()
 
     def raise_errors(self) -> None:
         """What broke a source, if anything did."""

@@ -1,4 +1,4 @@
-"""Where live frames come from: an audio file, a curves file, the microphone, PCM on standard input.
+"""Where live frames come from: an audio file, a curves file, the microphone, PCM on standard input; a server's frames.
 
 A source yields curves on the native grid and, where it has a voice, hands the samples to a track for playing. It knows
 no clock: whoever takes the frames decides when. Each source is one stream of its own.
@@ -10,29 +10,30 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
-
-import numpy as np
 
 from facerig.audio import Pcm, microphone, open_audio
 from facerig.curves import Curves
 from facerig.errors import OptionError
+from facerig.live import servers
 from facerig.live.buffer import Buffer
 from facerig.live.player import Track
+from facerig.live.servers import FULL_RIG, Maker, Server
+from facerig.live.steer import Steering
 from facerig.pipeline import NATIVE_RIG, Animator
 from facerig.retarget import retarget
 from facerig.rig import rig
 from facerig.stage import FPS, Frames
 
-Maker = Callable[[Iterator[Frames], int], Iterator[Curves]]  # (voice, its rate) -> frames
 CURVE_SUFFIXES = {".npz", ".csv", ".json"}
-FULL_RIG = "facerig-full"  # the native rig with head and eyes
 STDIN, MIC = "-", "mic"
 STDIN_SECONDS = 0.02  # a read of standard input: small, so that live sound is not held up
 FILE_SECONDS = 0.25
 MIC_CAPACITY = 30  # frames, 0.5 s
+PROMPT_CAPACITY = 30  # frames that a file is ahead where a change of controls shall show soon
+Voices = Callable[[], Animator]
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class Spec:
     text: str
     kind: str  # audio, curves, mic, stdin
     subject: str
+    path: str = ""  # of a file, or the name of a microphone
+    server: str = ""  # that makes the frames, where the source names one
 
     @property
     def waits(self) -> bool:
@@ -58,14 +61,20 @@ class Spec:
 
 
 def spec(text: str) -> Spec:
-    """`-` (PCM on standard input), `mic` or `mic:NAME`, a curves file by suffix, else an audio file."""
+    """`-` (PCM on standard input), `mic` or `mic:NAME`, a curves file by suffix, a server (a2f://HOST:PORT?audio=...),
+    else an audio file."""
+    if servers.is_server(text):
+        voice = spec(servers.parse(text)[1] or MIC)
+        if voice.kind == "curves" or voice.server:
+            raise OptionError(f"{text}: got the audio {voice.text!r}, accepted: an audio file, mic, mic:NAME or -")
+        return replace(voice, text=text, server=text)
     if text == STDIN:
         return Spec(text, "stdin", "facerig")
     if text == MIC or text.startswith("mic:"):
-        return Spec(text, "mic", "facerig")
+        return Spec(text, "mic", "facerig", text[4:])
     file = Path(text)
     kind = "curves" if file.suffix.lower() in CURVE_SUFFIXES else "audio"
-    return Spec(text, kind, file.stem or "facerig")
+    return Spec(text, kind, file.stem or "facerig", text)
 
 
 @dataclass
@@ -99,30 +108,45 @@ class Feed:
         self.buffer.end(error)
 
 
-def open_feed(wanted: Spec, animator: Callable[[], Animator], pcm: Pcm | None = None, loop: bool = False,
-              play: bool = False, stdin: BinaryIO | None = None, server: str = "") -> Feed:
+def open_feed(wanted: Spec, animator: Voices, pcm: Pcm | None = None, loop: bool = False, play: bool = False,
+              stdin: BinaryIO | None = None, server: Server | None = None, steering: Steering | None = None,
+              prompt: bool = False) -> Feed:
     """A source that has begun to fill its buffer. What cannot be opened fails here, before anything is sent.
 
-    With a `server` (HOST:PORT, several parted by commas) the voice goes there and its frames come from there.
+    With a `server` the voice goes there and its frames come from there. `prompt`: controls will be changed meanwhile.
     """
-    buffer = Buffer(waits=wanted.waits) if wanted.waits else Buffer(MIC_CAPACITY, waits=False)
-    feed = Feed(wanted, buffer)
+    feed = Feed(wanted, _buffer(wanted, prompt))
     if wanted.kind == "curves":
-        if play:
-            raise OptionError(f"--play: {wanted.text} holds no sound, accepted: an audio source")
-        take = read_take(wanted.text)
-        feed.channels = take.channels
-        feed.start(lambda: _repeated(take, loop))
-        return feed
+        return _take_feed(feed, loop, play, steering)
     if loop and wanted.kind != "audio":
         raise OptionError(f"--loop: got the source {wanted.text!r}, accepted: a file")
-    maker = _served(server) if server else _animated(animator())
+    steering = steering or Steering()
+    maker = server.maker(steering) if server else _animated(animator(), steering)
     feed.channels = rig(FULL_RIG).names if server else animator().channels
     opened = _open_sound(wanted, pcm, stdin)
     sound = opened.__enter__()
     feed.track = Track(sound.rate) if play else None
     again = (lambda: _open_sound(wanted, pcm, stdin)) if loop else None
     feed.start(lambda: maker(_voice(opened, sound, feed.track, again), sound.rate))
+    return feed
+
+
+def _buffer(wanted: Spec, prompt: bool) -> Buffer:
+    if not wanted.waits:
+        return Buffer(MIC_CAPACITY, waits=False)
+    return Buffer(PROMPT_CAPACITY) if prompt else Buffer()
+
+
+def _take_feed(feed: Feed, loop: bool, play: bool, steering: Steering | None) -> Feed:
+    path = feed.spec.path
+    if play:
+        raise OptionError(f"--play: {path} holds no sound, accepted: an audio source")
+    if steering is not None and steering.typed():
+        raise OptionError(f"--emotion, --style, --state, --set: got the curves {path}, accepted: an audio source; "
+                          "recorded curves are sent as they are")
+    take = read_take(path)
+    feed.channels = take.channels
+    feed.start(lambda: _repeated(take, loop))
     return feed
 
 
@@ -158,28 +182,14 @@ def _voice(opened: Any, sound: Sound, track: Track | None, again: Callable[[], A
         sound = opened.__enter__()
 
 
-def _animated(animator: Animator) -> Maker:
+def _animated(animator: Animator, steering: Steering) -> Maker:
     """Frames by a model of our own process."""
 
     def make(voice: Iterator[Frames], rate: int) -> Iterator[Curves]:
-        session = animator.session(rate)
+        session = steering.session = animator.session(rate, controls=steering.controls)
         for samples in voice:
             yield session.push(samples)
         yield session.flush()
-
-    return make
-
-
-def _served(server: str) -> Maker:
-    """Frames by a facerig server; the client library reconnects and goes on by itself."""
-    from facerig import client
-
-    target = client.Target.parse(server)
-
-    def make(voice: Iterator[Frames], rate: int) -> Iterator[Curves]:
-        names = rig(FULL_RIG).names
-        for frame in client.stream(voice, target, rate, rig=FULL_RIG, fps=FPS, pacing="burst"):
-            yield Curves(names, FPS, np.array([frame.values], np.float32), frame.index)
 
     return make
 
@@ -189,10 +199,10 @@ def _open_sound(wanted: Spec, pcm: Pcm | None, stdin: BinaryIO | None) -> Iterat
     if wanted.kind == "stdin":
         yield _stdin_sound(pcm or Pcm(), stdin or sys.stdin.buffer)
     elif wanted.kind == "mic":
-        with microphone(device=wanted.text[4:] or None) as source:
+        with microphone(device=wanted.path or None) as source:
             yield Sound(source.rate, source.blocks)
     else:
-        with open_audio(wanted.text, pcm, FILE_SECONDS) as source:
+        with open_audio(wanted.path, pcm, FILE_SECONDS) as source:
             yield Sound(source.rate, source.blocks)
 
 

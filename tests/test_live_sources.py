@@ -1,0 +1,194 @@
+"""Where live frames come from, and the voice's place in time."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from live_kit import NATIVE, RATE
+
+from facerig.asking import Asked
+from facerig.audio import Pcm
+from facerig.curves import Curves
+from facerig.errors import OptionError
+from facerig.files import write_file
+from facerig.live import servers
+from facerig.live.player import JUMP, SLACK, Track
+from facerig.live.sources import Feed, Spec, open_feed, spec, stdin_blocks
+from facerig.live.steer import Steering
+from facerig.pipeline import Animator
+from facerig.rig import rig
+
+# ---- the voice ----------------------------------------------------------------------------------------------------
+
+
+def heard(track: Track, callbacks: int, first: float, size: int = 160, drift: float = 0.0) -> np.ndarray:
+    """What a device plays that asks for `size` samples at a time and is heard from `first` on."""
+    step = size / track.rate * (1 + drift)
+    return np.concatenate([track.fill(size, first + k * step) for k in range(callbacks)])
+
+
+@settings(deadline=None)
+@given(lead=st.floats(0, 0.2), size=st.integers(1, 1000))
+def test_the_first_sample_is_heard_when_it_is_due(lead: float, size: int) -> None:
+    track = Track(RATE)
+    track.put(np.ones(RATE, np.float32))
+    out = heard(track, int(RATE * 0.4 / size) + 2, -lead, size)
+    first = int(np.flatnonzero(out)[0])
+    assert abs(first / RATE - lead) <= SLACK + 1 / RATE
+
+
+@pytest.mark.parametrize("drift", [-300e-6, 0.0, 300e-6])
+def test_voice_and_face_stay_together_for_ten_minutes_whatever_the_device_clock(drift: float) -> None:
+    track = Track(1000)
+    track.put(np.ones(700_000, np.float32))
+    worst = 0.0
+    for k in range(60_000):
+        track.fill(10, k * 0.01 * (1 + drift))
+        worst = max(worst, abs(track.late))
+    assert worst < SLACK + 0.002
+
+
+def test_a_device_that_stopped_is_caught_up_with_at_once() -> None:
+    track = Track(RATE)
+    track.put(np.arange(RATE * 4, dtype=np.float32))
+    track.fill(160, 0.0)
+    out = track.fill(160, 1.0 + JUMP)
+    assert out[0] == pytest.approx((1.0 + JUMP) * RATE, abs=2)
+
+
+def test_a_voice_that_has_not_arrived_is_silence() -> None:
+    track = Track(RATE)
+    assert not track.fill(100, 0.0).any()
+    assert track.position == 0
+
+
+# ---- sources ------------------------------------------------------------------------------------------------------
+
+
+def drained(feed: Feed) -> Curves:
+    got = []
+    while not feed.buffer.ended:
+        row = feed.buffer.take()
+        if row is not None:
+            got.append(row.values)
+    assert feed.buffer.error is None
+    return Curves(NATIVE.names, 60, np.concatenate(got))
+
+
+def fake() -> Animator:
+    return Animator.load(model="fake")
+
+
+def test_a_file_gives_the_frames_of_the_offline_path(voice: Path) -> None:
+    from facerig.audio import read
+
+    sound = read(voice)
+    feed = open_feed(spec(str(voice)), fake, play=True)
+    assert drained(feed).values.tolist() == fake().animate(sound.samples, sound.rate).values.tolist()
+    assert feed.track is not None
+    assert np.array_equal(feed.track.fill(len(sound.samples), 0.0), sound.samples)
+    assert spec(str(voice)).subject == "ada"
+
+
+@pytest.mark.parametrize("cut", [1, 7, 640, 100_000])
+def test_standard_input_may_come_in_any_pieces(voice: Path, cut: int) -> None:
+    data = voice.read_bytes()[44:]
+
+    class Pipe(io.BytesIO):
+        def read1(self, size: int | None = -1) -> bytes:
+            return self.read(min(cut, size or cut))
+
+    blocks = list(stdin_blocks(Pcm.parse("s16le:16000:1"), Pipe(data + b"\x01")))
+    assert np.array_equal(np.concatenate(blocks), np.frombuffer(data, "<i2").astype(np.float32) / 32768)
+
+
+def test_a_take_of_another_rig_is_sent_too(tmp_path: Path) -> None:
+    take = Curves(rig("livelink").names, 30, np.full((10, 61), 0.25, np.float32))
+    write_file(tmp_path / "take.npz", take.to_npz())
+    feed = open_feed(spec(str(tmp_path / "take.npz")), fake)
+    row = feed.buffer.take()
+    while row is None:
+        row = feed.buffer.take()
+    assert "jawOpen" in row.channels
+    assert row["jawOpen"][0] == pytest.approx(0.25)
+    feed.close()
+
+
+def test_a_looped_file_goes_on(voice: Path) -> None:
+    feed = open_feed(spec(str(voice)), fake, loop=True)
+    taken = 0
+    while taken < 200:
+        taken += feed.buffer.take() is not None
+    feed.close()
+
+
+def test_a_server_can_make_the_frames(voice: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from facerig import client
+
+    asked: list[object] = []
+
+    def stream(samples: Iterator[np.ndarray], target: client.Target, rate: int,
+               **wish: object) -> Iterator[client.Frame]:
+        asked.extend((target.addresses, rate, wish["rig"], wish["emotion"], sum(map(len, samples))))
+        yield from (client.Frame(k, (0.25,) * len(rig("facerig-full"))) for k in range(3))
+
+    monkeypatch.setattr(client, "stream", stream)
+    server, _ = servers.parse("a:1,b:2")
+    feed = open_feed(spec(str(voice)), fake, server=server, steering=Steering(Asked(emotion="happy:0.5")))
+    got = []
+    while not feed.buffer.ended:
+        row = feed.buffer.take()
+        got += [] if row is None else [float(row["jawOpen"][0])]
+    assert got == [0.25] * 3
+    assert asked == [("a:1", "b:2"), RATE, "facerig-full", {"happy": 0.5}, RATE]
+
+
+def test_controls_reach_the_model_that_runs_here(voice: Path) -> None:
+    held = drained(open_feed(spec(str(voice)), fake, steering=Steering(Asked(("gain:jaw=0",)))))
+    plain = drained(open_feed(spec(str(voice)), fake))
+    assert not held["jawOpen"].any()
+    assert plain["jawOpen"].max() > 0.05
+
+
+def test_recorded_curves_take_no_controls(tmp_path: Path) -> None:
+    write_file(tmp_path / "take.npz", Curves(NATIVE.names, 60, np.zeros((3, len(NATIVE)), np.float32)).to_npz())
+    with pytest.raises(OptionError, match="recorded curves"):
+        open_feed(spec(str(tmp_path / "take.npz")), fake, steering=Steering(Asked(emotion="happy")))
+
+
+@pytest.mark.parametrize(("text", "protocol", "addresses", "audio"), [
+    ("h:1,i:2", "facerig", ("h:1", "i:2"), ""),
+    ("a2f://10.0.0.5", "a2f", ("10.0.0.5:52000",), ""),
+    ("a2f://h:1,i?audio=voice.wav", "a2f", ("h:1", "i:52000"), "voice.wav"),
+    ("facerig://?audio=mic:USB", "facerig", ("127.0.0.1:52100",), "mic:USB"),
+    ("a2f://[::1]?tls=on", "a2f", ("[::1]:52000",), ""),
+])
+def test_servers_have_addresses_and_voices(text: str, protocol: str, addresses: tuple[str, ...], audio: str) -> None:
+    server, voice_of = servers.parse(text)
+    assert (server.protocol, server.target.addresses, voice_of) == (protocol, addresses, audio)
+    assert server.target.tls == ("tls=on" in text)
+
+
+def test_a_source_may_name_its_server(tmp_path: Path) -> None:
+    assert spec("a2f://h:1?audio=x/ada.wav") == Spec("a2f://h:1?audio=x/ada.wav", "audio", "ada", "x/ada.wav",
+                                                      "a2f://h:1?audio=x/ada.wav")
+    assert (spec("facerig://h").kind, spec("a2f://h?audio=-").kind) == ("mic", "stdin")
+
+
+@pytest.mark.parametrize("text", ["a2f://h:1?audio=take.csv", "a2f://h:1?audio=a2f://h", "a2f://h?loud=1", "a2f://h:x",
+                                  "a2f://h?tls=perhaps"])
+def test_wrong_server_sources_say_what_is_accepted(text: str) -> None:
+    with pytest.raises(OptionError, match="accepted"):
+        spec(text)
+
+
+@pytest.mark.parametrize(("source", "options"), [("-", {"loop": True}), ("mic", {"loop": True})])
+def test_only_files_can_be_looped(source: str, options: dict[str, bool]) -> None:
+    with pytest.raises(OptionError, match="accepted: a file"):
+        open_feed(spec(source), fake, **options)  # type: ignore[arg-type]
