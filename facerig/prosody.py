@@ -159,7 +159,7 @@ def _window(signal: Array, at: int, count: int, back: int, ahead: int) -> Array:
 def _levels(decibels: Frames) -> Array:
     """The loudest of the second before, at every remembered frame, as far as it is remembered."""
     padded = np.concatenate([np.repeat(decibels[:, :1], MEAN_SPAN, axis=1), decibels], axis=1)
-    return np.lib.stride_tricks.sliding_window_view(padded, MEAN_SPAN + 1, axis=1).max(axis=-1)
+    return np.asarray(np.lib.stride_tricks.sliding_window_view(padded, MEAN_SPAN + 1, axis=1).max(axis=-1))
 
 
 def _run(voiced: Array) -> Array:

@@ -12,7 +12,11 @@ from functools import cached_property
 
 import numpy as np
 
+from facerig.behaviour.attention import Attention
 from facerig.behaviour.blink import Blink
+from facerig.behaviour.gaze import Gaze
+from facerig.behaviour.head import Head, Pose
+from facerig.behaviour.react import React
 from facerig.behaviour.scene import CHANNELS, CURVES, INPUTS, Array, Behaviour, Scene
 from facerig.behaviour.states import States
 from facerig.behaviour.tables import Tuning
@@ -38,11 +42,26 @@ class Life:
     @cached_property
     def behaviours(self) -> tuple[Behaviour, ...]:
         """In the order in which one tells the next."""
-        return (States(self.tuning), Blink(self.tuning))
+        tuning = self.tuning
+        return (self._states, Attention(tuning), Head(tuning), React(tuning), Pose(), self._gaze, self._blink)
+
+    @cached_property
+    def _states(self) -> States:
+        return States(self.tuning)
+
+    @cached_property
+    def _gaze(self) -> Gaze:
+        return Gaze(self.tuning)
+
+    @cached_property
+    def _blink(self) -> Blink:
+        return Blink(self.tuning)
 
     @cached_property
     def memory(self) -> int:
-        return sum(behaviour.memory for behaviour in self.behaviours)
+        """Who rules a frame depends on `hold` frames, and the rest on that; eyes tell lids."""
+        alone = max(behaviour.memory for behaviour in self.behaviours)
+        return self._states.hold + max(alone, self._gaze.memory + self._blink.memory)
 
     @cached_property
     def _sizes(self) -> tuple[int, ...]:

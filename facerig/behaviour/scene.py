@@ -47,12 +47,22 @@ class Scene:
     told: NDArray[np.int64] = field(default_factory=lambda: np.zeros((0, 0), np.int64))
     """Which state rules the frame."""
     weights: Floats = field(default_factory=lambda: np.zeros(0))
-    """[B, n, states], faded."""
+    """[B, n, states], faded within 150 ms."""
+    body: Floats = field(default_factory=lambda: np.zeros(0))
+    """[B, n, states], faded more slowly: what moves a head or a brow by how much."""
     awake: Floats = field(default_factory=lambda: np.zeros(0))
     """1 less the share of `off`."""
     mood: Floats = field(default_factory=lambda: np.zeros(0))
     """[B, n, emotions]: the mixture in force."""
     # ---- said by gaze and head
+    attention: Floats = field(default_factory=lambda: np.zeros(0))
+    """[B, n, 2]: degrees left and up where the face attends to; the head follows it."""
+    aim: Floats = field(default_factory=lambda: np.zeros(0))
+    """[B, n, 2]: where the eyes look by fixations, in the same frame: the room's, not the head's."""
+    near: Floats = field(default_factory=lambda: np.zeros(0))
+    """[B, n]: 1 where somebody is looked at, 0 where the gaze is averted."""
+    head: Floats = field(default_factory=lambda: np.zeros(0))
+    """[B, n, 3]: degrees left, up, to the right shoulder."""
     shift: Floats = field(default_factory=lambda: np.zeros(0))
     """[B, n]: degrees that the gaze sets out to move at this frame."""
 
@@ -64,9 +74,10 @@ class Scene:
         """[B, n] of prosody."""
         return self.prosody[..., column]
 
-    def by_state(self, values: Floats) -> Floats:
+    def by_state(self, values: Floats, slowly: bool = False) -> Floats:
         """[states] -> [B, n]: the mean by the states' shares."""
-        return np.asarray((self.weights * values).sum(axis=-1), np.float64)
+        shares = self.body if slowly else self.weights
+        return np.asarray(np.multiply(shares, values, order="C").sum(axis=-1), np.float64)
 
     def by_mood(self, factors: Floats) -> Floats:
         """[emotions] -> [B, n]: 1 where nothing is felt."""
@@ -94,9 +105,16 @@ class Behaviour(Protocol):
 
 def recall(past: Array, new: Array) -> tuple[Array, Array]:
     """The last rows [B, L, ...] and the new [B, n, ...] -> (the last rows now, [B, n, ..., L + 1] by lag, 0 first)."""
-    seen = np.concatenate([past, new], axis=1)
-    lags = np.lib.stride_tricks.sliding_window_view(seen, past.shape[1] + 1, axis=1)
-    return seen[:, new.shape[1] :], lags[..., ::-1]
+    seen = np.ascontiguousarray(np.concatenate([past, new], axis=1))
+    length, step = past.shape[1], seen.strides[1]
+    shape, strides = (*new.shape, length + 1), (*seen.strides, -step)
+    lags: Array = np.ndarray(shape, seen.dtype, seen, length * step, strides)  # a window view, made fast
+    return seen[:, new.shape[1] :], lags
+
+
+def weigh(lags: Array, weights: Floats) -> Floats:
+    """The weighted sum over lags. In C order, so that it is added up alike whatever the batch."""
+    return np.asarray(np.multiply(lags, weights, order="C").sum(axis=-1), np.float64)
 
 
 def raised_cosine(length: int) -> Floats:

@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from facerig import controls
-from facerig.behaviour.scene import CHANNELS, CURVES, Array, Floats, Scene, raised_cosine, recall
+from facerig.behaviour.scene import CHANNELS, CURVES, Array, Floats, Scene, raised_cosine, recall, weigh
 from facerig.behaviour.tables import Tuning
 from facerig.controls import EMOTIONS, STATES
 from facerig.post.lips import ARTICULATORS, MOODS
@@ -35,11 +35,20 @@ class States:
 
     @property
     def memory(self) -> int:
-        return self._back + max(self._fade, self._release)
+        """Of the fades; who rules a frame depends on `hold` frames more."""
+        return max(self._fade, self._slow, self._release)
+
+    @property
+    def hold(self) -> int:
+        return self._back
 
     @cached_property
     def _fade(self) -> int:
         return self.tuning.whole("state.fade")
+
+    @cached_property
+    def _slow(self) -> int:
+        return self.tuning.whole("state.body_fade")
 
     @cached_property
     def _release(self) -> int:
@@ -50,7 +59,7 @@ class States:
         return max(self.tuning.whole(f"state.{name}_hold") for name in ("speaking", "listening", "partner"))
 
     def start(self) -> State:
-        idle = np.zeros((self._fade - 1, len(STATES)))
+        idle = np.zeros((max(self._fade, self._slow) - 1, len(STATES)))
         idle[:, IDLE] = 1
         return (np.zeros((self._back, 2), np.float32), idle, np.zeros(self._release - 1))
 
@@ -63,11 +72,12 @@ class States:
         scene.told = np.where(free > 0.5, told, asked.argmax(axis=-1))
         target = (told[..., None] == _NUMBERS) * free[..., None] + asked
         faded, steps = recall(state[1], target)
-        scene.weights = (steps * raised_cosine(self._fade)).sum(axis=-1)
+        scene.weights = weigh(steps[..., : self._fade], raised_cosine(self._fade))
+        scene.body = weigh(steps[..., : self._slow], raised_cosine(self._slow))
         off = scene.weights[..., OFF]
         scene.awake = np.where(off > FULL, 0.0, 1 - np.clip(off, 0, 1))
         released, rest = recall(state[2], np.clip(asked[..., SILENT].sum(axis=-1), 0, 1))
-        self._let_go(scene, (rest * raised_cosine(self._release)).sum(axis=-1))
+        self._let_go(scene, weigh(rest, raised_cosine(self._release)))
         scene.mood = _mood(scene)
         return (heard, faded, released)
 

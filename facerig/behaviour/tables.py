@@ -57,14 +57,27 @@ CAPTURE = "measured on an iPhone recording (take 3 of 4; take 4 is kept for chec
 NAKANO = "Nakano and Kitazawa, Exp. Brain Res. 205, 2010: blinks at the ends and pauses of speech, listeners' too"
 EVINGER = "Evinger et al., Exp. Brain Res. 100, 1994: gaze shifts over 33 degrees come with a blink nearly always"
 
+LEE = "Lee, Badler and Badler, Eyes Alive, ACM TOG 21 (SIGGRAPH 2002)"
+ARGYLE = "Argyle and Cook, Gaze and Mutual Gaze, 1976: looks at the other 75 % of listening, 41 % of talking"
+CARPENTER = "Carpenter, Movements of the Eyes, 2nd ed. 1988: duration 21 ms + 2.2 ms per degree"
+STAHL = "Stahl, Exp. Brain Res. 126, 1999: the eyes alone up to about 10-18 degrees, beyond it the head takes most"
+ROLFS = "Rolfs, Vision Research 49, 2009: 1-2 a second, under a degree"
+MUNHALL = "direction: Munhall et al., Psych. Science 15, 2004 (head motion follows pitch and loudness); size by eye"
+WARD = "Ward and Tsukahara, J. Pragmatics 32, 2000: an answer comes about 0.7 s after its cue"
+HADAR = "Hadar, Steiner and Rose, J. Nonverbal Behav. 9, 1985: listeners' nods, 3-4 Hz linear ones are the smallest"
+DIRECTION_SHARES = (15.54, 6.46, 17.69, 7.44, 16.80, 7.89, 20.38, 7.79)  # Lee et al.: left, left up, up, ...
+DIRECTIONS = tuple(share / sum(DIRECTION_SHARES) for share in DIRECTION_SHARES)
+
 TABLE: tuple[Parameter, ...] = (
     # ---- states
     *_row("state.fade", 9, "frames", 1, 9, "a change of state takes 150 ms at most"),
+    *_row("state.body_fade", 45, "frames", 1, 90, "a posture changes over 0.75 s, slower than a state: no jerk of the "
+          "head"),
     *_row("state.release", 5, "frames", 1, 6, "an interrupted mouth is at rest within 100 ms"),
     *_row("state.speaking_hold", 40, "frames", 1, 120, "pauses inside a turn are mostly under 0.7 s (Heldner and "
           "Edlund, J. Phonetics 38, 2010: median 0.5 s)"),
-    *_row("state.listening_hold", 210, "frames", 1, 240, "after one's own turn one waits for the answer"),
-    *_row("state.partner_hold", 150, "frames", 1, 240),
+    *_row("state.listening_hold", 120, "frames", 1, 120, "after one's own turn one waits for the answer"),
+    *_row("state.partner_hold", 120, "frames", 1, 120),
     # ---- blinks
     *_states("blink.rate", (17, 12, 14, 15), "1/min", 0, 60,
              f"speaking: stated; the others in between it and reading's 4.5 ({BENTIVOGLIO})"),
@@ -92,6 +105,83 @@ TABLE: tuple[Parameter, ...] = (
           "cheek a little"),
     *_row("blink.squint", 0.06, "eyeSquint per closure", 0, 0.5),
     *_row("blink.brow", 0.03, "browDown per closure", 0, 0.5, f"{CAPTURE}: up to 0.07"),
+    # ---- where one looks
+    *_states("gaze.fixation", (0.5, 0.42, 0.8, 1.1), "s", 0.1, 10,
+             "mean; Henderson, Trends Cogn. Sci. 7, 2003: 0.2-0.5 s on a scene, longer with nothing to see"),
+    *_row("gaze.sigma", 0.5, "of ln interval", 0.1, 0.6, "fixation times are skewed, ln about normal: Nuthmann et al., "
+          "Psych. Review 117, 2010"),
+    *_states("gaze.renewal", (0.7, 0.95, 0.6, 0.6), "chance a fixation", 0.05, 1,
+             f"so that looks away last 1 s speaking and 0.45 s listening ({LEE})"),
+    *_states("gaze.contact", (0.72, 0.93, 0.3, 0.6), "share of episodes", 0, 1,
+             f"{LEE}: 77 % talking, 95 % listening; {ARGYLE}; in between, idle and thinking chosen here"),
+    *_moods("gaze.aversion", (0.8, 1.8, 0.6, 1.4, 1.6, 0.5, 1.3, 0.5, 1.1, 2.0, 1.2, 1.8), "x aversion", 0, 4,
+            "direction: Adams and Kleck, Emotion 5, 2005 (anger and joy look at one, fear and sadness away); size by "
+            "eye"),
+    *_moods("gaze.lowered", (0, 9, 0, 0, 3, -2, -3, -2, 0, 10, 3, 4), "degrees", -20, 20),
+    *_row("gaze.size_least", 4, "degrees", 0, 20),
+    *_row("gaze.size", 6.9, "degrees", 0, 20, f"mean beyond the least; saccade sizes fall off as exp(-A/6.9) ({LEE})"),
+    *_row("gaze.size_most", 22, "degrees", 5, 40, "99 % of natural saccades are smaller: Bahill et al. 1975"),
+    *_row("gaze.flat", 0.6, "vertical per horizontal", 0, 1),
+    *_row("gaze.thinking_up", 6, "degrees", -20, 20),
+    *_row("gaze.scatter", 0.9, "degrees", 0, 5, "between the other's eyes, 63 mm at 1.5 m"),
+    *_row("gaze.scatter_away", 1.6, "degrees", 0, 10),
+    *_row("gaze.scatter_idle", 3, "degrees", 0, 15),
+    *_row("gaze.tremor", 0.15, "degrees", 0, 1, ROLFS),
+    *_row("gaze.tremor_rate", 1.2, "1/s", 0.1, 3, ROLFS),
+    # ---- how eyes move
+    *_row("gaze.saccade", 21, "ms", 10, 60, CARPENTER),
+    *_row("gaze.saccade_slope", 2.2, "ms per degree", 0.5, 5, CARPENTER),
+    *_row("gaze.vergence", 1.2, "degrees, each eye", 0, 5, "63 mm between the eyes, a person at 1.5 m"),
+    *_row("gaze.vergence_far", 0.5, "degrees, each eye", 0, 5, "the same at 3.6 m"),
+    *_row("gaze.yaw_most", 34, "degrees", 5, 45, "the rig's 1 is 34.4; eyes are rarely turned further"),
+    *_row("gaze.up_most", 24, "degrees", 5, 40, "the rig's 1 is 26.4"),
+    *_row("gaze.down_most", 30, "degrees", 5, 40, "the rig's 1 is 35.1"),
+    # ---- head
+    *_row("head.delay", 3, "frames", 0, 9, "with the slow beginning of a turn the eyes lead by 50-150 ms"),
+    *_row("head.turn", 27, "frames", 6, 60, "gaze shifts of 20-60 degrees: the head moves 0.3-0.6 s (Freedman and "
+          "Sparks, J. Neurophysiol. 77, 1997)"),
+    *_row("head.eyes_only", 8, "degrees", 0, 30, STAHL),
+    *_row("head.follow", 0.7, "of the rest", 0, 1, STAHL),
+    *_row("head.yaw_most", 60, "degrees", 0, 90, "a neck turns 70-80"),
+    *_row("head.pitch_most", 30, "degrees", 0, 60),
+    *_row("head.nod", 3.0, "degrees", 0, 15, MUNHALL),
+    *_row("head.nod_share", 0.6, "of stresses", 0, 1),
+    *_row("head.nod_length", 28, "frames", 12, 60, "beat nods take 0.4-0.6 s"),
+    *_row("head.melody", 0.45, "degrees a semitone", 0, 2, MUNHALL),
+    *_row("head.drift_span", 40, "frames", 6, 60),
+    *_moods("head.mood", (1.3, 0.55, 1.25, 0.8, 0.8, 1.1, 0.8, 1.2, 1.4, 0.5, 1.2, 0.8), "x size", 0, 3,
+            "direction: Busso et al., IEEE TASLP 15, 2007 (larger in joy and anger than in sadness); size by eye"),
+    *_moods("head.mood_pitch", (1.5, -5, -2, 2, 1, 2.5, 4, 3, 2, -8, 0, -3), "degrees up", -20, 20,
+            "direction: Wallbott, Eur. J. Soc. Psych. 28, 1998; size by eye"),
+    *_states("head.pitch", (0, 0, 2.5, 0), "degrees up", -20, 20),
+    *_states("head.roll", (0, 2.2, 3, 0), "degrees", -20, 20),
+    *_row("head.attitude", 1.5, "degrees down at 1", -10, 10, "one leans towards whom one likes"),
+    *_states("head.sway", (2.6, 1.3, 1.6, 1.6), "degrees", 0, 10),
+    *_row("head.sway_slow", 0.3, "1/s", 0.01, 2, "new posture every 3 s"),
+    *_row("head.sway_quick", 1.1, "1/s", 0.1, 4),
+    *_row("head.sway_unrest", 0.15, "of the sway", 0, 1),
+    # ---- brows and answers
+    *_row("brow.flash", 0.3, "weight", 0, 1),
+    *_row("brow.flash_from", 0.5, "strength", 0, 1, "Flecha-Garcia, Speech Comm. 52, 2010: brow raises align with "
+          "pitch accents, most with strong ones"),
+    *_row("brow.flash_share", 0.4, "of strong stresses", 0, 1),
+    *_row("brow.flash_length", 36, "frames", 12, 90),
+    *_row("brow.sway", 0.06, "weight", 0, 0.5),
+    *_row("brow.sway_rate", 0.4, "1/s", 0.01, 2),
+    *_row("brow.thinking", 0.14, "weight", 0, 1),
+    *_row("react.rate", 8, "1/min", 0.5, 30, "answers in the middle of a phrase, while the partner speaks"),
+    *_row("react.sigma", 0.5, "of ln interval", 0.1, 0.6),
+    *_row("react.nod", 5, "degrees", 0, 20, HADAR),
+    *_row("react.nod_share", 0.7, "of cues", 0, 1),
+    *_row("react.cycle", 24, "frames", 12, 60, f"2.5 nods a second ({HADAR})"),
+    *_row("react.wait", 14, "frames", 0, 40, f"with the 200 ms that a phrase end is known late, 0.3-0.55 s ({WARD})"),
+    *_row("react.brow", 0.35, "weight", 0, 1),
+    *_row("react.brow_share", 0.35, "of phrase ends", 0, 1),
+    *_row("react.smile", 0.35, "weight", 0, 1),
+    *_row("react.smile_share", 0.3, "of phrase ends", 0, 1),
+    *_row("react.warmth", 0.18, "mouthSmile at attitude 1", 0, 1),
+    *_row("react.furrow", 0.25, "browDown at attitude -1", 0, 1),
+    *_row("react.frown", 0.18, "mouthFrown at attitude -1", 0, 1),
 )  # fmt: skip
 NAMES = tuple(row.name for row in TABLE)
 _ROWS = {row.name: row for row in TABLE}
