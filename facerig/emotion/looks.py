@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ from facerig.stage import FPS, Frames
 
 RIG = "facerig"
 UPPER_REGIONS = ("brows", "lids", "gaze")  # what the upper mixture moves; cheeks and nose go with the mouth
+PACED = ("brows", "lids", "gaze", "cheeks", "nose", "lips", "jaw")  # regions of timing.csv; what else there is: lips
 GROUPS = ("jaw", "upper", "lower", "round", "spread")
 # Channels of speech that a gain scales. Pressing and rolling make contacts, and keep their size.
 GROUP_CHANNELS: dict[str, tuple[str, ...]] = {
@@ -61,28 +62,33 @@ class Looks:
     speaking: Frames  # [C] share of a pose that stays while one speaks
     rounded: Frames  # [C] share that rounding takes away
     opens: Frames  # [C] share that a closure takes away
-    onset: NDArray[np.int64]  # [12, C] which kernel
-    offset: NDArray[np.int64]  # [C]
-
-    @cached_property
-    def upper(self) -> NDArray[np.bool_]:
-        """[C] which channels follow the upper mixture."""
-        return np.isin([channel.region for channel in rig(RIG).channels], UPPER_REGIONS)
+    region: NDArray[np.int64]  # [C] which of PACED
+    onset: NDArray[np.int64]  # [12, PACED] which kernel
+    offset: NDArray[np.int64]  # [PACED]
 
     def pose(self, smooth: Frames) -> Frames:
         """[n, KERNELS, 32] of `smoothed` -> [n, C] the face at rest; zero where the condition is."""
-        came = self.emotions(smooth)
-        posed = np.einsum("nec,ec->nc", came, self.still)  # not BLAS: a row must not depend on its neighbours
-        posed += np.einsum("ne,ec->nc", ends(smooth), self.style_still)
-        return np.asarray(posed, np.float32)
+        return self.weighed(self.emotions(smooth), self.still) + times(ends(smooth), self.style_still)
 
     def emotions(self, smooth: Frames) -> Frames:
-        """[n, 12, C] how far each emotion has come in each channel: as fast as it comes, as slowly as it goes."""
-        own = np.where(self.upper[None, None, None], smooth[..., UPPER, None], smooth[..., WHOLE, None])
-        rows, columns = np.arange(len(EMOTIONS))[:, None], np.arange(len(self.channels))
-        coming = own[:, self.onset, rows, columns]
-        going = own[:, self.offset, rows, columns]
-        return np.maximum(coming, going)
+        """[n, 12, PACED] how far each emotion has come in each region: as fast as it comes, as slowly as it goes."""
+        upper = np.isin(PACED, UPPER_REGIONS)
+        own = np.where(upper[None, None, None], smooth[..., UPPER, None], smooth[..., WHOLE, None])
+        rows, columns = np.arange(len(EMOTIONS))[:, None], np.arange(len(PACED))
+        return np.maximum(own[:, self.onset, rows, columns], own[:, self.offset, rows, columns])
+
+    def weighed(self, came: Frames, amounts: Frames) -> Frames:
+        """[n, C] sum over the emotions, each as far as it has come, of [12, C] amounts."""
+        out = np.zeros((len(came), len(self.channels)), np.float32)
+        for k in range(len(PACED)):
+            columns = np.flatnonzero((self.region == k) & amounts.any(axis=0))
+            out[:, columns] = times(came[:, :, k], amounts[:, columns])
+        return out
+
+
+def times(left: Frames, right: Frames) -> Frames:
+    """A product of matrices in which a row does not depend on its neighbours, to the last bit (BLAS may differ)."""
+    return np.asarray(np.einsum("ne,ec->nc", left, right), np.float32)
 
 
 def ends(smooth: Frames) -> Frames:
@@ -133,11 +139,11 @@ def table(name: str) -> list[dict[str, str]]:
 def looks() -> Looks:
     """The shipped tables."""
     names = rig(RIG).names
-    style, (onset, offset) = _styles(), _timing()
+    style = _styles()
     return Looks(
         names, _emotions("still"), _emotions("accent"), style["still"], style["accent"], _gains(), style["gains"],
         style["quiet"], style["tempo"], style["sides"], _share("speaking", 1.0), _share("rounded", 0.0),
-        _share("opens", 0.0), onset, offset,
+        _share("opens", 0.0), *_timing(),
     )  # fmt: skip
 
 
@@ -205,12 +211,13 @@ def _share(column: str, empty: float) -> Frames:
     return out
 
 
-def _timing() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _timing() -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     held = {row["region"]: (float(row["onset_ms"]), float(row["offset_ms"])) for row in table("timing")}
     pace = {row["emotion"]: float(row["onset"]) for row in table("speech")}
-    regions = [held.get(channel.region, held["lips"]) for channel in rig(RIG).channels]
-    onset = [[_kernel(first * pace[name]) for first, _ in regions] for name in EMOTIONS]
-    return np.array(onset), np.array([_kernel(last) for _, last in regions])
+    regions = [name if name in PACED else "lips" for name in (channel.region for channel in rig(RIG).channels)]
+    onset = [[_kernel(held[name][0] * pace[emotion]) for name in PACED] for emotion in EMOTIONS]
+    offset = [_kernel(held[name][1]) for name in PACED]
+    return np.array([PACED.index(name) for name in regions]), np.array(onset), np.array(offset)
 
 
 def _kernel(milliseconds: float) -> int:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerig.controls import STYLE
-from facerig.emotion.looks import GROUP_CHANNELS, GROUPS, Looks, ends, looks, placed, whole_clip
+from facerig.emotion.looks import GROUP_CHANNELS, GROUPS, PACED, Looks, ends, looks, placed, whole_clip
 from facerig.model.config import CONTACTS
 from facerig.rig import rig
 from facerig.stage import Frames
@@ -72,8 +72,18 @@ def felt(said: Speech, condition: Frames, known: Looks | None = None) -> Frames:
     """As `expressive`, of a clip that was looked at before."""
     known = known or looks()
     smooth = whole_clip(condition)
-    out = said.neutral + _spoken(said, smooth, known) + _pose(said, smooth, known) + _accents(said, smooth, known)
-    return np.asarray(np.clip(_sided(out, smooth, known), 0, 1), np.float32)
+    mood = Mood(known, known.emotions(smooth), ends(smooth))
+    out = said.neutral + _spoken(said, mood) + _pose(said, mood) + _accents(said, mood)
+    return np.asarray(np.clip(_sided(out, mood), 0, 1), np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Mood:
+    """A condition as it has come about."""
+
+    known: Looks
+    came: Frames  # [n, 12, PACED]
+    ends: Frames  # [n, 16]
 
 
 # ---- what speech does -----------------------------------------------------------------------------------------------
@@ -118,39 +128,37 @@ def stressed(energy: Frames) -> Frames:
     return around(np.asarray(share * share * (3 - 2 * share), np.float32), AHEAD)
 
 
-def _spoken(said: Speech, smooth: Frames, known: Looks) -> Frames:
+def _spoken(said: Speech, mood: Mood) -> Frames:
     """What the gains of groups and the tempo add to the curves of speech."""
-    came, styled = known.emotions(smooth), ends(smooth)
-    out = np.zeros_like(said.neutral)
+    known, out = mood.known, np.zeros_like(said.neutral)
     for g, group in enumerate(GROUPS):
         columns = [k for stem in GROUP_CHANNELS[group] for k in placed(stem)]
-        gain = np.einsum("nec,e->nc", came[:, :, columns], known.gains[:, g])
-        gain = np.maximum(gain + (styled @ known.style_gains[:, g])[:, None], -0.8)
-        out[:, columns] += gain * said.neutral[:, columns]
-    tempo = ends(smooth)[:, [3, 3 + STYLE]] * known.tempo
+        pace = mood.came[:, :, PACED.index("jaw" if group == "jaw" else "lips")]
+        gain = np.maximum(pace @ known.gains[:, g] + mood.ends @ known.style_gains[:, g], -0.8)
+        out[:, columns] += gain[:, None] * said.neutral[:, columns]
+    tempo = mood.ends[:, [3, 3 + STYLE]] * known.tempo
     out += tempo[:, :1] * (said.neutral - said.mean) * SPOKEN
     out += tempo[:, 1:] * (1 - said.closed[:, None]) * (said.lagging - said.neutral) * SPOKEN
     return out
 
 
-def _pose(said: Speech, smooth: Frames, known: Looks) -> Frames:
+def _pose(said: Speech, mood: Mood) -> Frames:
     """The units at rest, less what speech takes of them."""
-    voice, rounded, closed = said.voice[:, None], said.rounded[:, None], said.closed[:, None]
+    voice, rounded, closed, known = said.voice[:, None], said.rounded[:, None], said.closed[:, None], mood.known
     stays = (1 - voice * (1 - known.speaking)) * (1 - rounded * known.rounded) * (1 - closed * known.opens)
-    return np.asarray(known.pose(smooth) * stays, np.float32)
+    return np.asarray((known.weighed(mood.came, known.still) + mood.ends @ known.style_still) * stays, np.float32)
 
 
-def _accents(said: Speech, smooth: Frames, known: Looks) -> Frames:
+def _accents(said: Speech, mood: Mood) -> Frames:
     """Units on stressed words."""
-    styled = ends(smooth)
-    own = np.einsum("nec,ec->nc", known.emotions(smooth), known.accent) + styled @ known.style_accent
-    heard = said.stress * said.voice * np.clip(1 - styled @ known.quiet, 0, 1)
+    known = mood.known
+    own = known.weighed(mood.came, known.accent) + mood.ends @ known.style_accent
+    heard = said.stress * said.voice * np.clip(1 - mood.ends @ known.quiet, 0, 1)
     return np.asarray(own * heard[:, None] * (1 - said.closed[:, None] * known.opens), np.float32)
 
 
-def _sided(out: Frames, smooth: Frames, known: Looks) -> Frames:
+def _sided(out: Frames, mood: Mood) -> Frames:
     """One side of the mouth does more, the other less."""
-    styled = ends(smooth)[:, [4, 4 + STYLE]] * known.sides
+    styled = mood.ends[:, [4, 4 + STYLE]] * mood.known.sides
     tilt = (styled[:, 0] - styled[:, 1])[:, None]
-    gain = tilt * LEFT - tilt * RIGHT
-    return np.asarray(out + gain * out, np.float32)
+    return np.asarray(out + (tilt * LEFT - tilt * RIGHT) * out, np.float32)
