@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 
 from facerig.heads.builtin import asset, builtin_head
 from facerig.heads.landmarks import mouth_measures
+from facerig.heads.lids import LidRule
 from facerig.heads.npz import head_from_npz, head_to_npz
 from facerig.mesh import Deformer, Floats, Head
 from facerig.preview.pictures import EMOTIONS, VISEMES, weights_of
@@ -187,6 +188,56 @@ def test_shapes_do_what_their_names_say() -> None:
     assert np.abs(posed(mouthSmile=1.0)[cheek] - HEAD.vertices[cheek]).max() * MM < 3  # the nose stays
     tip = HEAD.shape("tongueOut").offsets[:, 2].max() * MM
     assert 30 < tip < 60
+
+
+def test_brows_frown_and_grieve() -> None:
+    """The inner end leads: down and inward when brows lower, up when the inner brow rises; lids stay where they are."""
+    inner, middle, upper_lid = (HEAD.landmarks[f"point{n}"] for n in (22, 24, 43))
+    down, up = (posed(**{name: 1.0}) - HEAD.vertices for name in ("browDown", "browInnerUp"))
+    assert -8 < down[inner][1] * MM < -4.5
+    assert down[inner][0] * MM < -2.5
+    assert down[inner][1] <= down[middle][1] + 0.05
+    assert 7 < up[inner][1] * MM < 11
+    assert up[inner][1] > 2 * up[middle][1]
+    assert max(np.abs(down[upper_lid]).max(), np.abs(up[upper_lid]).max()) * MM < 1.0
+
+
+def ruled(**pose: float) -> Floats:
+    """As posed(), by the rule of the lids."""
+    rule = LidRule(HEAD, NAMES)
+    return Deformer(rule.head, rule.channels)(rule(weights_of(pose, NAMES)[None]))[0]
+
+
+@pytest.mark.parametrize("other", [{"eyeSquint": 1.0, "eyeLookDown": 1.0, "cheekSquint": 1.0}, {"eyeWide": 1.0},
+                                   {"eyeLookUp": 1.0}])
+def test_a_blink_closes_the_eye_whatever_else_the_lids_do(other: dict[str, float]) -> None:
+    upper, lower = HEAD.landmarks["point43"], HEAD.landmarks["point47"]
+    blink, both = posed(eyeBlink=1.0), ruled(eyeBlink=1.0, **other)
+    assert abs((both[upper] - blink[upper])[1] - (both[lower] - blink[lower])[1]) * MM < 0.1
+    assert abs((posed(eyeBlink=1.0, **other)[upper] - blink[upper])[1]) * MM > 1.0 or "eyeSquint" in other
+    assert lid_gap("leftEye", both) < 0.3
+
+
+def test_lids_never_pass_each_other_and_single_shapes_stay_as_they_are() -> None:
+    upper, lower = HEAD.landmarks["point43"], HEAD.landmarks["point47"]
+    for squint, cheek, look, blink in itertools.product((0, 0.5, 1.0), repeat=4):
+        moved = ruled(eyeSquint=squint, cheekSquint=cheek, eyeLookDown=look, eyeBlink=blink)
+        assert (moved[upper] - moved[lower])[1] * MM > -0.1, (squint, cheek, look, blink)
+    for name in ("eyeBlink", "eyeSquint", "eyeLookDown", "jawOpen", "cheekSquint"):
+        assert np.allclose(ruled(**{name: 1.0}), posed(**{name: 1.0}), atol=1e-5)
+
+
+def test_the_lids_rule_leaves_gaze_and_cheek_alone() -> None:
+    pose = {"eyeBlink": 1.0, "eyeLookDown": 1.0, "cheekSquint": 1.0}
+    free, held = posed(**pose), ruled(**pose)
+    eyes = HEAD.part_starts[[part.name for part in HEAD.parts].index("eyes")]
+    whole = slice(eyes, eyes + len(HEAD.part("eyes").vertices))
+    assert np.allclose(free[whole], held[whole], atol=1e-5)
+    centre = np.array(HEAD.joints[HEAD.joint("leftEye")].position)
+    face = len(HEAD.part("face").vertices)
+    far = np.linalg.norm(HEAD.vertices[:face, :] - centre * np.sign(HEAD.vertices[:face, :1] + 1e-9) ** [1, 0, 0],
+                         axis=1) > 2.75
+    assert np.allclose(free[:face][far], held[:face][far], atol=1e-5)
 
 
 def folds(head: Head, moved: Floats, part: str) -> float:

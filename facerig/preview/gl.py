@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerig.errors import MissingExtra, OptionError, check_option
+from facerig.heads.lids import LidRule
 from facerig.mesh import Deformer, Floats, Head
 from facerig.preview.materials import HIDDEN, LOOKS, OTHER, material_of
 from facerig.preview.painter import painter_class
@@ -72,7 +73,8 @@ class Renderer:
     def __init__(self, head: Head, channels: Sequence[str], style: Style | None = None) -> None:
         self.head, self.style = head, style or Style()
         self._pyrender = load_pyrender()
-        self._deform = Deformer(head, channels)
+        self._lids = LidRule(head, channels)
+        self._deform = Deformer(self._lids.head, self._lids.channels)
         self._shown = [n for n, part in enumerate(head.parts) if part.material not in HIDDEN and len(part.triangles)]
         self._materials = {n: material_of(head, head.parts[n].material) for n in self._shown}
         self._scene = self._pyrender.Scene(bg_color=[*self.style.background, 1.0], ambient_light=[AMBIENT] * 3)
@@ -97,7 +99,7 @@ class Renderer:
               yaw: float | None = None) -> Picture:
         """One picture [height, width, 3]; weights [C]; rotations joint -> [3] radians; yaw overrides the view's."""
         turns = {name: np.asarray(r, np.float32)[None] for name, r in (rotations or {}).items()}
-        moved = self._deform(np.asarray(weights, np.float32)[None], turns)[0]
+        moved = self._deform(self._lids(np.asarray(weights, np.float32)[None]), turns)[0]
         self._send(self._surface(moved))
         self._aim(VIEWS[self.style.view] if yaw is None else yaw)
         flags = self._pyrender.RenderFlags.NONE if not self.style.wire else self._pyrender.RenderFlags.ALL_WIREFRAME

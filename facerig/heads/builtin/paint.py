@@ -21,11 +21,14 @@ from facerig.mesh import Floats, Ints, vertex_normals
 
 SIZE = 1280
 # sRGB 0..255
-SKIN, LIP, SEAM_LIP, BROW = (226, 186, 166), (198, 124, 116), (140, 70, 68), (82, 58, 46)
+SKIN, LIP, SEAM_LIP, BROW = (226, 186, 166), (198, 124, 116), (140, 70, 68), (70, 49, 39)
 # Tints: place on the left side of the head (cm), reach (cm), colour added to the skin
 TINTS = (((4.3, -0.4, 9.2), 2.4, (5, -9, -8)), ((0.0, -0.5, 12.5), 1.0, (5, -9, -8)),
          ((8.0, 1.5, 0.5), 2.6, (4, -9, -8)), ((0.0, 8.0, 10.0), 4.0, (3, 5, 2)), ((3.0, 2.2, 9.6), 0.8, (-7, -8, -3)),
          ((0.0, -7.2, 10.8), 1.6, (2, -4, -4)),         ((3.1, 4.7, 9.6), 0.9, (-5, -9, -8)))
+# cm that hairs grow above (below) the 68 points' brow, which runs along the upper border: a flatter arch reads in both
+# directions, a high one looks surprised at rest.
+BROW_LOWER = (-0.38, -0.44, -0.46, -0.24, -0.02)
 IRIS, IRIS_EDGE, WHITE = (92, 118, 128), (38, 50, 58), (238, 234, 230)
 
 
@@ -126,7 +129,7 @@ def _mask(loop: Doubles, blur: float) -> Doubles:
 def _with_brow(image: Image.Image, skin: Skin, dense: Dense, side: int) -> Image.Image:
     """Hairs as short strokes along the brow's curve: upward at its inner end, along it further out."""
     random = np.random.default_rng(11)
-    points = [dense.points[n] for n in (22, 23, 24, 25, 26)]
+    points = [dense.points[n] + [0, lower, 0] for n, lower in zip((22, 23, 24, 25, 26), BROW_LOWER, strict=True)]
     near = [skin.uvs[((skin.vertices - p * [side, 1, 1]) ** 2).sum(1).argmin()] for p in points]
     curve = CubicSpline(np.arange(5), np.array([[u, 1 - v] for u, v in near]) * SIZE * 2)
     big = image.resize((SIZE * 2, SIZE * 2), Image.Resampling.BICUBIC)
@@ -136,13 +139,13 @@ def _with_brow(image: Image.Image, skin: Skin, dense: Dense, side: int) -> Image
         place, ahead = curve(t), curve(t, 1)
         ahead = ahead / np.linalg.norm(ahead)
         up = np.array([ahead[1], -ahead[0]]) * side
-        width = 13 * np.interp(t, [-0.2, 0.3, 2.2, 4.0], [0.75, 1.0, 0.85, 0.12])
+        width = 13 * np.interp(t, [-0.2, 0.3, 2.2, 4.0], [0.5, 0.82, 0.82, 0.12])
         root = place + up * random.normal(0.0, 0.42) * width
-        lean = np.interp(t, [0, 0.8, 4], [1.25, 0.75, 0.12]) + random.normal(0, 0.12)
+        lean = np.interp(t, [0, 0.8, 4], [0.95, 0.62, 0.12]) + random.normal(0, 0.12)
         lean -= 0.5 * (root - place) @ up / width
         heading = np.cos(lean) * ahead + np.sin(lean) * up
         tip = root + heading * random.uniform(13, 24) * np.interp(t, [0, 3, 4], [0.9, 1, 0.7])
-        ink = int(random.uniform(110, 215))
+        ink = int(random.uniform(125, 230))
         draw.line([tuple(root), tuple((root + tip) / 2 + ahead * 0.8), tuple(tip)], fill=ink, width=2)
     shade = np.asarray(layer.filter(ImageFilter.GaussianBlur(0.8)), float) / 255
     soft = np.asarray(layer.filter(ImageFilter.GaussianBlur(7)), float) / 255

@@ -6,6 +6,7 @@ import numpy as np
 
 from facerig.heads.builtin.chart import MIDDLE, lift
 from facerig.heads.builtin.lids import fit_lids
+from facerig.heads.builtin.sculpt import sculpt
 from facerig.heads.builtin.skin import LIP_GAP, SEAM, Skin, seam_weights
 from facerig.heads.builtin.source import Dense, Doubles
 from facerig.mesh import Ints, rotation_matrices
@@ -53,6 +54,7 @@ def mirrored(skin_mirror: Ints, delta: Doubles) -> Doubles:
 
 def skin_shapes(skin: Skin, dense: Dense) -> dict[str, Doubles]:
     shapes = carried_over(skin, dense)
+    sculpt(skin, shapes)
     for name, share in SEALED.items():
         for full in (name, name + "Left"):
             if full in shapes:
