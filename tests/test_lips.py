@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facerig.errors import OptionError
-from facerig.post.lips import SHUT, Lips, Switch, switched
+from facerig.post.lips import AJAR, SHUT, Lips, Switch, switched
 from facerig.rig import rig
 from facerig.stage import Frames, run
 
@@ -80,14 +82,30 @@ def test_mouth_rests_within_200_ms_of_the_last_sound_and_a_smile_stays() -> None
     frames = speaking(60, speech=(0, 20))
     frames[:, COLUMNS.index("mouthSmileLeft")] = 0.3
     out = run(STAGE, frames, 6)
-    assert column(out, "jawOpen")[20 + 12 :].max() == 0
+    assert column(out, "jawOpen")[20 + 12 :].max() <= AJAR * 1.001
     assert np.all(np.diff(column(out, "jawOpen")[19:32]) <= 0)
     np.testing.assert_allclose(column(out, "mouthSmileLeft"), 0.3)
 
 
 def test_a_cough_between_words_moves_nothing() -> None:
     frames = speaking(80, speech=(0, 1))
-    assert run(STAGE, frames, 6)[15:, CHANNELS.index("jawOpen")].max() == 0
+    assert run(STAGE, frames, 6)[15:, CHANNELS.index("jawOpen")].max() <= AJAR * 1.001
+
+
+def test_a_small_opening_before_speech_passes() -> None:
+    frames = speaking(80, speech=(0, 1)) * np.float32(0.01)
+    np.testing.assert_allclose(column(run(STAGE, frames, 6), "jawOpen")[15:], 0.006, rtol=1e-5)
+
+
+def test_lips_part_at_the_burst_and_stay_apart_until_fresh_evidence() -> None:
+    frames = speaking(80)
+    heard = COLUMNS.index("contact:bilabial")
+    frames[20:24, heard], frames[24:30, heard] = 0.95, 0.5  # what is left of a "p": its breath
+    close = column(run(STAGE, frames, 6), "mouthClose")
+    assert np.all(close[20:24] > 0.1)
+    assert np.all(close[26:40] == 0)
+    frames[34, heard] = 0.95
+    assert column(run(STAGE, frames, 6), "mouthClose")[34] > 0.1
 
 
 @settings(deadline=None, max_examples=25)
@@ -113,14 +131,15 @@ def test_memory_is_what_it_says() -> None:
 
 
 def test_a_contact_is_remembered_as_long_as_it_may_last() -> None:
+    stage = Lips(COLUMNS, lips=replace(STAGE.lips, release=0.0))
     frames = speaking(80)
-    frames[:, COLUMNS.index("contact:bilabial")] = (STAGE.lips.enter + STAGE.lips.leave) / 2
+    frames[:, COLUMNS.index("contact:bilabial")] = (stage.lips.enter + stage.lips.leave) / 2
     other = frames.copy()
     other[10, COLUMNS.index("contact:bilabial")] = 1
-    first, second = (column(run(STAGE, f, 6), "mouthClose") for f in (frames, other))
+    first, second = (column(run(stage, f, 6), "mouthClose") for f in (frames, other))
     assert first.max() == 0
-    assert np.all(second[10 : 10 + STAGE.lips.longest] > 0.1)
-    assert second[10 + STAGE.lips.longest + STAGE.lips.fall :].max() == 0
+    assert np.all(second[10 : 10 + stage.lips.longest] > 0.1)
+    assert second[10 + stage.lips.longest + stage.lips.fall :].max() == 0
 
 
 def test_delay_is_what_it_says() -> None:

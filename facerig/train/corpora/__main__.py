@@ -1,4 +1,4 @@
-"""`python -m facerig.train.corpora fetch|build|pack|status`: packages with recordings, and the command that makes all."""
+"""`python -m facerig.train.corpora fetch|build|pack|status`: packages with recordings, and what makes all corpora."""
 
 from __future__ import annotations
 
