@@ -1,4 +1,4 @@
-"""VMC, iFacialMocap, FaceMotion3D, VTube Studio and OpenSeeFace packets, and the signs of heads and eyes."""
+"""VMC, iFacialMocap, FaceMotion3D and VTube Studio packets, and the signs of heads and eyes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import dataclasses
 import json
 import math
 import re
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from hypothesis import strategies as st
 
 from facerig.errors import ProtocolError
 from unreal_bridge import face as faces
-from unreal_bridge import ifacialmocap, openseeface, osc, vmc, vts
+from unreal_bridge import ifacialmocap, osc, vmc, vts
 from unreal_bridge.face import Face, Turn
 
 ANGLE = st.floats(-1.2, 1.2)
@@ -271,49 +270,3 @@ def test_own_parameters_keep_to_the_rules_for_names() -> None:
         vts.Session(own=tuple(f"name{k}" for k in range(101)))
     with pytest.raises(ProtocolError):
         vts.Session().inject({"MouthOpen": float("nan")})
-
-
-# ---- OpenSeeFace ------------------------------------------------------------------------------------------------
-
-
-def test_openseeface_record_has_the_stated_layout() -> None:
-    data = openseeface.encode(openseeface.from_face(Face(NAMES, WEIGHTS, HEAD), 12.5))
-    assert len(data) == 1785
-    fields = struct.unpack("=di2f2fB1f4f3f3f68f136f210f14f", data)
-    assert fields[0] == 12.5
-    assert fields[6] == 1
-    assert fields[8:12] == pytest.approx(HEAD.quaternion(), abs=1e-6)
-
-
-def test_openseeface_records_come_back() -> None:
-    record = openseeface.from_face(face(jawOpen=0.5, eyeBlinkRight=0.25), 1.0)
-    (read, again) = openseeface.decode(openseeface.encode(record) * 2)
-    assert read == again
-    assert openseeface.encode(read) == openseeface.encode(record)
-    assert (read.left_eye_open, read.right_eye_open) == (1.0, 0.75)
-
-
-@pytest.mark.parametrize(("shape", "feature", "sign"), [
-    ("jawOpen", "MouthOpen", 1), ("mouthPucker", "MouthWide", -1), ("mouthSmileLeft", "MouthCornerUpDownLeft", 1),
-    ("mouthSmileRight", "MouthCornerUpDownRight", 1), ("mouthFrownRight", "MouthCornerUpDownRight", -1),
-    ("browOuterUpLeft", "EyebrowUpDownLeft", 1), ("browDownRight", "EyebrowUpDownRight", -1),
-    ("eyeBlinkLeft", "EyeLeft", -1), ("eyeWideRight", "EyeRight", 1)])
-def test_openseeface_features_follow_their_shape_and_side(shape: str, feature: str, sign: int) -> None:
-    rest, moved = (openseeface.from_face(face(**{shape: value}), 0.0).features for value in (0.0, 0.8))
-    change = {name: b - a for name, a, b in zip(openseeface.FEATURES, rest, moved, strict=True)}
-    assert change[feature] * sign > 0.3
-    other = {"Left": "Right", "Right": "Left"}
-    for side in other:
-        if feature.endswith(side):
-            assert change[feature.replace(side, other[side])] == 0.0
-
-
-def test_openseeface_points_show_an_open_mouth_and_a_closed_eye() -> None:
-    rest = np.array(openseeface.from_face(face(), 0.0).landmarks).reshape(68, 2)
-    moved = np.array(openseeface.from_face(face(jawOpen=1.0, eyeBlinkLeft=1.0), 0.0).landmarks).reshape(68, 2)
-    gap = lambda points: points[66, 1] - points[62, 1]  # noqa: E731 - inner lips
-    lid = lambda points: points[47, 1] - points[43, 1]  # noqa: E731 - the left eye's
-    assert gap(moved) > gap(rest) + 30
-    assert lid(rest) > 5
-    assert lid(moved) == pytest.approx(0)
-    assert moved[37:42].tolist() == rest[37:42].tolist()

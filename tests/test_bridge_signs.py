@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from bridge_samples import pose
 
+import exporters
 from facerig.rig import rig
 from unreal_bridge import face as faces
-from unreal_bridge import metahuman
+from unreal_bridge import ifacialmocap, livelink, metahuman, openseeface, ue56, vmc, vts
+from unreal_bridge.pose import Pose
+from unreal_bridge.udp import ifacialmocap_line, livelink_encoder, vmc_encoder
 
 # ---- conventions --------------------------------------------------------------------------------------------------
 
@@ -62,3 +67,114 @@ def test_metahuman_gets_what_arkit_cannot_say() -> None:
     sticky = dict(zip(names, metahuman.with_sticky(np.array(list(values.values())), names), strict=True))
     assert sticky["CTRL_expressions_mouthStickyUOUTL"] == pytest.approx(1.0)
     assert sticky["CTRL_expressions_mouthStickyUC"] == 0.0
+
+
+# ---- head and eyes on every wire -----------------------------------------------------------------------------------
+
+# What the person does, as channels of facerig-full.
+ACTS = {
+    "left": {"headYaw": 0.2}, "down": {"headPitch": 0.2}, "tilt": {"headRoll": 0.2},
+    "look left": {"eyeLookOutLeft": 0.5, "eyeLookInRight": 0.5},
+    "look up": {"eyeLookUpLeft": 0.5, "eyeLookUpRight": 0.5},
+}
+DEGREES = float(np.degrees(0.2))
+
+
+def on_livelink(sent: Pose) -> dict[str, float]:
+    (data,) = livelink_encoder("a", "d" * 36)(sent)
+    packet = livelink.decode(data)
+    assert packet.values is not None
+    return dict(zip(rig("livelink").names, packet.values, strict=True))
+
+
+def on_ue56(sent: Pose, place: int) -> dict[str, float]:
+    offer = metahuman.offers("a")[place]
+    head = metahuman.head_degrees(sent.face().head)
+    data = ue56.decode(ue56.encode(offer.subject.id, 1, offer.values(sent), head))
+    return dict(zip((*offer.subject.controls, *ue56.HEAD), (*data.values, *data.head), strict=True))
+
+
+def on_vmc(sent: Pose) -> dict[str, float]:
+    receiver = vmc.Receiver()
+    frames = [frame for data in vmc_encoder("arkit", True, 1400)(sent) for frame in receiver.feed(data)]
+    assert len(frames) == 1
+    turns = {f"{part}.{axis}": getattr(turn, axis) for part, turn in receiver.turns.items()
+             for axis in ("right", "down", "tilt")}
+    return {**frames[0], **turns}
+
+
+def on_ifm(sent: Pose, dialect: ifacialmocap.Dialect) -> dict[str, float]:
+    """The numbers as they stand in the line: Unity's Euler angles x, y, z in degrees."""
+    text = ifacialmocap_line(sent, dialect).decode()
+    found = {}
+    for part in ("head", "leftEye", "rightEye"):
+        numbers = text.split(f"{part}#")[1].split("|")[0].split(",")
+        found |= {f"{part}.{axis}": float(number) for axis, number in zip("xyz", numbers, strict=False)}
+    return found
+
+
+def on_osf(sent: Pose) -> dict[str, float]:
+    record = openseeface.from_face(sent.face(), 0.0)
+    turn, at = openseeface.head_turn(record), np.array(record.points).reshape(70, 3)
+    return {"right": turn.right, "down": turn.down, "tilt": turn.tilt, "gaze.x": (at[66] - at[68])[0],
+            "gaze.y": (at[66] - at[68])[1]}
+
+
+WIRES: dict[str, Callable[[Pose], dict[str, float]]] = {
+    "livelink": on_livelink, "mha": lambda sent: on_ue56(sent, 0), "arkit": lambda sent: on_ue56(sent, 1),
+    "vmc": on_vmc,
+    "ifm": lambda sent: on_ifm(sent, ifacialmocap.IFM), "fm3d": lambda sent: on_ifm(sent, ifacialmocap.FM3D),
+    "vts": lambda sent: vts.values(sent.face()), "osf": on_osf, "csv": lambda sent: on_csv(sent),
+}
+MHA = "CTRL_expressions_eyeLook"
+# wire, what the person does, the number on the wire, its value
+TABLE = [
+    ("livelink", "left", "HeadYaw", DEGREES / 50), ("livelink", "down", "HeadPitch", DEGREES / 50),
+    ("livelink", "tilt", "HeadRoll", DEGREES / 50), ("livelink", "look left", "LeftEyeYaw", -0.3),
+    ("livelink", "look left", "RightEyeYaw", -0.3), ("livelink", "look up", "LeftEyePitch", -0.23),
+    ("livelink", "look up", "RightEyePitch", -0.23), ("livelink", "look left", "EyeLookOutLeft", 0.5),
+    ("csv", "left", "HeadYaw", DEGREES / 50), ("csv", "down", "HeadPitch", DEGREES / 50),
+    ("csv", "tilt", "HeadRoll", DEGREES / 50), ("csv", "look left", "LeftEyeYaw", -0.3),
+    ("csv", "look up", "RightEyePitch", -0.23),
+    ("mha", "left", "yaw", -DEGREES), ("mha", "down", "pitch", -DEGREES), ("mha", "tilt", "roll", DEGREES),
+    ("mha", "look left", MHA + "LeftL", 0.5), ("mha", "look left", MHA + "LeftR", 0.5),
+    ("mha", "look up", MHA + "UpL", 0.5), ("mha", "look up", MHA + "UpR", 0.5),
+    ("arkit", "left", "yaw", -DEGREES), ("arkit", "down", "pitch", -DEGREES), ("arkit", "tilt", "roll", DEGREES),
+    ("arkit", "look left", "EyeLookOutLeft", 0.5), ("arkit", "look left", "EyeLookInRight", 0.5),
+    ("vmc", "left", "head.right", -0.2), ("vmc", "down", "head.down", 0.2), ("vmc", "tilt", "head.tilt", 0.2),
+    ("vmc", "look left", "left_eye.right", -0.3), ("vmc", "look left", "right_eye.right", -0.3),
+    ("vmc", "look up", "left_eye.down", -0.23), ("vmc", "look left", "eyeLookOutLeft", 0.5),
+    *((wire, act, name, value) for wire in ("ifm", "fm3d") for act, name, value in (
+        ("left", "head.y", -DEGREES), ("down", "head.x", DEGREES), ("tilt", "head.z", -DEGREES),
+        ("look left", "leftEye.y", float(np.degrees(-0.3))), ("look left", "rightEye.y", float(np.degrees(-0.3))),
+        ("look up", "leftEye.x", float(np.degrees(-0.23))))),
+    ("vts", "left", "FaceAngleX", DEGREES), ("vts", "down", "FaceAngleY", -DEGREES),
+    ("vts", "tilt", "FaceAngleZ", -DEGREES), ("vts", "look left", "EyeLeftX", 0.5),
+    ("vts", "look left", "EyeRightX", 0.5), ("vts", "look up", "EyeLeftY", 0.5), ("vts", "look up", "EyeRightY", 0.5),
+    ("osf", "left", "right", -0.2), ("osf", "down", "down", 0.2), ("osf", "tilt", "tilt", 0.2),
+    ("osf", "look left", "gaze.x", -0.0191), ("osf", "look up", "gaze.y", -0.0144),
+]
+
+
+@pytest.mark.parametrize(("wire", "act", "name", "value"), TABLE)
+def test_head_and_eyes_have_their_sign_and_unit_on_every_wire(wire: str, act: str, name: str, value: float) -> None:
+    rest, moved = WIRES[wire](pose())[name], WIRES[wire](pose(**ACTS[act]))[name]
+    assert rest == pytest.approx(0.0, abs=1e-6)
+    assert moved == pytest.approx(value, rel=5e-3)
+
+
+@pytest.mark.parametrize(("act", "still"), [("left", "head"), ("look left", "eye")])
+def test_a_head_that_turns_leaves_the_eyes_and_the_other_way_round(act: str, still: str) -> None:
+    moved = pose(**ACTS[act]).face()
+    turned = {"head": moved.head, "eye": moved.left_eye}
+    other = turned["eye" if still == "head" else "head"]
+    assert (other.right, other.down, other.tilt) == pytest.approx((0, 0, 0), abs=1e-6)
+
+
+def on_csv(sent: Pose) -> dict[str, float]:
+    """The Live Link recording that `facerig export` writes of the same frame."""
+    import csv as table
+
+    assert sent.curves is not None
+    lines = list(table.reader(exporters.export(sent.curves, ".csv").decode().splitlines()))
+    return dict(zip(lines[0][2:], map(float, lines[1][2:]), strict=True))

@@ -1,8 +1,8 @@
 """OpenSeeFace tracking records over UDP (port 11573): little-endian, unpadded, 1785 bytes a face. Pure functions.
 
 The records were made for a camera's landmarks, so besides the features that avatars read (eyes, brows, mouth) they hold
-68 points of a face. `Record` is the layout; `from_face` fills it from a face's weights with a schematic face whose
-jaw, lips, lids and brows move. Receivers calibrate on what they see, so plausible points are enough.
+points of a face. `Record` is the layout; `from_face` fills it with a schematic face (`landmarks`) that moves. Axes and
+signs are those of the tracker and of its own receiver (tracker.py, facetracker.py, OpenSee.cs, OpenSeeIKTarget.cs).
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import struct
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from facerig.errors import ProtocolError
+from unreal_bridge import landmarks
 from unreal_bridge.face import Face, Turn
 from unreal_bridge.wire import Reader, finite
 
 PORT = 11573
 POINTS = 68
-POINTS_3D = 70  # the 68 and both eyeballs
+POINTS_3D = 70  # 66 landmarks, both pupils, both eyeballs' middles
 FEATURES = (
     "EyeLeft",
     "EyeRight",
@@ -42,8 +42,7 @@ FEATURES = (
 LAYOUT = f"di2f2fBf4f3f3f{POINTS}f{2 * POINTS}f{3 * POINTS_3D}f{len(FEATURES)}f"
 SIZE = struct.calcsize("<" + LAYOUT)
 CAMERA = (640.0, 480.0)
-
-Points = NDArray[np.float64]
+DISTANCE = 4.0  # from the camera, in widths of the face
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ class Record:
     euler: tuple[float, ...]
     translation: tuple[float, ...]
     confidence: tuple[float, ...]
-    landmarks: tuple[float, ...]  # x, y of 68 points
+    landmarks: tuple[float, ...]  # x, y of 66 landmarks and both pupils
     points: tuple[float, ...]  # x, y, z of 70 points
     features: tuple[float, ...]
 
@@ -109,15 +108,45 @@ def _record(reader: Reader) -> Record:
 
 
 def from_face(face: Face, seconds: float) -> Record:
-    """A record of our face. Euler angles are degrees about x, y, z in the order that the quaternion has."""
-    points = _moved(face)
-    flat = points[:POINTS, :2] * 180.0 + np.array([CAMERA[0] / 2, CAMERA[1] / 2])
-    degrees = face.head.degrees
+    """A record of our face, as the tracker would have made it of a person who does the same."""
+    points = landmarks.moved(face)
+    image = landmarks.seen(points, face.head, CAMERA, DISTANCE)
+    # The tracker's frame has x to the face's own right; the wire has y down and z backwards.
     return Record(
         seconds=seconds, id=0, camera=CAMERA, right_eye_open=_open(face, "Right"), left_eye_open=_open(face, "Left"),
-        success=True, error=0.0, quaternion=face.head.quaternion(), euler=(degrees.down, degrees.right, -degrees.tilt),
-        translation=(0.0, 0.0, 6.0), confidence=(1.0,) * POINTS, landmarks=tuple(flat.ravel().tolist()),
-        points=tuple(points.ravel().tolist()), features=_features(face))
+        success=True, error=0.0, quaternion=head_quaternion(face.head), euler=head_euler(face.head),
+        translation=(0.0, 0.0, -DISTANCE), confidence=(1.0,) * POINTS, landmarks=tuple(image.ravel().tolist()),
+        points=tuple((points * (1, -1, -1)).ravel().tolist()), features=_features(face))
+
+
+# How the tracker writes a head. It fits the face into a camera whose first axis is the image's row and which it looks
+# at from behind, so that a straight head has this rotation (axes: own right, up, ahead -> image up, image left, away),
+# not the identity. Receivers take it off again: (-qy, -qx, qz, qw) after a calibration on a straight head is the turn
+# in Unity's axes (OpenSeeIKTarget.cs), and Euler angles of (180, 0, 90) are straight (OpenSee.cs).
+STRAIGHT = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, -1.0]])
+HALF = math.sqrt(0.5)
+
+
+def head_quaternion(turn: Turn) -> tuple[float, float, float, float]:
+    """x, y, z, w: the inverse of STRAIGHT times the turn, for that is what the tracker's own conversion gives."""
+    x, y, z, w = turn.quaternion()
+    # (HALF, HALF, 0, 0), the half turn STRAIGHT, times (x, y, z, w); then the conjugate, with the tracker's sign
+    return (HALF * (w + z), HALF * (w - z), HALF * (y - x), HALF * (x + y))
+
+
+def head_euler(turn: Turn) -> tuple[float, float, float]:
+    """Degrees about x, y, z, applied in this order, of STRAIGHT times the turn (OpenCV's RQDecomp3x3)."""
+    m = STRAIGHT @ landmarks.matrix(turn)
+    angles = (math.atan2(m[2, 1], m[2, 2]), math.atan2(-m[2, 0], math.hypot(m[2, 1], m[2, 2])),
+              math.atan2(m[1, 0], m[0, 0]))
+    return (math.degrees(angles[0]), math.degrees(angles[1]), math.degrees(angles[2]))
+
+
+def head_turn(record: Record) -> Turn:
+    """The turn that a record's quaternion holds."""
+    qx, qy, qz, qw = (-record.quaternion[0], -record.quaternion[1], -record.quaternion[2], record.quaternion[3])
+    # the half turn is its own inverse up to sign: (-HALF, -HALF, 0, 0) times the conjugate
+    return Turn.of_quaternion(-HALF * (qw + qz), -HALF * (qw - qz), -HALF * (qy - qx), HALF * (qx + qy))
 
 
 def _open(face: Face, side: str) -> float:
@@ -125,68 +154,21 @@ def _open(face: Face, side: str) -> float:
 
 
 def _features(face: Face) -> tuple[float, ...]:
-    """-1..1 around rest, in the order of FEATURES."""
+    """-1..1 around rest, in the order of FEATURES, with the signs of the tracker's own measures: a brow is steep where
+    its inner end is high, a corner is "up" where it hangs below the upper lip, "out" where it is far from the middle.
+    """
     w = face.weight
-    eyes = [w(f"eyeWide{side}") - w(f"eyeBlink{side}") for side in ("Left", "Right")]
-    brows = []
-    for side in ("Left", "Right"):
-        down = w(f"browDown{side}")
-        brows += [down - w("browInnerUp"), w(f"browOuterUp{side}") - down, w("browInnerUp") - w(f"browOuterUp{side}")]
-    corners = []
-    for side in ("Left", "Right"):
-        corners += [w(f"mouthSmile{side}") - w(f"mouthFrown{side}"),
-                    w("mouthPucker") - max(w(f"mouthStretch{side}"), w(f"mouthSmile{side}"))]
+    eyes = [w(f"eyeWide{side}") - w(f"eyeBlink{side}") for side in SIDES]
+    brows, corners = [], []
+    for side in SIDES:
+        down, outer, inner = w(f"browDown{side}"), w(f"browOuterUp{side}"), w("browInnerUp")
+        brows += [inner - 0.5 * outer - 0.5 * down, 0.5 * (inner + outer) - down, outer - 0.5 * down]
+        corners += [w(f"mouthFrown{side}") - w(f"mouthSmile{side}"),
+                    max(w(f"mouthStretch{side}"), w(f"mouthSmile{side}")) - w("mouthPucker")]
     opened = max(0.0, w("jawOpen") - w("mouthClose"))
-    wide = 0.5 * (w("mouthStretchLeft") + w("mouthStretchRight")) - w("mouthPucker")
-    return tuple(float(np.clip(value, -1.0, 1.0)) for value in [*eyes, *brows, *corners, opened, wide])
+    wide = 0.5 * (w("mouthStretchLeft") + w("mouthStretchRight") + w("mouthSmileLeft") + w("mouthSmileRight"))
+    values = [*eyes, *brows, *corners, opened, wide - w("mouthPucker")]
+    return tuple(float(np.clip(value, -1.0, 1.0)) for value in values)
 
 
-def _arc(count: int, centre: tuple[float, float], size: tuple[float, float], start: float, stop: float) -> Points:
-    angle = np.radians(np.linspace(start, stop, count))
-    return np.stack([centre[0] + size[0] * np.cos(angle), centre[1] + size[1] * np.sin(angle)], axis=1)
-
-
-def _neutral() -> Points:
-    """68 points in the usual order (jaw, brows, nose, eyes, lips), half a face's width as unit, y down, x to image
-    right; both eyeballs last. Depth follows a ball."""
-    flat = np.concatenate([
-        _arc(17, (0.0, 0.0), (1.0, 1.15), 180, 0),
-        _arc(5, (-0.45, -0.5), (0.3, 0.12), 180, 360), _arc(5, (0.45, -0.5), (0.3, 0.12), 180, 360),
-        np.stack([np.zeros(4), np.linspace(-0.35, 0.1, 4)], axis=1), _arc(5, (0.0, 0.2), (0.2, 0.06), 180, 0),
-        _eye_ring(-0.45), _eye_ring(0.45),
-        _arc(12, (0.0, 0.55), (0.35, 0.12), 180, 510), _arc(8, (0.0, 0.55), (0.28, 0.02), 180, 495),
-        np.array([[-0.45, -0.3], [0.45, -0.3]])])
-    depth = 1.0 - np.sqrt(np.clip(1.5 - (flat**2).sum(axis=1), 0.0, None))
-    return np.concatenate([flat, depth[:, None]], axis=1)
-
-
-def _eye_ring(x: float) -> Points:
-    return np.array([[x - 0.18, -0.3], [x - 0.07, -0.36], [x + 0.07, -0.36], [x + 0.18, -0.3], [x + 0.07, -0.25],
-                     [x - 0.07, -0.25]])
-
-
-JAW, BROWS_RIGHT, BROWS_LEFT = slice(4, 13), slice(17, 22), slice(22, 27)
-LOWER_LIP, MOUTH, CORNERS = [55, 56, 57, 58, 59, 65, 66, 67], slice(48, 68), (48, 54)
-UPPER_LIDS = {"Right": [37, 38], "Left": [43, 44]}
-LOWER_LIDS = {"Right": [41, 40], "Left": [47, 46]}
-
-
-def _moved(face: Face) -> Points:
-    """The schematic face in this expression, head straight. The face's own right is at the image's left."""
-    w, points = face.weight, _neutral()
-    drop = 0.45 * w("jawOpen")
-    points[JAW, 1] += drop
-    points[LOWER_LIP, 1] += drop * (1.0 - w("mouthClose"))
-    points[MOUTH, 0] *= 1.0 - 0.4 * w("mouthPucker") + 0.2 * w("mouthStretchLeft")
-    for corner, side in zip(CORNERS, ("Right", "Left"), strict=True):
-        points[corner, 1] -= 0.12 * (w(f"mouthSmile{side}") - w(f"mouthFrown{side}"))
-    for side, brow in (("Right", BROWS_RIGHT), ("Left", BROWS_LEFT)):
-        points[brow, 1] -= 0.12 * (w(f"browOuterUp{side}") - w(f"browDown{side}"))
-        shut = float(np.clip(w(f"eyeBlink{side}"), 0.0, 1.0))
-        upper, lower = UPPER_LIDS[side], LOWER_LIDS[side]
-        points[upper, 1] += shut * (points[lower, 1] - points[upper, 1])
-    return points
-
-
-def head_turn(record: Record) -> Turn:
-    return Turn.of_quaternion(*record.quaternion)
+SIDES = ("Left", "Right")

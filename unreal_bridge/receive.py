@@ -54,13 +54,22 @@ def livelink_decoder() -> Decoder:
 
 
 def vmc_decoder() -> Decoder:
-    """VMC shapes by ARKit's names, in any case; VRM's own presets say too little to be turned back."""
+    """VMC shapes by ARKit's names, in any case; VRM's own presets say too little to be turned back.
+
+    The first frame is left out: who begins to listen in the middle of one has heard only a part of it.
+    """
     receiver, names = vmc.Receiver(), rig(ARKIT).names
     places = {name.lower(): place for place, name in enumerate(names)}
 
+    joined = False
+
     def decode(data: bytes) -> list[Heard]:
+        nonlocal joined
         out = []
         for frame in receiver.feed(data):
+            if not joined:
+                joined = True
+                continue
             weights = np.zeros(len(names), np.float32)
             for name, value in frame.items():
                 if (place := places.get(name.lower())) is not None:

@@ -1,6 +1,6 @@
 """VMC (Virtual Motion Capture): faces as OSC over UDP, performer to marionette on port 39539. Pure functions.
 
-A frame is a Val for every shape, the head's and eyes' bones where wanted, then one Apply; it is cut into bundles that
+A frame is the head's and eyes' bones where wanted, a Val for every shape, then one Apply; it is cut into bundles that
 fit an Ethernet frame. Names are the receiver's business: it takes those its model has and ignores the others.
 """
 
@@ -45,11 +45,11 @@ def encode(names: Sequence[str], values: Floats, seconds: float, bones: Mapping[
            largest: int = LARGEST) -> list[bytes]:
     """The datagrams of one frame; weights are cut to 0..1, the only range that receivers take."""
     messages = [_status(True), osc.message("/VMC/Ext/T", float(seconds))]
+    for part, turn in (bones or {}).items():
+        messages.append(osc.message("/VMC/Ext/Bone/Pos", BONES[part], 0.0, 0.0, 0.0, *turn.quaternion()))
     messages += [_value(name) + struct.pack(">f", value)
                  for name, value in zip(names, unit(values, names).tolist(), strict=True)]
     messages.append(_apply())
-    for part, turn in (bones or {}).items():
-        messages.append(osc.message("/VMC/Ext/Bone/Pos", BONES[part], 0.0, 0.0, 0.0, *turn.quaternion()))
     return osc.bundles(messages, largest)
 
 
