@@ -81,6 +81,8 @@ CONTROLS: tuple[Control, ...] = (
     Control("partner:pitch", 0, -24, 24, "semitones", "the partner's pitch around the speaker's own middle"),
     Control("partner:phrase_end", 0, 0, 1, "", "1 where a phrase of the partner's ends"),
     Control("attitude", 0, -1, 1, "", "towards the partner: negative, neutral, positive"),
+    *_many(("brows", "lids", "cheeks", "corners"), "raise", -1, 1, 0, "{} higher or lower, beside all else"),
+    Control("raise:jaw", 0, 0, 1, "", "the jaw hangs lower; contacts close all the same"),
 )
 COLUMNS = tuple(control.name for control in CONTROLS)
 WIDTH = len(COLUMNS)
@@ -220,6 +222,11 @@ class Controls:
         span = group(name)
         whole = {control.name: control.default for control in CONTROLS[span]}
         self.set(frame, {**whole, **values}, fade_ms)
+
+    def last(self, name: str) -> float:
+        """Where a control will be when everything asked for has come about."""
+        where, track = place(name), self._tracks.get(CONTROLS[place(name)].group)
+        return float(DEFAULTS[where] if track is None else track.last[where - group(CONTROLS[where].group).start])
 
     def says(self, name: str) -> bool:
         """Whether anything was ever asked of a group."""

@@ -1,4 +1,4 @@
-"""What an emotion leaves on a mouth that is not speaking: `Express` before the lips, and lips that honour it.
+"""What a face shows beside speech: rests of a silent mouth and raised regions, before the lips; and lips for it.
 
     Express(model.columns):   [n, curves + contacts | controls.WIDTH] -> [n, curves + contacts + rests], no delay
     FeltLips(model.columns):  [n, curves + contacts + rests] -> [n, curves]; rows without rests are as `Lips` takes them
@@ -6,7 +6,8 @@
 `Lips` brings every articulator to rest in silence, since what a network says there is noise. For a face with a mood
 rest is not zero: a frightened mouth stays stretched, an angry one pressed, a surprised one open. That pose comes from
 the tables (`facerig.emotion.looks`), fades in when speech has ended and leaves as the voice comes. It cannot enter a
-closure, as it is only there where nobody speaks. With an empty condition every bit is that of `Lips`.
+closure, as it is only there where nobody speaks. The controls `raise:*` are added here too, so that closures win over
+them. With an empty condition and nothing raised every bit is that of `Lips`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from functools import cache
 
 import numpy as np
 
-from facerig.controls import WIDTH
+from facerig.controls import WIDTH, group
 from facerig.emotion import code, looks
 from facerig.post.lips import ARTICULATORS, MOODS, SPEECH, Lips, Switch
 from facerig.stage import Frames, State
@@ -62,8 +63,24 @@ class Express:
         if felt.any():
             known = looks.looks()
             rests += known.pose(looks.smoothed(felt))[:, [known.channels.index(name) for name in resting()]]
-        out = np.concatenate([frames[:, : len(self.model_columns)], rests], axis=1)
-        return (seen[len(frames) :],), out
+        curves = self._raised(frames, rests)
+        return (seen[len(frames) :],), np.concatenate([curves, rests], axis=1)
+
+    def _raised(self, frames: Frames, rests: Frames) -> Frames:
+        """The model's columns with what is raised; rests are raised in place."""
+        columns, controls = np.split(frames, [len(self.model_columns)], axis=1)
+        asked = controls[:, group("raise")]
+        if not asked.any():
+            return columns
+        ends = np.concatenate([np.maximum(asked, 0), np.maximum(-asked, 0)], axis=1)
+        added = looks.times(ends, looks.raised())
+        known = looks.looks().channels
+        rests += added[:, [known.index(name) for name in resting()]]
+        out = columns.copy()
+        for place, name in enumerate(self.model_columns):
+            if name in known and looks.raised()[:, known.index(name)].any():
+                out[:, place] = np.clip(columns[:, place] + added[:, known.index(name)], 0, 1)
+        return out
 
 
 @dataclass(frozen=True, eq=False)

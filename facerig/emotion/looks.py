@@ -5,6 +5,7 @@
     speech.csv    what it does to speech: gains of jaw, upper lip, lower lip, rounding, spreading; speed of onset
     styles.csv    what each end of each number of the style code does
     timing.csv    how fast a region comes and goes
+    raise.csv     what the controls `raise:*` move, beside any emotion
 
 Poses are linear in the mixture. Knows no audio and no model: the teacher (`facerig.train.teacher.expression`) joins
 these with speech, the stage `facerig.emotion.express` shows them while nobody speaks.
@@ -20,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facerig.controls import EMOTIONS, STYLE
+from facerig.controls import COLUMNS, EMOTIONS, STYLE, group
 from facerig.emotion.code import STYLED, UPPER, WHOLE
 from facerig.errors import ModelError
 from facerig.files import assets_folder
@@ -208,6 +209,17 @@ def _share(column: str, empty: float) -> Frames:
         value = np.float32(row[column])
         for place in placed(row["channel"]):
             out[place] = min(out[place], value) if empty else max(out[place], value)
+    return out
+
+
+@cache
+def raised() -> Frames:
+    """[2 x controls of the group `raise`, C]: what each moves upwards, then what downwards."""
+    names = [name.partition(":")[2] for name in COLUMNS[group("raise")]]
+    out = np.zeros((2 * len(names), len(rig(RIG).names)), np.float32)
+    for row in table("raise"):
+        end = names.index(row["control"]) + len(names) * (row["sign"] == "-")
+        out[end, placed(row["channel"])] += float(row["amount"])
     return out
 
 
