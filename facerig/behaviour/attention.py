@@ -18,7 +18,8 @@ from facerig.behaviour.states import IDLE, THINKING
 from facerig.behaviour.tables import DIRECTIONS, Tuning
 from facerig.stage import FPS, State
 
-LOOK_BACK = 24  # fixations that an episode is looked for behind
+_SIDES = np.arange(2)
+LOOK_BACK = 16  # fixations that an episode is looked for behind
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,11 @@ class Attention:
         sound = np.asarray(scene.control("sound:level"), np.float64)
         contact = self._contact(scene)
         averted = (uniform(seeds, "gaze:mode", episode) >= contact) * (1 - held) * (1 - sound)
-        away = self._away(scene, episode) * averted[..., None]
+        away = self._away(scene, episode) * averted[..., None] if averted.any() else np.zeros((*averted.shape, 2))
         free = 1 - 0.7 * np.maximum(held, sound)
         spread = np.where(averted > 0.5, self._spread_away[scene.told], self.tuning["gaze.scatter"]) * free
-        scattered = np.stack([normal(seeds, "gaze:scatter", 2 * fixation + k) for k in (0, 1)], axis=-1)
-        trembling = np.stack([normal(seeds, "gaze:tremor", 2 * tremor + k) for k in (0, 1)], axis=-1)
+        scattered = normal(seeds[..., None], "gaze:scatter", 2 * fixation[..., None] + _SIDES)
+        trembling = normal(seeds[..., None], "gaze:tremor", 2 * tremor[..., None] + _SIDES)
         place = self._place(scene, held, sound)
         scene.attention = place + away
         small = np.clip(trembling, -2.5, 2.5) * self.tuning["gaze.tremor"]

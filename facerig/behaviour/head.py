@@ -20,6 +20,9 @@ from facerig.stage import FPS, State
 YAW, PITCH_OUT, ROLL = (CHANNELS.index(name) for name in ("headYaw", "headPitch", "headRoll"))
 NOD_PEAK = 0.4  # of its length: down faster than up
 AXES = 3
+_SWAYS = np.arange(2 * AXES)
+_APART = 0.37 * _SWAYS  # the axes do not turn at one moment
+_SHARES = np.array([1.0, 0.7, 0.6])  # of the sway: left, up, to the shoulder
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,8 @@ class Head:
         drawn = [uniform(seeds, "nod", 4 * numbers + k) for k in range(4)]
         size = tuning["head.nod"] * strength[where] * (0.5 + drawn[1]) * (drawn[0] < tuning["head.nod_share"])
         size *= scene.by_mood(self._amplitude)[where] * scene.body[..., 0][where]
-        sizes[where] = size[:, None] * np.stack([0.9 * drawn[2] - 0.45, np.full(len(size), -1.0), 0.9 * drawn[3] - 0.45], 1)
+        ways = np.stack([0.9 * drawn[2] - 0.45, np.full(len(size), -1.0), 0.9 * drawn[3] - 0.45], axis=-1)
+        sizes[where] = size[:, None] * ways
         return sizes
 
     @cached_property
@@ -126,12 +130,13 @@ class Head:
         """[B, n, 3]: slow posture and small unrest, larger while speaking."""
         tuning, seconds = self.tuning, scene.numbers / FPS
         size = scene.by_state(tuning.by_state("head.sway"), slowly=True) * scene.by_mood(self._amplitude)
-        slow = np.stack([noise(scene.seeds[:, None], "sway", seconds * tuning["head.sway_slow"] + 0.37 * k, k)
-                         for k in range(AXES)], axis=-1)  # fmt: skip
-        quick = np.stack([noise(scene.seeds[:, None], "sway", seconds * tuning["head.sway_quick"] + 0.21 * k, 3 + k)
-                          for k in range(AXES)], axis=-1)  # fmt: skip
-        axes = np.array([1.0, 0.7, 0.6])
-        return np.asarray((slow + tuning["head.sway_unrest"] * quick) * axes * size[..., None], np.float64)
+        drawn = noise(scene.seeds[:, None, None], "sway", seconds[..., None] * self._sway_rates + _APART, _SWAYS)
+        slow, quick = drawn[..., :AXES], drawn[..., AXES:]
+        return np.asarray((slow + tuning["head.sway_unrest"] * quick) * _SHARES * size[..., None], np.float64)
+
+    @cached_property
+    def _sway_rates(self) -> Floats:
+        return np.repeat([self.tuning["head.sway_slow"], self.tuning["head.sway_quick"]], AXES)
 
 
 @dataclass(frozen=True)

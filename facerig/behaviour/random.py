@@ -34,11 +34,18 @@ def _mix(value: Bits) -> Bits:
 
 def bits(seed: ArrayLike, stream: str | int, index: ArrayLike) -> Bits:
     """64 random bits for every pair of seed and index (broadcast)."""
-    number = STREAMS[stream] if isinstance(stream, str) else stream
-    seeds = np.atleast_1d(np.asarray(seed)).astype(np.int64).view(np.uint64)
-    places = np.atleast_1d(np.asarray(index)).astype(np.int64).view(np.uint64)
-    keyed = _mix(_mix(seeds + _GOLDEN) + np.array([number], np.uint64) * _GOLDEN)
-    return _mix(keyed + places * _GOLDEN)
+    number = _KEYS[stream] if isinstance(stream, str) else _key(stream)
+    seeds = np.atleast_1d(np.asarray(seed, np.int64)).view(np.uint64)
+    places = np.atleast_1d(np.asarray(index, np.int64)).view(np.uint64)
+    return _mix(_mix(seeds + number) + places * _GOLDEN)
+
+
+def _key(number: int) -> Bits:
+    """What a stream's number adds to a seed: far apart, so that no small seed meets another's stream."""
+    return _mix(np.array([number], np.uint64) * _GOLDEN)
+
+
+_KEYS = {name: _key(number) for name, number in STREAMS.items()}
 
 
 def uniform(seed: ArrayLike, stream: str | int, index: ArrayLike) -> Floats:
@@ -54,17 +61,17 @@ def normal(seed: ArrayLike, stream: str | int, index: ArrayLike) -> Floats:
     return np.asarray(radius * np.cos(2 * np.pi * 2.0**-53 * angle), np.float64)
 
 
-def noise(seed: ArrayLike, stream: str | int, time: Floats, channel: int = 0) -> Floats:
+def noise(seed: ArrayLike, stream: str | int, time: Floats, channel: int | NDArray[np.int64] = 0) -> Floats:
     """Value noise in -1..1: random values at whole times, joined by the quintic of Perlin's improved noise.
 
-    Smooth to the second derivative; it never repeats, and any moment is looked up alone.
+    Smooth to the second derivative; it never repeats, and any moment is looked up alone. Up to 8 channels a stream.
     """
     whole = np.floor(time)
     part = time - whole
     eased = part * part * part * (part * (part * 6 - 15) + 10)
     places = whole.astype(np.int64) * 8 + channel
-    before, after = uniform(seed, stream, places), uniform(seed, stream, places + 8)
-    return np.asarray(2 * (before + (after - before) * eased) - 1, np.float64)
+    ends = uniform(seed, stream, np.stack([places, places + 8]))
+    return np.asarray(2 * (ends[0] + (ends[1] - ends[0]) * eased) - 1, np.float64)
 
 
 def pick(chances: Any, drawn: Floats) -> NDArray[np.int64]:

@@ -6,6 +6,7 @@ Arrays are [B, n, ...]: B streams, n frames. A behaviour remembers by `recall`: 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -85,6 +86,8 @@ class Scene:
 
     def lay(self, places: list[int], amount: Array) -> None:
         """Add `amount` [B, n] or [B, n, places] to weights as far as they are not full; 0 changes no bit."""
+        if not amount.any():
+            return
         own = self.out[..., places]
         extra = (amount if amount.ndim == 3 else amount[..., None]).astype(np.float32)
         self.out[..., places] = own + extra * (1 - own)
@@ -117,6 +120,7 @@ def weigh(lags: Array, weights: Floats) -> Floats:
     return np.asarray(np.multiply(lags, weights, order="C").sum(axis=-1), np.float64)
 
 
+@lru_cache(maxsize=16)
 def raised_cosine(length: int) -> Floats:
     """Weights of a fade of `length` frames; they add up to one."""
     weights = 1 - np.cos(2 * np.pi * (np.arange(length) + 0.5) / length) if length > 1 else np.ones(1)

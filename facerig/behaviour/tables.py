@@ -197,8 +197,12 @@ class Tuning:
         for name, value in self.changed.items():
             _check(name, value)
 
+    @cached_property
+    def _values(self) -> dict[str, float]:
+        return {row.name: float(self.changed.get(row.name, row.default)) for row in TABLE}
+
     def __getitem__(self, name: str) -> float:
-        return float(self.changed.get(name, _ROWS[name].default))
+        return self._values[name]
 
     def whole(self, name: str) -> int:
         """A number of frames."""
@@ -206,15 +210,20 @@ class Tuning:
 
     def by_state(self, name: str) -> NDArray[np.float64]:
         """[states]; off is zero."""
-        return np.array([self[f"{name}.{state}"] for state in STATES[:-1]] + [0.0])
+        return self._vector(name, STATES)
 
     def by_mood(self, name: str) -> NDArray[np.float64]:
         """[emotions]"""
-        return np.array([self[f"{name}.{mood}"] for mood in EMOTIONS])
+        return self._vector(name, EMOTIONS)
 
     @cached_property
-    def key(self) -> tuple[tuple[str, float], ...]:
-        return tuple(sorted(self.changed.items()))
+    def _vectors(self) -> dict[str, NDArray[np.float64]]:
+        return {}
+
+    def _vector(self, name: str, last: tuple[str, ...]) -> NDArray[np.float64]:
+        if name not in self._vectors:
+            self._vectors[name] = np.array([self._values.get(f"{name}.{part}", 0.0) for part in last])
+        return self._vectors[name]
 
 
 def _check(name: str, value: float) -> None:
