@@ -184,6 +184,7 @@ class Director:
         """A breath, and where there is time a thought; long turns begin with the eyes elsewhere."""
         part = self.parts[turn.who]
         start = turn.start
+        self._reacting(part, frame, 0.0)
         self._gesture(part, turn, start - 24, start - 6, 20, 14, {"pose:pitch": 1.8}, 900)
         if not self._active and start - self._free >= THINK and self._free > -FOREVER and not part.turns:
             self._state(part, frame, "thinking")
@@ -281,6 +282,7 @@ class Director:
             if not other.turns:
                 self._state(other, frame, "listening" if self._active else "")
         if not part.turns:
+            self._reacting(part, frame, 1.0)
             if part.target:
                 self._look(part, frame, part.target, LISTENERS_GAZE, 250)
             self._show(part, frame, 800)
@@ -321,6 +323,10 @@ class Director:
             part.target = other
         known = part.memory.attitude(other) + part.who.attitude.get(other, 0.0)
         part.course.set(frame, {"attitude": max(-1.0, min(1.0, known))}, max(fade_ms, 300) if fade_ms else 0)
+
+    def _reacting(self, part: Part, frame: int, gain: float) -> None:
+        """What is shown of the other is off the mouth before the own words begin."""
+        part.course.set(frame, {"life:react": gain}, 400)
 
     def _state(self, part: Part, frame: int, name: str, fade_ms: float = 100) -> None:
         """A state, or none: then the voices tell it."""
