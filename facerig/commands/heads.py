@@ -60,12 +60,16 @@ def show(
 @heads_app.command(no_args_is_help=True)
 def add(
     what: Annotated[str, typer.Argument(help="ict, makehuman, flame, or a file or folder with morph targets.")],
-    path: Annotated[Path | None, typer.Argument(help="flame: your model file.", show_default=False)] = None,
-    source: Annotated[Path | None, typer.Option("--from", help="A local copy instead of a download.",
-                                                show_default=False)] = None,
+    path: Annotated[Path | None, typer.Argument(help="Your file or folder: flame's model file, or a copy of ict or "
+                                                        "makehuman.", show_default=False)] = None,
+    source: Annotated[Path | None, typer.Option("--from", help="The same as PATH: a local copy instead of a "
+                                                               "download.", show_default=False)] = None,
+    mirror: Annotated[str | None, typer.Option(help="ict, makehuman: download from here and not from GitHub.",
+                                               show_default=False)] = None,
     name: Annotated[str | None, typer.Option(help="Name to keep it under.", show_default=False)] = None,
     accept: Annotated[bool, typer.Option("--accept-licence", help="Do not ask about the licence.")] = False,
-    unverified: Annotated[bool, typer.Option("--unverified", help="Take files whose digest is not known.")] = False,
+    unverified: Annotated[bool, typer.Option("--unverified", help="Take files that differ from the published "
+                                                                 "ones.")] = False,
     eyelids: Annotated[Path | None, typer.Option(help="flame: .npz of eyelid offsets.", show_default=False)] = None,
 ) -> None:
     """Bring a head: it is read, checked and kept as an .npz in your own folder."""
@@ -75,7 +79,7 @@ def add(
     if what == "flame":
         head, kept = _flame(path, eyelids), name or "flame"
     elif what in ("ict", "makehuman"):
-        head, kept = _open_head(what, source or path, accept, unverified), name or what
+        head, kept = _open_head(what, source or path, accept, unverified, mirror), name or what
     else:
         head, kept = _foreign(Path(what)), name or _name_of(Path(what))
     emit(f"{store(kept, head)}  {head.vertex_count} vertices, {len(head.shape_names)} shapes; use it as --head {kept}")
@@ -102,7 +106,9 @@ def _flame(path: Path | None, eyelids: Path | None) -> Head:
     return flame_head(load_flame(path, eyelids=eyelids))
 
 
-def _open_head(what: str, local: Path | None, accept: bool, unverified: bool) -> Head:
+def _open_head(what: str, local: Path | None, accept: bool, unverified: bool, mirror: str | None) -> Head:
+    from tempfile import TemporaryDirectory
+
     from facerig.console import say
     from facerig.heads.fetch import check_files, licence_text
     from facerig.heads.foreign import read_head
@@ -110,15 +116,18 @@ def _open_head(what: str, local: Path | None, accept: bool, unverified: bool) ->
     say(licence_text(what))
     if not accept and not typer.confirm("Do you accept this licence?", err=True):
         raise OptionError(f"{what}: the licence was not accepted; nothing was added")
-    folder = local or _fetched(what, unverified)
-    for note in check_files(what, folder):
-        say(f"note: {note}")
-    return _told(*read_head(folder))
+    if local is not None:
+        for note in check_files(what, local):
+            say(f"note: {note}")
+        return _told(*read_head(local))
+    with TemporaryDirectory(prefix=f"facerig-{what}-") as folder:
+        _fetch(what, Path(folder), unverified, mirror)
+        return _told(*read_head(Path(folder)))
 
 
-def _fetched(what: str, unverified: bool) -> Path:
+def _fetch(what: str, folder: Path, unverified: bool, mirror: str | None) -> None:
     from facerig.console import progress_bars
-    from facerig.heads.fetch import fetch
+    from facerig.heads.fetch import GITHUB, fetch
 
     with progress_bars() as bars:
         task = bars.add_task(what, total=None)
@@ -126,7 +135,7 @@ def _fetched(what: str, unverified: bool) -> Path:
         def shown(file: str, got: int, total: int) -> None:
             bars.update(task, description=file, completed=got, total=total or None)
 
-        return fetch(what, shown, unverified)
+        fetch(what, folder, shown, unverified, mirror or GITHUB)
 
 
 def _foreign(path: Path) -> Head:

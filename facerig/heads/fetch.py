@@ -1,32 +1,34 @@
-"""The open heads' published files: which, from where, with which SHA-256, under which licence. Downloads on request.
+"""The open heads' published files: which, from where, under which licence. Downloads on request, and checks all of it.
 
-A digest that is known and does not match is refused. ICT-FaceKit's expression files have no digest here yet (they were
-never fetched where this was written): they are taken only with unverified=True. MakeHuman's targets have no one public
-place; they are read from a local folder.
+Every file is checked before it is kept: by SHA-256, or, where the published file itself was never at hand
+(ICT-FaceKit's expressions), by what it does to the neutral head. It knows no head's layout beyond that.
 """
 
 from __future__ import annotations
 
 import hashlib
-import tempfile
+import io
 import urllib.error
 import urllib.request
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from facerig.errors import HeadError, OptionError, ServiceError
+from facerig.files import write_file
+from facerig.heads.published import ICT_NEUTRAL, ICT_TRAVEL, MAKEHUMAN_BASE, MAKEHUMAN_TARGETS
+from facerig.mesh import Floats
 
+GITHUB = "https://raw.githubusercontent.com/"
 MAX_BYTES = 64 << 20  # of one file
-
-
-# ICT-FaceKit's expressions, each an OBJ file of its own.
-ICT_SIDES = ("browDown", "browInnerUp", "browOuterUp", "cheekPuff", "cheekSquint", "eyeBlink", "eyeLookDown",
-             "eyeLookIn", "eyeLookOut", "eyeLookUp", "eyeSquint", "eyeWide", "mouthDimple", "mouthFrown",
-             "mouthLowerDown", "mouthPress", "mouthSmile", "mouthStretch", "mouthUpperUp", "noseSneer")
-ICT_WHOLE = ("jawForward", "jawLeft", "jawOpen", "jawRight", "mouthClose", "mouthFunnel", "mouthLeft", "mouthPucker",
-             "mouthRight", "mouthRollLower", "mouthRollUpper", "mouthShrugLower", "mouthShrugUpper")
-ICT_EXPRESSIONS = (*(f"{name}_{side}.obj" for name in ICT_SIDES for side in "LR"), *(f"{n}.obj" for n in ICT_WHOLE))
+MAX_TARGET = 16 << 20  # of one file in an archive
+TRAVEL_TOLERANCE = 0.01  # of an expression's travel
+NEUTRAL = "generic_neutral_mesh.obj"
+ICT_VERTICES = 26719
+Shown = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -36,26 +38,29 @@ class Source:
     title: str
     licence: str
     attribution: str
-    base: str  # address that file names are put behind
-    files: tuple[tuple[str, str], ...]  # path below base, SHA-256
+    pages: tuple[str, ...]  # where a person gets a copy
+    files: tuple[tuple[str, str], ...]  # path below GITHUB, SHA-256 or "" where its contents are checked
 
 
+ICT = "ICT-VGL/ICT-FaceKit/master/FaceXModel/"
+TARGETS = "met4citizen/TalkingHead/main/blender/MPFB/talkinghead-targets.zip"
 SOURCES = {
     "ict": Source(
         "ICT-FaceKit (light)", "MIT", "Copyright (c) 2020 USC Institute for Creative Technologies",
-        "https://raw.githubusercontent.com/USC-ICT/ICT-FaceKit/master/FaceXModel/",
-        (("generic_neutral_mesh.obj", "eedbc2576d8e5ea57f55255b8f98263213a1efb5431d8bfceed1d7aef10271f9"),
-         *((name, "") for name in ICT_EXPRESSIONS))),
+        ("https://github.com/ICT-VGL/ICT-FaceKit (folder FaceXModel)",),
+        ((ICT + NEUTRAL, ICT_NEUTRAL), *((f"{ICT}{name}.obj", "") for name in ICT_TRAVEL))),
     "makehuman": Source(
-        "MakeHuman base mesh", "CC0 1.0", "MakeHuman Community, released as CC0 in September 2020",
-        "https://raw.githubusercontent.com/makehumancommunity/makehuman/master/makehuman/data/3dobjs/",
-        (("base.obj", "8e761e6624b8f54536409135d1636da63b32486a90d4897f84e121d144f6fb4c"),)),
+        "MakeHuman base mesh, with TalkingHead's ARKit targets", "CC0 1.0; the targets MIT",
+        "MakeHuman Community, released as CC0 in September 2020; targets Copyright (c) 2023-2024 Mika Suominen",
+        ("https://github.com/makehumancommunity/makehuman (makehuman/data/3dobjs/base.obj)",
+         "https://github.com/met4citizen/TalkingHead (blender/MPFB/talkinghead-targets.zip, unpacked beside it)"),
+        (("makehumancommunity/makehuman/master/makehuman/data/3dobjs/base.obj", MAKEHUMAN_BASE), (TARGETS, ""))),
 }
 
 
 def licence_text(name: str) -> str:
     source = source_of(name)
-    return f"{source.title}: licence {source.licence}. {source.attribution}. From {source.base}"
+    return f"{source.title}: licence {source.licence}. {source.attribution}. From {'; '.join(source.pages)}"
 
 
 def source_of(name: str) -> Source:
@@ -64,15 +69,21 @@ def source_of(name: str) -> Source:
     return SOURCES[name]
 
 
+def digests(name: str) -> dict[str, str]:
+    """File name -> SHA-256, for what is known by one."""
+    known = {Path(path).name: digest for path, digest in source_of(name).files if digest}
+    return known | ({f"{n}.target": d for n, d in MAKEHUMAN_TARGETS.items()} if name == "makehuman" else {})
+
+
 def check_files(name: str, folder: Path) -> list[str]:
     """What differs from the published files, in words (empty: all is as published)."""
     notes = []
-    for path, digest in (row for row in source_of(name).files if row[1]):
+    for path, digest in digests(name).items():
         local = next(iter(folder.rglob(path)), None)
         if local is None:
             notes.append(f"{path} is not there")
-        elif sha256(local.read_bytes()) != digest:
-            notes.append(f"{path} differs from the published file (SHA-256 {sha256(local.read_bytes())[:16]}...)")
+        elif (found := sha256(local.read_bytes())) != digest:
+            notes.append(f"{path} differs from the published file (SHA-256 {found[:16]}...)")
     return notes
 
 
@@ -80,24 +91,71 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def fetch(name: str, shown: Callable[[str, int, int], None], unverified: bool = False) -> Path:
-    """Download the published files into a fresh folder; shown(file, bytes so far, bytes in all) is told of progress."""
+def fetch(name: str, folder: Path, shown: Shown, unverified: bool = False, mirror: str = GITHUB) -> None:
+    """Download the published files into a folder; shown(file, bytes so far, bytes in all) is told of progress.
+
+    `mirror` is the address in the place of GITHUB; `unverified` takes files that differ from the published ones.
+    """
     source = source_of(name)
-    if name == "makehuman":
-        raise OptionError("makehuman: its targets have no one public place; give a local folder with --from")
-    if not unverified and any(not digest for _, digest in source.files):
-        raise OptionError(f"{name}: the digests of its expressions are not known; add --unverified, or --from FOLDER")
-    folder = Path(tempfile.mkdtemp(prefix=f"facerig-{name}-"))
     for path, digest in source.files:
-        data = _download(source.base + path, path, shown)
-        if digest and sha256(data) != digest:
-            raise HeadError(f"{path}: SHA-256 {sha256(data)}, expected {digest}; it was not kept")
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(data)
-    return folder
+        data = _download(mirror.rstrip("/") + "/" + path, Path(path).name, shown, name)
+        if digest and not unverified:
+            _same(Path(path).name, data, digest)
+        if path == TARGETS:
+            _unpack(data, folder, unverified)
+        else:
+            if not digest and not unverified:
+                _travels_as_published(Path(path).stem, data, folder / NEUTRAL)
+            write_file(folder / Path(path).name, data)
 
 
-def _download(address: str, name: str, shown: Callable[[str, int, int], None]) -> bytes:
+def _same(name: str, data: bytes, digest: str) -> None:
+    if sha256(data) != digest:
+        raise HeadError(f"{name}: SHA-256 {sha256(data)}, expected {digest}; nothing was kept. If the publisher "
+                        "changed it and you trust it, add --unverified")
+
+
+def _unpack(data: bytes, folder: Path, unverified: bool) -> None:
+    """The targets that are wanted out of the archive, each checked; names inside never become paths."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = {Path(info.filename).name: info for info in archive.infolist()}
+            for name, digest in MAKEHUMAN_TARGETS.items():
+                info = members.get(f"{name}.target")
+                if info is None:
+                    raise HeadError(f"{Path(TARGETS).name}: no {name}.target in it; nothing was kept")
+                if info.file_size > MAX_TARGET:
+                    raise HeadError(f"{name}.target: claims {info.file_size >> 20} MiB; nothing was kept")
+                with archive.open(info) as member:
+                    target = member.read(MAX_TARGET + 1)
+                if not unverified:
+                    _same(f"{name}.target", target, digest)
+                write_file(folder / f"{name}.target", target)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+        raise HeadError(f"{Path(TARGETS).name}: not a zip that can be read ({error}); nothing was kept") from error
+
+
+def _travels_as_published(name: str, data: bytes, neutral: Path) -> None:
+    moved, rest = obj_places(data, name), obj_places(neutral.read_bytes(), NEUTRAL)
+    travel = float(np.linalg.norm((moved - rest).astype(np.float64), axis=1).sum())
+    if not abs(travel - ICT_TRAVEL[name]) <= TRAVEL_TOLERANCE * max(ICT_TRAVEL[name], 1.0):
+        raise HeadError(f"{name}.obj: moves the head by {travel:.1f} cm in all, the published one by "
+                        f"{ICT_TRAVEL[name]:.1f}; nothing was kept. If you trust it, add --unverified")
+
+
+def obj_places(data: bytes, name: str) -> Floats:
+    """The vertices of an OBJ file [V, 3] and nothing else."""
+    lines = [line.split()[1:4] for line in data.split(b"\n") if line.startswith(b"v ")]
+    try:
+        places = np.array(lines, dtype=np.float32)
+    except ValueError as error:
+        raise HeadError(f"{name}: a vertex that is no three numbers; nothing was kept") from error
+    if places.shape != (ICT_VERTICES, 3) or not np.isfinite(places).all():
+        raise HeadError(f"{name}: vertices of shape {places.shape}, accepted: ({ICT_VERTICES}, 3); nothing was kept")
+    return places
+
+
+def _download(address: str, file: str, shown: Shown, head: str) -> bytes:
     pieces, got = [], 0
     try:
         with urllib.request.urlopen(address, timeout=30) as answer:
@@ -105,9 +163,12 @@ def _download(address: str, name: str, shown: Callable[[str, int, int], None]) -
             while piece := answer.read(1 << 16):
                 got += len(piece)
                 if got > MAX_BYTES:
-                    raise HeadError(f"{name}: more than {MAX_BYTES >> 20} MiB; it was not kept")
+                    raise HeadError(f"{file}: more than {MAX_BYTES >> 20} MiB; nothing was kept")
                 pieces.append(piece)
-                shown(name, got, total)
-    except (urllib.error.URLError, TimeoutError, OSError) as error:
-        raise ServiceError(f"{address}: cannot be fetched ({error}); give a local folder with --from") from error
+                shown(file, got, total)
+    except (urllib.error.URLError, TimeoutError, ValueError, OSError) as error:
+        raise ServiceError(f"{address}: cannot be fetched ({error}). Without network: bring a copy of "
+                           f"{' and '.join(source_of(head).pages)}, then facerig heads add {head} PATH") from error
+    if got < total:
+        raise ServiceError(f"{address}: ended after {got} of {total} bytes; nothing was kept, try again")
     return b"".join(pieces)
