@@ -55,6 +55,13 @@ def test_one_found_event_answers_for_one_wanted() -> None:
     assert figures["onset_error_ms"] == pytest.approx(10, abs=0.1)
 
 
+def test_what_may_go_either_way_is_no_false_alarm_and_no_hit() -> None:
+    wanted, either = [Event(1.0, 1.1)], [Event(2.0, 2.1), Event(1.12, 1.2)]
+    counts = Matches()
+    counts.add(wanted, [Event(1.01, 1.1), Event(2.0, 2.05), Event(3.0, 3.1)], either)
+    assert (counts.wanted, counts.found, counts.hits) == (1, 2, 1)
+
+
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.floats(0, 9), max_size=8), st.lists(st.floats(0, 9), max_size=8))
 def test_matches_never_exceed_either_side(left: list[float], right: list[float]) -> None:

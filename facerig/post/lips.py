@@ -162,7 +162,7 @@ class Lips:
     def _ajar(self, out: Frames) -> Frames:
         """[n] the share of a pose that leaves the jaw at AJAR, all of it where the jaw is less."""
         jaw = out[:, self.channels.index("jawOpen")]
-        return np.float32(AJAR) / np.maximum(jaw, np.float32(AJAR))
+        return np.asarray(np.float32(AJAR) / np.maximum(jaw, np.float32(AJAR)), np.float32)
 
     def _close(self, out: Frames, held: Frames) -> None:
         """mouthClose makes up for the open jaw, as far as every head's lips then meet."""

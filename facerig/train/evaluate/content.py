@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerig.phones import VISEMES15, flag_of_units, rasterise, units, viseme15_of_units
-from facerig.train.evaluate.events import FPS, Event, Matches, percent, runs, spoken_events
+from facerig.train.evaluate.events import FPS, NEITHER, Event, Matches, percent, runs, spoken_events, stretches
 from facerig.train.evaluate.sets import Clip
 from facerig.train.evaluate.systems import CHANNELS, Output
 
@@ -41,7 +41,9 @@ class Content:
             self._frames(truth, output.units)
         for name, counted in (("bilabial", self.bilabial), ("labiodental", self.labiodental)):
             if name in output.contacts:
-                counted.add(spoken_events(clip.timed, name), self._found(output.contacts[name], truth))
+                found = self._found(output.contacts[name], truth)
+                either = stretches(clip.timed, NEITHER) if name == "bilabial" else ()
+                counted.add(spoken_events(clip.timed, name), found, either)
         if output.curves is not None:
             self._rounding(truth, output.curves)
 

@@ -7,7 +7,7 @@ flickering is punished as false alarms.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -18,6 +18,9 @@ from facerig.phones import Timed, units
 
 FPS = 60
 TOLERANCE = 0.040
+# Spanish "b" between vowels (phonetic beta): lips come near and do not meet, so neither a closure nor a missing one is
+# an error; half of CSS10's b are labelled so.
+NEITHER = ("bh",)
 Floats = NDArray[np.float32]
 
 
@@ -38,7 +41,10 @@ class Matches:
     onset_hits: int = 0
     offsets: list[float] = field(default_factory=list)  # found minus wanted onset of each hit, seconds
 
-    def add(self, wanted: Sequence[Event], found: Sequence[Event]) -> None:
+    def add(self, wanted: Sequence[Event], found: Sequence[Event], either: Sequence[Event] = ()) -> None:
+        """`either`: stretches where finding something is neither right nor wrong, if nothing that is wanted is near."""
+        found = [event for event in found
+                 if any(near(w, event) for w in wanted) or not any(near(e, event) for e in either)]  # fmt: skip
         pairs = matched(wanted, found, near)
         self.wanted += len(wanted)
         self.found += len(found)
@@ -90,7 +96,11 @@ def matched(wanted: Sequence[Event], found: Sequence[Event], rule: Rule) -> list
 
 def spoken_events(timed: Sequence[Timed], flag: str) -> list[Event]:
     """The labelled stretches of units with this flag; neighbours that touch are one event (a lip that stays closed)."""
-    flagged = {unit.unit for unit in units() if getattr(unit, flag)}
+    return stretches(timed, {unit.unit for unit in units() if getattr(unit, flag)})
+
+
+def stretches(timed: Sequence[Timed], flagged: Collection[str]) -> list[Event]:
+    """The labelled stretches of these units."""
     out: list[Event] = []
     for start, end, name in timed:
         if name in flagged:

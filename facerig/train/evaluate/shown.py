@@ -16,7 +16,17 @@ from facerig.heads.landmarks import MouthMap, mouth_measures
 from facerig.mesh import Head
 from facerig.phones import Timed, units
 from facerig.train.corpora.base import data_folder
-from facerig.train.evaluate.events import FPS, TOLERANCE, Event, Matches, percent, runs, spoken_events
+from facerig.train.evaluate.events import (
+    FPS,
+    NEITHER,
+    TOLERANCE,
+    Event,
+    Matches,
+    percent,
+    runs,
+    spoken_events,
+    stretches,
+)
 from facerig.train.evaluate.sets import Clip
 from facerig.train.evaluate.systems import CHANNELS, Floats, Output
 
@@ -93,7 +103,8 @@ class Shown:
         vowels = open_vowels(clip.timed, wanted)
         self.vowels += len(vowels)
         self.vowels_closed += sum(_touched(event, shut, 0.0) for event in vowels)
-        self.closures.add(wanted, [event for event in shut if _in_speech(event, clip.timed)])
+        in_speech = [event for event in shut if _in_speech(event, clip.timed)]
+        self.closures.add(wanted, in_speech, stretches(clip.timed, NEITHER))
 
     def _smoothness(self, curves: Floats) -> None:
         mouth = curves[:, MOUTH]
