@@ -39,6 +39,7 @@ THINK = 60  # frames of silence before a turn that are spent thinking
 REST = 240  # frames between two looks at a mood on its way home
 AWAY_FROM = 90  # turns longer than 1.5 s begin with a look away (Kendon 1967)
 SPEAKERS_GAZE, LISTENERS_GAZE = 0.55, 0.8  # held on the other: Argyle and Cook (1976) 41 % and 75 % of the time
+REACTS = 0.8  # gain of what listeners show: a quick smile at full gain is more than 5 % of a speaker's mouth energy
 CAUGHT = 0.5  # of a line's strength, for somebody with full contagion
 KEPT = 10_000  # turns whose mood the log keeps
 KINDS = ("breath", "face", "feel", "begin", "listen", "glance", "catch", "end", "rest")
@@ -71,8 +72,10 @@ class Turn:
 
 
 class Felt(NamedTuple):
-    """What a turn did to its speaker, for the log."""
+    """What a turn did to a mood, for the log."""
 
+    kind: str
+    """`line`: its speaker's, at its beginning; `inside`: by an emotion inside of it; `caught`: a listener's."""
     number: int
     who: str
     frame: int
@@ -112,7 +115,7 @@ class Director:
         self._active: list[int] = []
         self._free = -FOREVER  # since when nobody speaks
         for one in characters:
-            memory = (memories or {}).get(one.name) or Memory(one.name)
+            memory = ((memories or {}).get(one.name) or Memory(one.name)).beginning(one.attitude)
             self.parts[one.name] = Part(one, looks[one.name], Mood.of(one.personality, one.mood), memory,
                                         int(draw(seed, one.name, one.seed, "part") * 2**31))
             self._at_first(self.parts[one.name])
@@ -175,6 +178,7 @@ class Director:
         if part.looks:
             name = next(iter(part.looks))
             self._look(part, before, name, 0.5, 0)
+        part.course.set(before, {"life:react": REACTS}, 0)
         if part.who.preset:
             preset(part.who.preset).into(part.course, before, FOREVER, (-1,), part.seed)
         if not part.mood.settled:
@@ -205,7 +209,7 @@ class Director:
         part.turns.append(turn.number)
         shown = part.mood.shown(turn.emotion, turn.intensity)
         part.course.replace(frame, "emotion", space.columns(shown), 350)
-        self.log.append(Felt(turn.number, turn.who, turn.start, part.mood.state, shown))
+        self.log.append(Felt("line", turn.number, turn.who, turn.start, part.mood.state, shown))
         self._state(part, frame, "speaking", 50)
         self._moves(part, turn, what)
         addressee = self._addressee(turn)
@@ -258,11 +262,14 @@ class Director:
         part = self.parts[turn.who]
         _, mixture, strength = turn.feelings[place]
         part.mood = part.mood.at(frame / FPS).moved(space.vad(mixture), strength)
-        part.course.replace(frame, "emotion", space.columns(part.mood.shown(mixture, strength)), 300)
+        shown = part.mood.shown(mixture, strength)
+        part.course.replace(frame, "emotion", space.columns(shown), 300)
+        self.log.append(Felt("inside", turn.number, turn.who, frame, part.mood.state, shown))
 
     def _catch(self, frame: int, turn: Turn, part: Part) -> None:
         strength = CAUGHT * part.who.contagion * turn.intensity
         part.mood = part.mood.at(frame / FPS).moved(turn.place, strength)
+        self.log.append(Felt("caught", turn.number, part.who.name, frame, part.mood.state, part.mood.shown()))
         if not part.turns:
             self._show(part, frame, 700)
 
@@ -282,7 +289,7 @@ class Director:
             if not other.turns:
                 self._state(other, frame, "listening" if self._active else "")
         if not part.turns:
-            self._reacting(part, frame, 1.0)
+            self._reacting(part, frame, REACTS)
             if part.target:
                 self._look(part, frame, part.target, LISTENERS_GAZE, 250)
             self._show(part, frame, 800)
@@ -321,8 +328,7 @@ class Director:
         part.course.set(frame, {"look:yaw": at.yaw, "look:pitch": at.pitch, "look:held": held}, fade_ms)
         if other != part.target:
             part.target = other
-        known = part.memory.attitude(other) + part.who.attitude.get(other, 0.0)
-        part.course.set(frame, {"attitude": max(-1.0, min(1.0, known))}, max(fade_ms, 300) if fade_ms else 0)
+        part.course.set(frame, {"attitude": part.memory.attitude(other)}, max(fade_ms, 300) if fade_ms else 0)
 
     def _reacting(self, part: Part, frame: int, gain: float) -> None:
         """What is shown of the other is off the mouth before the own words begin."""

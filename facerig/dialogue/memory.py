@@ -53,6 +53,12 @@ class Memory:
     def attitude(self, other: str) -> float:
         return self.towards[other].attitude if other in self.towards else 0.0
 
+    def beginning(self, attitudes: Mapping[str, float]) -> Memory:
+        """With these attitudes towards people who are not known yet."""
+        new = {name: Feeling(max(-1.0, min(1.0, value)))
+               for name, value in attitudes.items() if name not in self.towards}  # fmt: skip
+        return Memory(self.character, {**self.towards, **new}) if new else self
+
     def heard(self, other: str, valence: float, warmth: float = 0.0) -> Memory:
         """After a line of `other`'s: its valence (-1 to 1) and how warm its dialogue act is (-1 to 1)."""
         feeling = self.towards.get(other, Feeling()).after(VALENCE * valence + ACT * warmth)

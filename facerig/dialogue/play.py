@@ -60,13 +60,22 @@ class Performance:
     tracks: dict[str, Curves]
     sounds: dict[str, Frames]
     """Each character's voice over the whole time, 24 kHz."""
-    felt: dict[int, Felt] = field(default_factory=dict)
-    """What each turn did to its speaker, by the number of the placed line."""
+    log: tuple[Felt, ...] = ()
+    """What lines did to moods, in the order of time."""
     memories: dict[str, Memory] = field(default_factory=dict)
 
     @property
     def frames(self) -> int:
         return next(iter(self.tracks.values())).frames
+
+    @property
+    def seconds(self) -> float:
+        return self.frames / FPS
+
+    @property
+    def felt(self) -> dict[int, Felt]:
+        """What each turn did to its speaker, by the number of the placed line."""
+        return {felt.number: felt for felt in self.log if felt.kind == "line"}
 
     @property
     def mix(self) -> Frames:
@@ -101,7 +110,7 @@ def play(script: Script | str | os.PathLike[str], animator: Animator | None = No
     return Performance(
         known, take, tuple(turns), {name: _marked(curves, name, turns) for name, curves in tracks.items()},
         {name: frames.reshape(-1) for name, frames in native.items()},
-        {felt.number: felt for felt in dialogue.director.log},
+        tuple(dialogue.director.log),
         {name: part.memory for name, part in dialogue.director.parts.items()},
     )  # fmt: skip
 

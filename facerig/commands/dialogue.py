@@ -1,0 +1,287 @@
+"""facerig dialogue: a script with several characters -> a curve track for each, the sound and a summary."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from facerig.commands._asked import FACE, STILL
+from facerig.errors import OptionError, check_option
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from facerig.curves import Curves
+    from facerig.dialogue.memory import Memory
+    from facerig.dialogue.play import Performance
+
+WAVS = ("mix", "each", "both", "none")
+PREVIEWS = (".png", ".svg", ".pdf", ".mp4")
+BLOCK = 30  # frames computed in one go: offline nobody waits for the first
+
+
+def register(app: typer.Typer) -> None:
+    app.command(no_args_is_help=True)(dialogue)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be written."""
+
+    out: Path
+    formats: tuple[str, ...]
+    fps: int
+    rig: str | None
+    heads: dict[str, Any]
+    wav: str
+    preview: str
+    takes: int
+
+
+def dialogue(
+    script: Annotated[Path, typer.Argument(help="The script, .yaml or .json (docs/DIALOGUE.md).", show_default=False)],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for everything.", show_default=False)],
+    format: Annotated[str, typer.Option(help="Formats of the curves by suffix, e.g. 'csv' or 'glb npz'.")] = "csv",
+    fps: Annotated[int, typer.Option(help="Frames a second: 24, 25, 30, 50, 60 or 120.")] = 60,
+    rig: Annotated[str | None, typer.Option(help="Rig to write (default: each format's own).",
+                                            show_default=False)] = None,
+    head: Annotated[str, typer.Option(help="Head of FBX, glTF, USD and films: name or file; none.")] = "builtin",
+    wav: Annotated[str, typer.Option(help=f"Sound to write: {', '.join(WAVS)}.")] = "mix",
+    command: Annotated[str, typer.Option(help="Your own TTS for lines with text: a command line with {text} and {wav}, "
+                                         "maybe {voice}.", show_default=False)] = "",
+    memory: Annotated[Path | None, typer.Option(help="Folder of what characters think of each other, a JSON file each: "
+                                                "read, and written anew.", show_default=False)] = None,
+    preview: Annotated[str, typer.Option(help="Also draw: png, svg, pdf (a plot) or mp4 (heads side by side).",
+                                         show_default=False)] = "",
+    model: Annotated[str, typer.Option(help="Model by name or path.")] = "auto",
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random, instead of the script's; moves no lips.",
+                                             show_default=False, rich_help_panel=FACE)] = None,
+    takes: Annotated[int, typer.Option(help="So many takes, with the seeds that follow; the lips are the same in all.",
+                                       rich_help_panel=FACE)] = 1,
+    still: STILL = False,
+    json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
+) -> None:
+    """Play a script with several characters: everybody speaks, listens, looks and feels on one clock.
+
+    Writes for each character NAME.csv (a Live Link CSV is named SCRIPT_TAKE_NAME_cal.csv), SCRIPT.wav and SCRIPT.json.
+    """
+    from facerig.asking import MOST_SEED, seeds
+    from facerig.dialogue.reader import read_script
+
+    seeds(seed or 0, takes)
+    check_option("seed", seed, f"0 to {MOST_SEED}", seed is None or seed >= 0)
+    wanted = _wanted(out, format, fps, rig, head, wav, preview, takes)
+    known = read_script(script)
+    memories = _memories(memory, [one.name for one in known.characters])
+    done = _played(known, wanted, _Work(model, still, command, seed, memories), json_output)
+    if memory is not None:
+        for name, kept in done[0].memories.items():
+            kept.write(_memory_file(memory, name))
+    _tell(wanted, done, model, json_output)
+
+
+@dataclass(frozen=True)
+class _Work:
+    model: str
+    still: bool
+    command: str
+    seed: int | None
+    memories: dict[str, Any]
+
+
+def _wanted(out: Path, format: str, fps: int, rig_name: str | None, head: str, wav: str, preview: str,
+            takes: int) -> Wanted:
+    """Everything checked before any work is done."""
+    from facerig.batch.table import read_formats
+    from facerig.commands.animate import FPS_ACCEPTED
+    from facerig.rig import rig
+
+    check_option("--fps", fps, ", ".join(map(str, FPS_ACCEPTED)), fps in FPS_ACCEPTED)
+    check_option("--wav", wav, ", ".join(WAVS), wav in WAVS)
+    kind = f".{preview.lower().lstrip('.')}" if preview else ""
+    check_option("--preview", preview, ", ".join(suffix[1:] for suffix in PREVIEWS), not kind or kind in PREVIEWS)
+    if out.is_file():
+        raise OptionError(f"--out: got the file {out}, accepted: a folder")
+    formats = read_formats(format)
+    check_option("--format", format, "one format or more", bool(formats))
+    if rig_name:
+        rig(rig_name)
+    return Wanted(out, formats, fps, rig_name, {suffix: _head(suffix, head) for suffix in (*formats, kind) if suffix},
+                  wav, kind, takes)
+
+
+def _head(suffix: str, name: str) -> Any:
+    from exporters import EXPORTERS
+    from facerig.heads import load_head
+
+    if suffix == ".mp4":
+        return load_head("builtin" if name == "none" else name)
+    return None if name == "none" or suffix not in EXPORTERS or EXPORTERS[suffix].head == "no" else load_head(name)
+
+
+# ---- memories ---------------------------------------------------------------------------------------------------
+
+
+def _memories(folder: Path | None, names: list[str]) -> dict[str, Memory]:
+    from facerig.dialogue.memory import Memory
+    from facerig.errors import InputError
+
+    out = {}
+    for name in names if folder is not None else ():
+        assert folder is not None
+        path = _memory_file(folder, name)
+        if path.exists():
+            out[name] = Memory.read(path)
+            if out[name].character != name:
+                raise InputError(f"{path}: is the memory of {out[name].character!r}, accepted: of {name!r}")
+    return out
+
+
+def _memory_file(folder: Path, name: str) -> Path:
+    from facerig.dialogue.script import file_name
+
+    return folder / f"{file_name(name)}.json"
+
+
+# ---- playing and writing ----------------------------------------------------------------------------------------
+
+
+def _played(known: Any, wanted: Wanted, work: _Work, quiet: bool) -> list[Performance]:
+    from facerig.console import progress_bars
+    from facerig.dialogue.play import play
+    from facerig.dialogue.voices import default_voices, sounds_of
+    from facerig.pipeline import Animator
+
+    spoken = any(line.audio is None for line in known.lines)
+    voices = default_voices(work.command) if spoken else None
+    animator = Animator.load(model=work.model, block=BLOCK, alive=not work.still)
+    done = []
+    with progress_bars(quiet) as bars:
+        bar = bars.add_task("lines", total=len(known.lines))
+        sounds = sounds_of(known, voices, lambda at, total: bars.update(bar, completed=at, total=total))
+        for take in range(1, wanted.takes + 1):
+            frames = bars.add_task(f"take {take}" if wanted.takes > 1 else "frames", total=None)
+
+            def moved(at: int, total: int | None, frames: Any = frames) -> None:
+                bars.update(frames, completed=at, total=total)
+
+            made = play(known, animator, work.seed, take, voices, work.memories, sounds, moved)
+            _written(made, wanted, animator.model, bars)
+            done.append(made)
+    return done
+
+
+def _written(made: Performance, wanted: Wanted, model: str, bars: Any) -> None:
+    """All bytes of a take first, then its files."""
+    from facerig.dialogue.report import as_json, summary, wav
+    from facerig.dialogue.script import file_name
+    from facerig.files import write_file
+
+    take = made.take if wanted.takes > 1 else 0
+    tail = f"_take{take}" if take else ""
+    stem = file_name(made.script.name) or "dialogue"
+    files: dict[Path, bytes] = {}
+    of: dict[str, list[str]] = {}
+    for number, (name, track) in enumerate(made.tracks.items(), 1):
+        curves = _converted(track, wanted)
+        for suffix in wanted.formats:
+            path = wanted.out / _curves_name(stem, name, number, suffix, take)
+            files[path] = _exported(curves, suffix, wanted, name)
+            of.setdefault(name, []).append(path.name)
+        if wanted.wav in ("each", "both"):
+            of[name].append(f"{file_name(name)}{tail}.wav")
+            files[wanted.out / of[name][-1]] = wav(made.sounds[name])
+    if wanted.wav in ("mix", "both"):
+        files[wanted.out / _own(stem, of, ".wav", tail)] = wav(made.mix)
+    if wanted.preview:
+        files[wanted.out / _own(stem, of, wanted.preview, tail)] = _preview(made, wanted, bars)
+    files[wanted.out / _own(stem, of, ".json", tail)] = as_json(summary(made, model, of))
+    for path, data in files.items():
+        write_file(path, data)
+
+
+def _own(stem: str, of: dict[str, list[str]], suffix: str, tail: str) -> str:
+    """A file of the whole dialogue; where a character's has that name already it is told apart."""
+    name = f"{stem}{tail}{suffix}"
+    return name if not any(name in names for names in of.values()) else f"{stem}-dialogue{tail}{suffix}"
+
+
+def _converted(track: Curves, wanted: Wanted) -> Curves:
+    from facerig import retarget
+    from facerig.rig import rig
+
+    curves = retarget.retarget(track, rig(wanted.rig)) if wanted.rig else track
+    return curves.resample(wanted.fps)
+
+
+def _curves_name(stem: str, name: str, number: int, suffix: str, take: int) -> str:
+    """anna_take2.glb; a Live Link CSV as Unreal imports it: slate, take, subject."""
+    from facerig.dialogue.script import file_name
+
+    if suffix != ".csv":
+        return f"{file_name(name)}{f'_take{take}' if take else ''}{suffix}"
+    from exporters import livelink_csv
+
+    slate, subject = (re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-") for text in (stem, name))
+    plain = subject if subject and subject.isascii() and _covers(subject, name) else f"character{number}"
+    return livelink_csv.file_name(slate or "dialogue", take or 1, plain)
+
+
+def _covers(subject: str, name: str) -> bool:
+    """Whether no letter of the name was lost: two names must not become one."""
+    return len(re.sub(r"[\W_]+", "", name)) == len(subject.replace("-", ""))
+
+
+def _exported(curves: Curves, suffix: str, wanted: Wanted, name: str) -> bytes:
+    import exporters
+    from facerig.dialogue.script import file_name
+
+    return exporters.export(curves, suffix, wanted.heads[suffix], exporters.ExportOptions(name=file_name(name)))
+
+
+# ---- pictures ---------------------------------------------------------------------------------------------------
+
+
+def _preview(made: Performance, wanted: Wanted, bars: Any) -> bytes:
+    if wanted.preview != ".mp4":
+        from facerig.dialogue.plot import picture
+
+        return picture(made, wanted.preview)
+    from facerig.preview.movie import mp4
+    from facerig.stage import RATE
+
+    fps = min(wanted.fps, 30)
+    tracks = [track.resample(fps) for track in made.tracks.values()]
+    size = (256 if len(tracks) > 4 else 384, 384)
+    pictures = _side_by_side(tracks, wanted.heads[".mp4"], size, bars)
+    return mp4(pictures, fps, (size[0] * len(tracks), size[1]), made.mix, RATE)
+
+
+def _side_by_side(tracks: list[Curves], head: Any, size: tuple[int, int], bars: Any) -> Iterator[Any]:
+    import numpy as np
+
+    from facerig.preview.gl import Style
+    from facerig.preview.pictures import frames
+
+    style = Style(size[0], size[1], "front", False, False)
+    bar = bars.add_task("film", total=tracks[0].frames)
+    for heads in zip(*(frames(track, head, style) for track in tracks), strict=True):
+        bars.advance(bar)
+        yield np.concatenate(heads, axis=1)
+
+
+def _tell(wanted: Wanted, done: list[Performance], model: str, as_json: bool) -> None:
+    from facerig.console import emit, emit_json
+
+    first = done[0]
+    if as_json:
+        emit_json({"out": str(wanted.out), "characters": list(first.tracks), "lines": len(first.placed),
+                   "frames": first.frames, "seconds": round(first.seconds, 4), "takes": len(done),
+                   "seed": first.script.seed, "formats": list(wanted.formats)})
+    else:
+        emit(f"{wanted.out}  {len(first.tracks)} characters, {len(first.placed)} lines, {first.seconds:.1f} s, "
+             f"{len(done)} take{'s' if len(done) > 1 else ''}, model {model}")
