@@ -66,7 +66,8 @@ def neutral() -> Points:
 
 def moved(face: Face) -> Points:
     """The face in this expression, head straight: jaw, lips, corners, brows, lids and pupils."""
-    w, points = face.weight, neutral().copy()
+    w = face.weight
+    points: Points = np.array(neutral())
     drop = 0.22 * w("jawOpen")
     points[JAW, 1] -= drop * np.sin(np.linspace(0, np.pi, 11))
     points[LOWER_LIP, 1] -= drop * (1.0 - min(1.0, w("mouthClose") / max(w("jawOpen"), 1e-6)))

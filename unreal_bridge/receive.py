@@ -169,13 +169,18 @@ class Ear:
     def port(self) -> int:
         return int(self.link.getsockname()[1])
 
-    def frames(self, seconds: float | None, stop: Callable[[], bool] = lambda: False) -> Iterator[tuple[Heard, float]]:
-        """Until so long after the first frame (or `stop`); a phone is asked until it answers."""
+    def frames(self, seconds: float | None, stop: Callable[[], bool] = lambda: False,
+               patience: float | None = None) -> Iterator[tuple[Heard, float]]:
+        """Until so long after the first frame (or `stop`); a phone is asked until it answers.
+
+        Without a first frame the end comes after `patience` seconds (None: never).
+        """
         decode, begin, asked, first = self.listener.decoder(), time.monotonic(), float("-inf"), None
         self.link.settimeout(0.2)
         while not stop():
             now = time.monotonic()
-            if seconds is not None and now - (begin if first is None else first) > seconds:
+            limit, since = (patience, begin) if first is None else (seconds, first)
+            if limit is not None and now - since > limit:
                 return
             if first is None and self.phone and now - asked > REQUEST_SECONDS:
                 asked = now

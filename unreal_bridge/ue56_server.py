@@ -171,4 +171,6 @@ def _listen(name: str, host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=8)
     except OSError as error:
-        raise ServiceError(f"{name}: cannot listen at {host}:{port}: {error.strerror or error}") from None
+        reason = str(error.strerror or error).partition(" (while")[0]
+        raise ServiceError(f"{name}: cannot listen at {host}:{port}: {reason}; another port may be given in the address, "
+                           "and to Unreal") from None

@@ -21,12 +21,36 @@ def register(app: typer.Typer) -> None:
     app.command(no_args_is_help=True)(live)
 
 
+def _list(asked: bool) -> None:
+    """Sources, targets and their options, as tables that grep can read."""
+    if not asked:
+        return
+    from facerig.console import emit
+    from facerig.live.setup import SOURCES
+    from unreal_bridge.targets import SCHEMES
+
+    emit("Sources")
+    for name, about in SOURCES:
+        emit(f"  {name:<30} {about}")
+    emit("Targets (scheme://HOST:PORT/SUBJECT?option=value&...; all have fps=60, 30, 20, 15, 12 or 10)")
+    for name, row in SCHEMES.items():
+        options = f"; options {', '.join(row.options)}" if row.options else ""
+        emit(f"  {f'{name}://HOST:{row.port}':<30} {row.about}{options}")
+    for name, about in (("FILE", "a take of what was sent, by suffix (facerig formats)"),
+                        ("-", "a JSON object a frame on standard output"), ("terminal", "the view alone")):
+        emit(f"  {name:<30} {about}")
+    raise typer.Exit
+
+
 def live(
     sources: Annotated[list[str], typer.Argument(help="Audio or curves files (each a face of its own), mic, mic:NAME, "
-                                                 "or - for PCM on standard input.", show_default=False)],
-    to: Annotated[list[str] | None, typer.Option("--to", help="Where to send, repeatable: livelink://HOST:PORT/NAME, "
-                                                 "ue56://, vmc://, ifm://, fm3d://, vts://, osf:// "
-                                                 "(docs/PROTOCOLS.md).", show_default=False)] = None,
+                                                 "- for PCM on standard input, or a server with a voice, as in "
+                                                 "a2f://HOST:PORT?audio=mic.", show_default=False)],
+    to: Annotated[list[str] | None, typer.Option("--to", help="Where to send, repeatable: livelink://HOST:PORT/NAME or "
+                                                 "another address of --list, a file such as take.csv, terminal, or - "
+                                                 "for JSON lines.", show_default=False)] = None,
+    listed: Annotated[bool, typer.Option("--list", help="Say what there is to send to and from, and end.",
+                                         is_eager=True, callback=_list)] = False,
     model: Annotated[str, typer.Option(help="Model by name or path: auto, small, tiny, fake.")] = "auto",
     server: Annotated[str, typer.Option(help="Have a server make the frames: HOST:PORT[,HOST:PORT] (facerig's) or "
                                         "a2f://HOST:PORT (NVIDIA Audio2Face-3D).")] = "",

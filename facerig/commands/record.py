@@ -24,23 +24,28 @@ def record(
     out: Annotated[Path, typer.Option("-o", "--out", help="File to write, e.g. take.csv.", show_default=False)],
     seconds: Annotated[float | None, typer.Option(help="Stop so long after the first frame (default: at Ctrl-C).",
                                                   show_default=False)] = None,
+    wait: Annotated[float | None, typer.Option(help="Give up when no face has come for so many seconds (default: "
+                                               "never).", show_default=False)] = None,
     fps: Annotated[int, typer.Option(help="Frames a second of the take: 24, 25, 30, 50, 60 or 120.")] = 60,
     phone: Annotated[str, typer.Option(help="Phone to ask for its stream (iFacialMocap, FaceMotion3D).")] = "",
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
 ) -> None:
     """Record a live face."""
     import exporters
+    from facerig.console import say
     from facerig.files import write_file
     from unreal_bridge.receive import Recorder, listen
 
     check_option("--seconds", seconds, "above 0", seconds is None or seconds > 0)
+    check_option("--wait", wait, "above 0", wait is None or wait > 0)
     check_option("--fps", fps, ", ".join(map(str, FPS_ACCEPTED)), fps in FPS_ACCEPTED)
     exporters.format_of(out)
     scheme, host, port, subject = _address(source)
     ear, recorder = listen(scheme, host, port, phone), Recorder(subject=subject)
+    say(f"listening at {host}:{ear.port}; Ctrl-C ends the recording and writes {out}")
     try:
         with suppress(KeyboardInterrupt):  # the usual way to end a recording: what was heard is written
-            for heard, when in ear.frames(seconds):
+            for heard, when in ear.frames(seconds, patience=wait):
                 recorder.add(heard, when)
     finally:
         ear.close()

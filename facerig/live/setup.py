@@ -17,6 +17,7 @@ from facerig.live import servers
 from facerig.live.gains import Gains
 from facerig.live.loop import Face, LiveLoop
 from facerig.live.servers import FULL_RIG, Server
+from facerig.live.sinks import make
 from facerig.live.sources import Feed, Spec, Voices, open_feed, spec
 from facerig.live.steer import Steering
 from facerig.pipeline import Animator
@@ -24,11 +25,18 @@ from facerig.rig import rig
 from facerig.stage import FPS
 from unreal_bridge.lanes import Fan
 from unreal_bridge.pose import Pose
-from unreal_bridge.targets import make
 
 FILE_BLOCK = 6
 LIVE_BLOCK = 2  # frames: 33 ms of waiting; one frame at a time would cost twice the computing
 LONGEST_SECONDS = 86_400 * 7
+SOURCES = (
+    ("voice.wav", "any audio or video file, animated while it plays; --loop, --play"),
+    ("take.npz, .csv, .json", "recorded curves of any rig"),
+    ("mic, mic:NAME", "the microphone"),
+    ("-", "samples on standard input; --pcm s16le:16000:1"),
+    ("facerig://HOST:52100?audio=X", "X (a file, mic or -) with the frames made by a facerig server"),
+    ("a2f://HOST:52000?audio=X", "the same by an NVIDIA Audio2Face-3D server, or one that speaks like it"),
+)
 
 
 @dataclass(frozen=True)
@@ -106,7 +114,7 @@ def _face(plan: Plan, one: Spec, number: int, animator: Voices, lead: int) -> Fa
     fan = Fan([])
     try:
         for text in plan.to:
-            fan.add(make(text, subject, number))
+            fan.add(make(text, subject, number, len(plan.sources) > 1))
         feed = open_feed(one, animator, Pcm.parse(plan.pcm) if plan.pcm else None, plan.loop, plan.play,
                          server=_server(plan, one), steering=steering, prompt=plan.gains is not None)
     except BaseException:
