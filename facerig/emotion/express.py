@@ -17,11 +17,12 @@ from functools import cache
 
 import numpy as np
 
-from facerig.controls import WIDTH, group
+from facerig.controls import group
 from facerig.emotion import code, looks
 from facerig.post.lips import ARTICULATORS, MOODS, SPEECH, Lips, Switch
 from facerig.stage import Frames, State
 
+PACE = 1  # of looks.KERNELS: rests change within 0.2 s
 # Speech for the purpose of rest: a pause of 0.2 s inside a sentence does not count, then 0.5 s to get there.
 TALK = Switch(enter=0.05, leave=0.04, rise=2, fall=30, hold=12)
 
@@ -37,7 +38,7 @@ def resting() -> tuple[str, ...]:
 
 @dataclass(frozen=True, eq=False)
 class Express:
-    """The stage; its state is the last `memory` rows."""
+    """The stage: a function of the row."""
 
     model_columns: tuple[str, ...]
 
@@ -51,36 +52,33 @@ class Express:
 
     @property
     def memory(self) -> int:
-        return looks.REACH
+        return 0
 
     def start(self) -> State:
-        return (np.zeros((self.memory, len(self.model_columns) + WIDTH), np.float32),)
+        return ()
 
     def push(self, state: State, frames: Frames) -> tuple[State, Frames]:
-        seen = np.concatenate([state[0], frames])
-        felt = code.condition(seen[:, len(self.model_columns) :])
+        felt = code.condition(frames[:, len(self.model_columns) :])
         rests = np.zeros((len(frames), len(resting())), np.float32)
         if felt.any():
-            known = looks.looks()
-            rests += known.pose(looks.smoothed(felt))[:, [known.channels.index(name) for name in resting()]]
-        curves = self._raised(frames, rests)
-        return (seen[len(frames) :],), np.concatenate([curves, rests], axis=1)
+            known, settled = looks.looks(), np.repeat(felt[:, None], len(looks.KERNELS), axis=1)
+            rests += known.pose(settled)[:, [known.channels.index(name) for name in resting()]]
+        return state, np.concatenate([self._raised(frames, rests), rests], axis=1)
 
     def _raised(self, frames: Frames, rests: Frames) -> Frames:
         """The model's columns with what is raised; rests are raised in place."""
-        columns, controls = np.split(frames, [len(self.model_columns)], axis=1)
-        asked = controls[:, group("raise")]
+        columns: Frames = frames[:, : len(self.model_columns)].copy()
+        asked = frames[:, len(self.model_columns) :][:, group("raise")]
         if not asked.any():
             return columns
         ends = np.concatenate([np.maximum(asked, 0), np.maximum(-asked, 0)], axis=1)
         added = looks.times(ends, looks.raised())
         known = looks.looks().channels
         rests += added[:, [known.index(name) for name in resting()]]
-        out = columns.copy()
         for place, name in enumerate(self.model_columns):
             if name in known and looks.raised()[:, known.index(name)].any():
-                out[:, place] = np.clip(columns[:, place] + added[:, known.index(name)], 0, 1)
-        return out
+                columns[:, place] = np.clip(columns[:, place] + added[:, known.index(name)], 0, 1)
+        return columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,10 +99,22 @@ class FeltLips(Lips):
         rows = np.pad(frames, ((0, 0), (0, width - frames.shape[1])))
         kept, out = super().push(state, rows)
         seen = np.concatenate([state[0], rows])
-        now = slice(self.memory - self.delay, self.memory - self.delay + len(rows))
-        rest = seen[now, len(self.columns) :]
-        if rest.any():
+        asked = seen[: self.memory - self.delay + len(rows), len(self.columns) :]
+        if asked.any():
+            rest = _eased(asked, len(rows))
             away = 1 - self._envelope(seen, SPEECH, self.talk, len(rows))
             places = [self.channels.index(name) for name in resting()]
-            out[:, places] = np.where(rest != 0, out[:, places] + away[:, None] * rest, out[:, places])
+            shown = out[:, places]
+            more = np.minimum(shown + away[:, None] * rest, np.maximum(shown, rest))  # never twice the same pose
+            out[:, places] = np.where(rest > 0, more, shown)
         return kept, out
+
+
+def _eased(asked: Frames, count: int) -> Frames:
+    """The last `count` rows, each the mean of its past over PACE: what is asked for at once comes without a jump."""
+    weights = looks.kernels()[PACE][-looks.KERNELS[PACE] :]
+    first = len(asked) - count
+    out = np.zeros((count, asked.shape[1]), np.float32)
+    for age, weight in enumerate(weights[::-1]):
+        out += weight * asked[first - age : first - age + count]
+    return out

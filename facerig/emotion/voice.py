@@ -63,9 +63,7 @@ class Voice:
 
     def pitch_shares(self, both: Frames) -> Frames:
         """[..., 2 SPACING + n, BANDS] -> [..., n, SEMITONES + 1], the last one unvoiced."""
-        low, count = both[..., :LOW_BANDS], both.shape[-2] - 2 * SPACING
-        seen = np.concatenate([low[..., k * SPACING : k * SPACING + count, :] for k in range(3)], axis=-1)
-        return self.shares_of(seen - seen.mean(-1, keepdims=True))
+        return self.shares_of(low_bands(both))
 
     def shares_of(self, seen: Frames) -> Frames:
         """The network alone, on rows of its input."""
@@ -77,6 +75,14 @@ class Voice:
         out = np.exp(out - out.max(-1, keepdims=True))
         shares: Frames = out / out.sum(-1, keepdims=True)
         return shares
+
+
+def low_bands(both: Frames) -> Frames:
+    """[..., 2 SPACING + n, BANDS] -> [..., n, 3 LOW_BANDS]: three frames, without their common level."""
+    low, count = both[..., :LOW_BANDS], both.shape[-2] - 2 * SPACING
+    seen = np.concatenate([low[..., k * SPACING : k * SPACING + count, :] for k in range(3)], axis=-1)
+    centred: Frames = seen - seen.mean(-1, keepdims=True)
+    return centred
 
 
 def _described(cepstra: Frames, voiced: Frames, pitch: Frames, flux: Frames) -> Frames:
