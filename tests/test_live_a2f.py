@@ -21,10 +21,13 @@ from hypothesis import strategies as st
 from server_kit import RATE, animator, noise, serving
 
 from facerig import cli, protos
+from facerig.asking import Asked
 from facerig.client.a2f import CONTROLLER, Shown, Voice, a2f_stream
 from facerig.client.options import Target
-from facerig.errors import FacerigError, ProtocolError, ServiceError
+from facerig.errors import FacerigError, OptionError, ProtocolError, ServiceError
+from facerig.live import servers
 from facerig.live.a2f import LONGEST_GAP, Grid, columns, native
+from facerig.live.steer import Steering
 from facerig.rig import rig
 from facerig.server.protos import handlers
 from unreal_bridge import livelink
@@ -167,10 +170,27 @@ def test_a_voice_becomes_the_frames_of_the_model_behind_the_server() -> None:
 
 
 def test_emotion_is_asked_for_by_nvidias_names() -> None:
-    with hosted() as place:
-        plain, merry = (list(a2f_stream(blocks(), at(place), RATE, emotion)) for emotion in ({}, {"joy": 1.0}))
-    smile = rig("a2f68").names.index("MouthSmileLeft")
-    assert merry[60].values[smile] > plain[60].values[smile] + 0.1
+    asked: list[Any] = []
+
+    async def noted(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        asked.append((await anext(requests)).audio_stream_header)
+        yield header()
+        async for one in loudness(3)(requests):
+            yield one if one.WhichOneof("stream_part") != "animation_data_stream_header" else status("INFO", "hello")
+
+    with scripted(noted) as place:
+        server, _ = servers.parse(f"a2f://127.0.0.1:{place}")
+        make = server.maker(Steering(Asked(emotion="happy:0.5,sad:0.25,pain:0.125")))
+        assert sum(curves.frames for curves in make(blocks(), RATE)) > 100
+    assert dict(asked[0].emotion_params.beginning_emotion) == {"joy": 0.5, "sadness": 0.25, "pain": 0.125}
+    assert (asked[0].audio_header.samples_per_second, asked[0].audio_header.bits_per_sample) == (RATE, 16)
+
+
+@pytest.mark.parametrize("asked", [Asked(emotion="contempt"), Asked(state="thinking"), Asked(("lip_scale=1.5",))])
+def test_what_audio2face_cannot_be_asked_is_refused(asked: Asked) -> None:
+    server, _ = servers.parse("a2f://127.0.0.1")
+    with pytest.raises(OptionError, match="Audio2Face"):
+        server.maker(Steering(asked))
 
 
 def test_live_from_an_audio2face_server_to_a_live_link(voice: Path, ear: socket.socket,

@@ -78,7 +78,7 @@ def drained(feed: Feed) -> Curves:
         if row is not None:
             got.append(row.values)
     assert feed.buffer.error is None
-    return Curves(NATIVE.names, 60, np.concatenate(got))
+    return Curves(feed.channels, 60, np.concatenate(got))
 
 
 def fake() -> Animator:

@@ -172,5 +172,5 @@ def _listen(name: str, host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=8)
     except OSError as error:
         reason = str(error.strerror or error).partition(" (while")[0]
-        raise ServiceError(f"{name}: cannot listen at {host}:{port}: {reason}; another port may be given in the address, "
+        raise ServiceError(f"{name}: cannot listen at {host}:{port}: {reason}; another port may be given, here "
                            "and to Unreal") from None
