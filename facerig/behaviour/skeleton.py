@@ -22,6 +22,7 @@ Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
 
 EPOCH = 256
+CUT = 2.4  # standard deviations: one interval in 120 would be longer, and four means without a blink look dead
 POINTS = 336  # more than an epoch holds: 80 to spare are over six standard deviations at sigma .6
 NOWHERE = np.iinfo(np.int64).min
 
@@ -79,5 +80,6 @@ class Skeleton:
         """[m, POINTS]: when the events of these epochs happen, counted from their beginnings."""
         key = STREAMS[self.stream] + 1000
         index = epochs[:, None] * np.int64(POINTS) + np.arange(POINTS, dtype=np.int64)
-        intervals = np.exp(self.sigma * normal(seeds[:, None], key, index) - self.sigma**2 / 2)
+        drawn = np.clip(normal(seeds[:, None], key, index), -CUT, CUT)
+        intervals = np.exp(self.sigma * drawn - self.sigma**2 / 2)
         return np.cumsum(intervals, axis=1)

@@ -71,10 +71,10 @@ DIRECTIONS = tuple(share / sum(DIRECTION_SHARES) for share in DIRECTION_SHARES)
 TABLE: tuple[Parameter, ...] = (
     # ---- states
     *_row("state.fade", 9, "frames", 1, 9, "a change of state takes 150 ms at most"),
-    *_row("state.body_fade", 45, "frames", 1, 90, "a posture changes over 0.75 s, slower than a state: no jerk of the "
-          "head"),
+    *_row("state.body_fade", 75, "frames", 1, 90, "a posture changes over 1.25 s, slower than a state: no jerk of "
+          "the head"),
     *_row("state.release", 5, "frames", 1, 6, "an interrupted mouth is at rest within 100 ms"),
-    *_row("state.speaking_hold", 40, "frames", 1, 120, "pauses inside a turn are mostly under 0.7 s (Heldner and "
+    *_row("state.speaking_hold", 75, "frames", 1, 120, "pauses inside a turn are mostly under 1 s (Heldner and "
           "Edlund, J. Phonetics 38, 2010: median 0.5 s)"),
     *_row("state.listening_hold", 120, "frames", 1, 120, "after one's own turn one waits for the answer"),
     *_row("state.partner_hold", 120, "frames", 1, 120),
@@ -97,7 +97,8 @@ TABLE: tuple[Parameter, ...] = (
     *_row("blink.wait", 24, "frames", 0, 45, f"how long a due blink waits for a phrase end or gaze shift ({NAKANO})"),
     *_row("blink.drawn", 0.6, "share", 0, 1, NAKANO),
     *_row("blink.shift", 5, "degrees", 1, 40, "gaze shifts from here on draw a due blink"),
-    *_row("blink.evoked_from", 15, "degrees", 5, 40, EVINGER),
+    *_row("blink.evoked_from", 22, "degrees", 5, 40, f"{EVINGER}; below, a due blink is drawn instead, so that the rate "
+          "is the stated one"),
     *_row("blink.evoked_full", 33, "degrees", 10, 60, EVINGER),
     *_row("blink.lid_down", 0.4, "eyeBlink per eyeLookDown", 0, 1, f"{CAPTURE}: 0.59; take 4: 0.27"),
     *_row("blink.lid_up", 0.4, "eyeWide per eyeLookUp", 0, 1, f"{CAPTURE}: 0.96; take 4: 0.36"),
@@ -145,7 +146,7 @@ TABLE: tuple[Parameter, ...] = (
     *_row("head.yaw_most", 60, "degrees", 0, 90, "a neck turns 70-80"),
     *_row("head.pitch_most", 30, "degrees", 0, 60),
     *_row("head.nod", 3.0, "degrees", 0, 15, MUNHALL),
-    *_row("head.nod_share", 0.6, "of stresses", 0, 1),
+    *_row("head.nod_share", 0.45, "of stresses", 0, 1),
     *_row("head.nod_length", 28, "frames", 12, 60, "beat nods take 0.4-0.6 s"),
     *_row("head.melody", 0.45, "degrees a semitone", 0, 2, MUNHALL),
     *_row("head.drift_span", 40, "frames", 6, 60),
@@ -153,18 +154,18 @@ TABLE: tuple[Parameter, ...] = (
             "direction: Busso et al., IEEE TASLP 15, 2007 (larger in joy and anger than in sadness); size by eye"),
     *_moods("head.mood_pitch", (1.5, -5, -2, 2, 1, 2.5, 4, 3, 2, -8, 0, -3), "degrees up", -20, 20,
             "direction: Wallbott, Eur. J. Soc. Psych. 28, 1998; size by eye"),
-    *_states("head.pitch", (0, 0, 2.5, 0), "degrees up", -20, 20),
-    *_states("head.roll", (0, 2.2, 3, 0), "degrees", -20, 20),
+    *_states("head.pitch", (0, 0, 1.5, 0), "degrees up", -20, 20),
+    *_states("head.roll", (0, 1.2, 2, 0.6), "degrees", -20, 20),
     *_row("head.attitude", 1.5, "degrees down at 1", -10, 10, "one leans towards whom one likes"),
     *_states("head.sway", (2.6, 1.3, 1.6, 1.6), "degrees", 0, 10),
     *_row("head.sway_slow", 0.3, "1/s", 0.01, 2, "new posture every 3 s"),
     *_row("head.sway_quick", 1.1, "1/s", 0.1, 4),
     *_row("head.sway_unrest", 0.15, "of the sway", 0, 1),
     # ---- brows and answers
-    *_row("brow.flash", 0.3, "weight", 0, 1),
+    *_row("brow.flash", 0.22, "weight", 0, 1),
     *_row("brow.flash_from", 0.5, "strength", 0, 1, "Flecha-Garcia, Speech Comm. 52, 2010: brow raises align with "
           "pitch accents, most with strong ones"),
-    *_row("brow.flash_share", 0.4, "of strong stresses", 0, 1),
+    *_row("brow.flash_share", 0.25, "of strong stresses", 0, 1),
     *_row("brow.flash_length", 36, "frames", 12, 90),
     *_row("brow.sway", 0.06, "weight", 0, 0.5),
     *_row("brow.sway_rate", 0.4, "1/s", 0.01, 2),

@@ -21,6 +21,8 @@ def evaluate(
                                                     "rhubarb TSVs named like the clips.", show_default=False)] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A tenth of the clips, under a minute.")] = False,
     baselines: Annotated[bool, typer.Option(help="Run baselines and ceiling too.")] = True,
+    behaviour: Annotated[bool, typer.Option("--behaviour", help="Blinks, gaze, head and states instead of speech: half "
+                                            "an hour of output against what is stated and recorded.")] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Only the JSON object, no tables.")] = False,
 ) -> None:
     """Measure a model on clips it was not trained on. The last line of the output is one JSON object.
@@ -30,6 +32,9 @@ def evaluate(
     from facerig.console import emit_json, say
     from facerig.errors import InputError, MissingExtra
 
+    if behaviour:
+        _behaviour(quick, json_output)
+        return
     try:
         from facerig.train.evaluate import report
         from facerig.train.evaluate.scoreboard import Options, evaluate
@@ -44,6 +49,19 @@ def evaluate(
         report.show(result)
     emit_json({**result, "targets": [dict(zip(("set", "figure", "target", "got", "verdict"), row, strict=True))
                                      for row in report.targets(result)]})  # fmt: skip
+
+
+def _behaviour(quick: bool, bare: bool) -> None:
+    import json
+
+    from facerig.console import emit_json, say
+    from facerig.train.evaluate.behaviour import evaluate as measure
+
+    figures = measure(quick, _progress(say))
+    if not bare:
+        for name, part in figures.items():
+            say(f"{name}: {json.dumps(part)}")
+    emit_json({"eval": "behaviour", **figures})
 
 
 def _progress(say: Callable[[str], None]) -> Callable[[str], None]:
