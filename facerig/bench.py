@@ -28,6 +28,7 @@ BENCHES: dict[str, tuple[str, str]] = {
     "preview": ("facerig.preview.bench:bench_preview", "pictures a second"),
     "live": ("facerig.live.bench:bench_live", "jitter and drift of live senders"),
     "serve": ("facerig.server.bench:bench_serve", "latency and capacity of the server"),
+    "behaviour": ("facerig.behaviour.bench:bench_behaviour", "all behaviours: share of a core a stream, alone and 64"),
     "model": ("facerig.model.bench:bench_model", "the network alone: step time, batch of streams"),
 }
 

@@ -77,7 +77,8 @@ class States:
         off = scene.weights[..., OFF]
         scene.awake = np.where(off > FULL, 0.0, 1 - np.clip(off, 0, 1))
         released, rest = recall(state[2], np.clip(asked[..., SILENT].sum(axis=-1), 0, 1))
-        self._let_go(scene, weigh(rest, raised_cosine(self._release)))
+        evenly = np.full(self._release, 1 / self._release)  # the smallest steps
+        self._let_go(scene, weigh(rest, evenly))
         scene.mood = _mood(scene)
         return (heard, faded, released)
 

@@ -73,7 +73,7 @@ TABLE: tuple[Parameter, ...] = (
     *_row("state.fade", 9, "frames", 1, 9, "a change of state takes 150 ms at most"),
     *_row("state.body_fade", 75, "frames", 1, 90, "a posture changes over 1.25 s, slower than a state: no jerk of "
           "the head"),
-    *_row("state.release", 5, "frames", 1, 6, "an interrupted mouth is at rest within 100 ms"),
+    *_row("state.release", 6, "frames", 1, 6, "an interrupted mouth is at rest within 100 ms"),
     *_row("state.speaking_hold", 75, "frames", 1, 120, "pauses inside a turn are mostly under 1 s (Heldner and "
           "Edlund, J. Phonetics 38, 2010: median 0.5 s)"),
     *_row("state.listening_hold", 120, "frames", 1, 120, "after one's own turn one waits for the answer"),
@@ -97,8 +97,8 @@ TABLE: tuple[Parameter, ...] = (
     *_row("blink.wait", 24, "frames", 0, 45, f"how long a due blink waits for a phrase end or gaze shift ({NAKANO})"),
     *_row("blink.drawn", 0.6, "share", 0, 1, NAKANO),
     *_row("blink.shift", 5, "degrees", 1, 40, "gaze shifts from here on draw a due blink"),
-    *_row("blink.evoked_from", 22, "degrees", 5, 40, f"{EVINGER}; below, a due blink is drawn instead, so that the rate "
-          "is the stated one"),
+    *_row("blink.evoked_from", 22, "degrees", 5, 40, f"{EVINGER}; below, a due blink is drawn instead, so that "
+          "the rate is the stated one"),
     *_row("blink.evoked_full", 33, "degrees", 10, 60, EVINGER),
     *_row("blink.lid_down", 0.4, "eyeBlink per eyeLookDown", 0, 1, f"{CAPTURE}: 0.59; take 4: 0.27"),
     *_row("blink.lid_up", 0.4, "eyeWide per eyeLookUp", 0, 1, f"{CAPTURE}: 0.96; take 4: 0.36"),

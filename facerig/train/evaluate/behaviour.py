@@ -295,7 +295,7 @@ def spaced(angle: float, spacing: float = 0.18) -> Floats:
 
 
 def lead() -> dict[str, Any]:
-    """Milliseconds by which the eyes move before the head, each at a twentieth of its way, for looks of 25-60 degrees."""
+    """Milliseconds by which the eyes move before the head, each at a twentieth of its way, looks of 25-60 degrees."""
     found = []
     for angle in (-60, -40, -25, 25, 40, 60):
         asked = Controls({"life:idle": 0, "look:held": 1})
