@@ -133,9 +133,9 @@ def test_a_server_can_make_the_frames(voice: Path, monkeypatch: pytest.MonkeyPat
 
     asked: list[object] = []
 
-    def stream(samples: Iterator[np.ndarray], target: client.Target, rate: int,
+    def stream(samples: Iterator[np.ndarray], target: client.Target, rate: int, opened: object,
                **wish: object) -> Iterator[client.Frame]:
-        asked.extend((target.addresses, rate, wish["rig"], wish["emotion"], sum(map(len, samples))))
+        asked.extend((target.addresses, rate, wish["rig"], wish["controls"], sum(map(len, samples))))
         yield from (client.Frame(k, (0.25,) * len(rig("facerig-full"))) for k in range(3))
 
     monkeypatch.setattr(client, "stream", stream)
@@ -146,7 +146,7 @@ def test_a_server_can_make_the_frames(voice: Path, monkeypatch: pytest.MonkeyPat
         row = feed.buffer.take()
         got += [] if row is None else [float(row["jawOpen"][0])]
     assert got == [0.25] * 3
-    assert asked == [("a:1", "b:2"), RATE, "facerig-full", {"happy": 0.5}, RATE]
+    assert asked == [("a:1", "b:2"), RATE, "facerig-full", {"emotion:happy": 0.5}, RATE]
 
 
 def test_controls_reach_the_model_that_runs_here(voice: Path) -> None:

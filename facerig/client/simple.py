@@ -23,6 +23,7 @@ from facerig.stage import Frames
 Source = str | os.PathLike[str] | np.ndarray[Any, Any] | Iterable[Any] | AsyncIterable[Any]
 BLOCK_SECONDS = 0.1
 Item = TypeVar("Item")
+Opened = Callable[[Stream, asyncio.AbstractEventLoop], None]
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,14 @@ class _End:
     error: BaseException | None = None
 
 
-def stream(source: Source, server: str | Target = DEFAULT, rate: int = 24_000, **wish: Any) -> Iterator[Frame]:
+def stream(source: Source, server: str | Target = DEFAULT, rate: int = 24_000, opened: Opened | None = None,
+           **wish: Any) -> Iterator[Frame]:
     """Frames of a file, `mic`, an array of samples at `rate`, or an iterable of them; keywords are those of `Wish`.
 
-    Runs its own event loop in a thread; leaving the loop early closes the stream.
+    Runs its own event loop in a thread; leaving the loop early closes the stream. `opened` is given the running stream
+    and the loop, for controls that change meanwhile.
     """
-    return synchronous(lambda: astream(source, server, rate, **wish))
+    return synchronous(lambda: astream(source, server, rate, opened, **wish))
 
 
 def synchronous(make: Callable[[], AsyncGenerator[Item, None]]) -> Iterator[Item]:
@@ -80,13 +83,15 @@ def synchronous(make: Callable[[], AsyncGenerator[Item, None]]) -> Iterator[Item
         thread.join(5)
 
 
-async def astream(source: Source, server: str | Target = DEFAULT, rate: int = 24_000,
+async def astream(source: Source, server: str | Target = DEFAULT, rate: int = 24_000, opened: Opened | None = None,
                   **wish: Any) -> AsyncGenerator[Frame, None]:
     """The same for `async for`."""
     target = server if isinstance(server, Target) else Target.parse(server)
     with chunks(source, rate) as (own_rate, parts):
         asked = replace(Wish(**wish), rate=own_rate, channels=1, encoding="float32")
         async with Stream(target, asked) as running:
+            if opened is not None:
+                opened(running, asyncio.get_running_loop())
             sender = asyncio.create_task(_send_all(running, parts))
             try:
                 async for event in running:

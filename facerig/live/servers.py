@@ -9,7 +9,9 @@ As a source, with `?audio=` in front of the voice's name: `a2f://HOST:PORT?audio
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
@@ -18,7 +20,7 @@ import numpy as np
 from facerig.client.options import Target
 from facerig.curves import Curves
 from facerig.errors import OptionError, check_option
-from facerig.live.steer import Steering
+from facerig.live.steer import FADE_MS, Steering
 from facerig.rig import rig
 from facerig.stage import FPS, Frames
 
@@ -72,13 +74,19 @@ def _facerig(target: Target, steering: Steering) -> Maker:
     """Frames by a facerig server; the client library reconnects and goes on by itself."""
     from facerig import client
 
-    said = {kind: _taken(steering, kind) for kind in ("emotion", "gain")}
-    _refuse(steering, said, "a facerig server")
+    controls = steering.for_server()
+
+    def opened(running: client.Stream, loop: asyncio.AbstractEventLoop) -> None:
+        def tell(values: Mapping[str, float]) -> None:
+            with suppress(RuntimeError):  # the loop is closed: the stream is over
+                asyncio.run_coroutine_threadsafe(running.set(values, round(FADE_MS)), loop)
+
+        steering.tell = tell
 
     def make(voice: Iterator[Frames], rate: int) -> Iterator[Curves]:
         names = rig(FULL_RIG).names
-        for frame in client.stream(voice, target, rate, rig=FULL_RIG, fps=FPS, pacing="burst", emotion=said["emotion"],
-                                   gains=said["gain"]):
+        for frame in client.stream(voice, target, rate, opened, rig=FULL_RIG, fps=FPS, pacing="burst",
+                                   controls=controls):
             yield Curves(names, FPS, np.array([frame.values], np.float32), frame.index)
 
     return make
@@ -94,19 +102,11 @@ def _a2f(target: Target, steering: Steering) -> Maker:
     from facerig.client.a2f import a2f_stream
     from facerig.live.a2f import native
 
-    felt = _taken(steering, "emotion")
-    _refuse(steering, {"emotion": felt}, "an Audio2Face server")
+    said = steering.for_server()
+    felt = {name.partition(":")[2]: value for name, value in said.items() if name.startswith("emotion:")}
+    left = [name for name in said if not name.startswith("emotion:")]
+    check_option("controls", left, "for an Audio2Face server: emotion:...", not left)
     unknown = [name for name in felt if name not in NVIDIA and name not in SAME]
     check_option("--emotion", unknown, f"for an Audio2Face server: {', '.join((*NVIDIA, *SAME))}", not unknown)
     emotion = {NVIDIA.get(name, name): weight for name, weight in felt.items()}
     return lambda voice, rate: native(a2f_stream(voice, target, rate, emotion), FULL_RIG)
-
-
-def _taken(steering: Steering, kind: str) -> dict[str, float]:
-    """Controls of a group, without its name."""
-    return {name.partition(":")[2]: value for name, value in steering.typed().items() if name.startswith(f"{kind}:")}
-
-
-def _refuse(steering: Steering, said: Mapping[str, Mapping[str, float]], who: str) -> None:
-    left = [name for name in steering.typed() if name.partition(":")[0] not in said]
-    check_option("controls", left, f"for {who}: {', '.join(f'{kind}:...' for kind in said)}", not left)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from facerig.asking import Asked
 from facerig.audio import Pcm
+from facerig.controls import CONTROLS
 from facerig.curves import Curves
 from facerig.errors import OptionError, check_option
 from facerig.live import servers
@@ -101,6 +102,12 @@ def _check(wanted: Sequence[Spec], play: bool) -> None:
         raise OptionError(f"sources: two faces would be called {max(names, key=names.count)!r}; rename a file")
 
 
+def _still(asked: Asked) -> Asked:
+    """For a server, which does not know --still: every behaviour left out, unless one is asked for by name."""
+    lives = [control.name for control in CONTROLS if control.group == "life"]
+    return replace(asked, sets=(*(f"{name}=0" for name in lives), *asked.sets))
+
+
 def _server(plan: Plan, one: Spec) -> Server | None:
     text = one.server or plan.server
     return servers.parse(text, plan.api_key, plan.ca, plan.tls)[0] if text else None
@@ -108,7 +115,7 @@ def _server(plan: Plan, one: Spec) -> Server | None:
 
 def _face(plan: Plan, one: Spec, number: int, animator: Voices, lead: int) -> Face:
     """Several faces get their own subject names, and servers their own ports, from the same --to."""
-    steering = Steering(plan.asked)
+    steering = Steering(_still(plan.asked) if plan.still and _server(plan, one) else plan.asked)
     gains = Gains(rig(FULL_RIG), plan.gains, steering)
     subject = one.subject if len(plan.sources) > 1 else "facerig"
     fan = Fan([])

@@ -6,11 +6,13 @@ next frame that is computed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Protocol
 
-from facerig.asking import Asked
+from facerig.asking import AUTO, FILES, Asked
 from facerig.controls import COLUMNS, CONTROLS, place
+from facerig.errors import OptionError
 
 FADE_MS = 250.0  # of a change while the face runs
 
@@ -29,6 +31,7 @@ class Steering:
         self.asked = asked or Asked()
         self.controls = self.asked.controls()
         self.session: Running | None = None
+        self.tell: Callable[[Mapping[str, float]], None] | None = None  # a server, where one makes the frames
         self._typed = self.asked.controls()  # stays as it is: what a name goes back to
         self._now: dict[str, float] = {}
 
@@ -42,6 +45,16 @@ class Steering:
         return {control.name: float(value) for control, value in zip(CONTROLS, row, strict=True)
                 if value != control.default}
 
+    def for_server(self) -> dict[str, float]:
+        """What a server is to be told at the beginning; it takes no keyframes."""
+        if Path(self.asked.emotion).suffix.lower() in FILES:
+            raise OptionError(f"--emotion: got the keyframes {self.asked.emotion}, accepted with a server: a mixture "
+                              "such as happy:0.7")
+        row = self.controls.rows(0, 1)[0]
+        said = {control.name: float(value) for control, value in zip(CONTROLS, row, strict=True)
+                if value != control.default}
+        return {"heard": 1.0, **said} if self.asked.hears == AUTO else said
+
     def change(self, values: Mapping[str, float]) -> None:
         """What a file says now; what it no longer says goes back to the command line's value."""
         frame = self.frame
@@ -50,4 +63,6 @@ class Steering:
         news = {name: value for name, value in values.items() if self._now.get(name) != value}
         if gone or news:
             self.controls.set(frame, {**gone, **news}, FADE_MS if self.session else 0.0)
+            if self.tell is not None:
+                self.tell({**gone, **news})
         self._now = {name: values[name] for name in COLUMNS if name in values}
