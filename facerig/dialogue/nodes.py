@@ -14,11 +14,15 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import yaml
 
 from facerig.errors import FacerigError, InputError
 
 MAX_BYTES = 1_000_000  # a script of ten thousand lines; more is a mistaken file
+MAX_DEPTH = 50  # brackets inside brackets
+TAG = "tag:yaml.org,2002:"
+KINDS = {TAG + kind for kind in ("null", "bool", "int", "float", "str", "seq", "map", "timestamp", "value", "merge")}
 SUFFIXES = (".yaml", ".yml", ".json")
 Read = TypeVar("Read")
 
@@ -29,6 +33,10 @@ class Value:
 
     file: str
     node: yaml.Node
+
+    def __post_init__(self) -> None:
+        if self.node.tag not in KINDS:
+            raise self.wrong(f"got the tag {self.node.tag[:60]!r}, accepted: plain values without tags")
 
     @property
     def line(self) -> int:
@@ -56,7 +64,7 @@ class Value:
     @property
     def empty(self) -> bool:
         """`key:` with nothing behind it."""
-        return self.node.tag == "tag:yaml.org,2002:null"
+        return bool(self.node.tag == TAG + "null")
 
     @property
     def table(self) -> bool:
@@ -167,6 +175,9 @@ def parse(text: str, name: str = "script", as_json: bool = False) -> Value:
     if as_json:
         _check_json(text, name)
         text = text.replace("\t", " ").replace("\r\n", "\n")  # outside of strings: inside, JSON has none
+    depth = np.cumsum([(letter in "[{") - (letter in "]}") for letter in text if letter in "[]{}"] or [0]).max()
+    if depth > MAX_DEPTH:
+        raise InputError(f"{name}: no YAML: {depth} brackets inside each other, accepted: up to {MAX_DEPTH}")
     try:
         node: Any = yaml.compose(text, yaml.SafeLoader)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
