@@ -15,8 +15,8 @@ from facerig.errors import ModelError
 from facerig.features import FEATURES
 
 CONDITION = 32  # numbers a frame for emotion and style; zeros mean neutral
-FELT = 36  # frames of the condition that the expression head looks at, the present one among them: 0.6 s
-PACES = 4  # smoothed versions of the condition that it makes of them, from quick to slow
+FELT = 36  # frames of condition and loudness that the expression head looks at, the present one among them: 0.6 s
+PACES = 4  # smoothed versions that it makes of them, from quick to slow
 CONTACTS = ("bilabial", "labiodental", "speech", "rounding")
 POOLED = 32  # band means that the decoder gets beside the encoder's output: how loud, and how the energy lies
 FORMAT = 1
@@ -75,12 +75,12 @@ class NetConfig:
 
     def pasts(self) -> tuple[tuple[int, int], ...]:
         """(frames, width) of every state array: the input's, the encoder layers', the delay line's, the decoder's,
-        and the condition's where there is an expression head."""
+        and, where there is an expression head, that of condition and loudness."""
         own = [(self.stride - 1, FEATURES)]
         own += [self._past(layer, self.width, self.stride) for layer in self.encoder_layers]
         own += [(self.lookahead, POOLED)]
         own += [self._past(layer, self.decoder_width, 1) for layer in self.decoder_layers]
-        own += [(FELT - 1, self.condition)] if self.expression else []
+        own += [(FELT - 1, self.condition + 1)] if self.expression else []
         return tuple(own)
 
     def _past(self, layer: Layer, width: int, stride: int) -> tuple[int, int]:

@@ -190,7 +190,7 @@ class Expression(nn.Module):
         super().__init__()
         features, asked = config.expression, PACES * config.condition
         self.register_buffer("kernels", torch.zeros(PACES, FELT))
-        self.hear = nn.Linear(config.decoder_width + len(CONTACTS) + 2 * POOLED, features)
+        self.hear = nn.Linear(config.decoder_width + len(CONTACTS) + 2 * POOLED + PACES, features)
         self.understand = nn.Linear(features, features)
         self.pose = nn.Linear(asked, features, bias=False)
         self.gate = nn.Linear(asked + features, features, bias=False)
@@ -198,13 +198,18 @@ class Expression(nn.Module):
         nn.init.zeros_(self.out.weight)
 
     def forward(self, heard: Tensor, condition: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        seen, past = _remembered(past, condition)
-        return self.added(heard, self.smoothed(seen, condition.shape[1])), past
+        """`heard` ends with the loudness now; the head also hears how loud it has been."""
+        loud = heard[..., -POOLED:].mean(-1, keepdim=True)
+        seen, past = _remembered(past, torch.cat([condition, loud], dim=-1))
+        smooth = self.smoothed(seen, condition.shape[1])
+        count = condition.shape[-1]
+        heard = torch.cat([heard, smooth[..., count]], dim=-1)
+        return self.added(heard, smooth[..., :count].flatten(2)), past
 
     def smoothed(self, seen: Tensor, count: int) -> Tensor:
-        """[B, FELT - 1 + n, condition] -> [B, n, PACES * condition]."""
+        """[B, FELT - 1 + n, columns] -> [B, n, PACES, columns]."""
         rows = torch.arange(count, device=seen.device)[:, None] + torch.arange(FELT, device=seen.device)
-        return torch.matmul(self.kernels.to(seen.dtype), seen[:, rows]).flatten(2)
+        return torch.matmul(self.kernels.to(seen.dtype), seen[:, rows])
 
     def added(self, heard: Tensor, smooth: Tensor) -> Tensor:
         """[B, n, channels]."""

@@ -70,6 +70,8 @@ class Plan:
     """Where the files go; None: over the model's own."""
     content: float = 1.0
     """Share of the words of CONTENT."""
+    warm: Path | None = None
+    """Weights whose head it goes on from; None: a fresh one."""
     batch: int = 32
     frames: int = 144
     peak: float = 3e-3
@@ -82,6 +84,7 @@ class Said:
 
     id: str
     heard: NDArray[np.float16]
+    raw: Frames  # the model's neutral curves, not yet cut to 0 and 1
     speech: Speech
 
 
@@ -97,8 +100,10 @@ def said(net: Net, feats: Frames, name: str = "") -> Said:
         parts, contacts, _, _ = net.told(pooled(rows), content, pasts[0])
         x, _ = net.decoder.speak(parts, rows.new_zeros(1, len(padded), net.config.condition), pasts[1:])
         curves = net.decoder.curves(x)[0, ahead:].numpy()
-        heard = net.decoder.heard(x, parts)[0, ahead:].numpy().astype(np.float16)
-        return Said(name, heard, speech(curves, contacts.sigmoid()[0, ahead:].numpy(), energy(feats)))
+        loud = looks.smoothed(np.pad(parts[-1][0].mean(-1, keepdim=True).numpy(), ((looks.REACH, 0), (0, 0))))
+        heard = np.concatenate([net.decoder.heard(x, parts)[0].numpy(), loud[..., 0]], axis=1)[ahead:]
+        believed = contacts.sigmoid()[0, ahead:].numpy()
+        return Said(name, heard.astype(np.float16), curves, speech(curves, believed, energy(feats)))
 
 
 def corpus(net: Net, packed: PackedSet, share: float = 1.0, split: str = "train") -> list[Said]:
@@ -231,7 +236,8 @@ class Trainer:
             own = cut(clip.speech, inside)
             asked = moods.course(self.rng, frames)
             smooth = looks.whole_clip(asked).reshape(frames, -1)
-            rows.append((clip.heard[inside].astype(np.float32), smooth, own.neutral, felt(own, asked), own.closed))
+            heard = clip.heard[inside].astype(np.float32)
+            rows.append((heard, smooth, clip.raw[inside], felt(own, asked), own.closed))
         return tuple(torch.from_numpy(np.stack(part)) for part in zip(*rows, strict=True))
 
 
@@ -247,7 +253,7 @@ def shown(net: Net, clip: Said, asked: Frames) -> Frames:
     with torch.no_grad():
         smooth = torch.from_numpy(looks.whole_clip(asked).reshape(len(asked), -1))
         added = head.added(torch.from_numpy(clip.heard.astype(np.float32)), smooth).numpy()
-    return np.asarray(np.clip(clip.speech.neutral + added, 0, 1), np.float32)
+    return np.asarray(np.clip(clip.raw + added, 0, 1), np.float32)
 
 
 def judged(net: Net, clips: Sequence[Said], seed: int = 5) -> dict[str, float]:
@@ -272,6 +278,11 @@ def train(plan: Plan, on: Callable[[float], None] = lambda _: None) -> dict[str,
     packed = load_packed()
     clips, kept = corpus(net, packed, plan.content), corpus(net, packed, 0.03, "val")
     net = with_head(net)
+    if plan.warm is not None:
+        old = load_net(plan.warm).decoder.expression
+        assert old is not None
+        assert net.decoder.expression is not None
+        net.decoder.expression.load_state_dict(old.state_dict())
     began = time.time()
     Trainer(net, clips, plan).train(plan.minutes * 60, shown=on)
     own = {"minutes": round((time.time() - began) / 60, 1), "clips": len(clips), **judged(net, kept)}
@@ -284,10 +295,12 @@ def main() -> None:
     parser.add_argument("name", nargs="?", default="small")
     parser.add_argument("--minutes", type=float, default=Plan.minutes)
     parser.add_argument("--models", type=Path, default=Path("assets/models"), help="folder of the model")
+    parser.add_argument("--content", type=float, default=Plan.content, help="share of the words to learn from")
+    parser.add_argument("--warm", type=Path, default=None, help="a .safetensors whose head it goes on from")
     parser.add_argument("--out", type=Path, default=None, help="folder for the files (default: the same)")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    print(json.dumps(train(Plan(options.name, options.minutes, options.models, options.out))))
+    print(json.dumps(train(Plan(**vars(options)))))
 
 
 assert looks.kernels().shape == (PACES, FELT)

@@ -27,7 +27,7 @@ from facerig.rig import rig
 from facerig.stage import Frames
 
 AHEAD = 6
-PAST = 48  # frames of loudness that a stressed syllable is compared with
+PAST = 36  # frames of loudness that a stressed syllable is compared with
 STRESS_DB = (2.0, 9.0)  # above their mean: where an accent begins, where it is full. Chosen by eye on GRID and flite
 FLOOR_DB = 30.0  # under the loudest of that past, speech is held to be absent
 SHUT = 0.9  # lips are together where mouthClose is this share of jawOpen
