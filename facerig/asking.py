@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
-from facerig.controls import COLUMNS, STATES, Controls
+from facerig.controls import STATES, Controls, place
 from facerig.emotion import keyframes, space, styles
 from facerig.errors import OptionError, check_option
 
@@ -66,17 +65,9 @@ def assignments(pairs: Iterable[str]) -> dict[str, float]:
     for pair in pairs:
         name, sign, number = pair.partition("=")
         check_option("set", pair[:60], "NAME=VALUE", bool(sign))
-        out[known(name.strip())] = value_of(name.strip(), number)
+        place(name.strip())  # an unknown one is told before its number
+        out[name.strip()] = value_of(name.strip(), number)
     return out
-
-
-def known(name: str) -> str:
-    """The control of that name; an error with the nearest ones where there is none."""
-    if name in COLUMNS:
-        return name
-    near = get_close_matches(name, COLUMNS, 3)
-    hint = f"; did you mean {' or '.join(near)}?" if near else ""
-    raise OptionError(f"control: got {name[:60]!r}, accepted: a name of `facerig info --controls`{hint}")
 
 
 def value_of(name: str, text: str) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
@@ -92,8 +93,11 @@ _PLACES = {name: place for place, name in enumerate(COLUMNS)}
 
 
 def place(name: str) -> int:
-    """The column of a control."""
-    check_option("control", name[:60], ", ".join(COLUMNS), name in _PLACES)
+    """The column of a control; an error with the nearest names where there is none."""
+    if name not in _PLACES:
+        near = get_close_matches(name, COLUMNS, 3)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise OptionError(f"control: got {name[:60]!r}, accepted: a name of `facerig info --controls`{hint}")
     return _PLACES[name]
 
 

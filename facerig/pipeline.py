@@ -26,6 +26,7 @@ from facerig.controls import Controls
 from facerig.controls import place as place_of
 from facerig.curves import BAD_ARCHIVE, Curves, concat, npz_bytes
 from facerig.emotion.code import condition
+from facerig.emotion.express import Express, FeltLips
 from facerig.errors import ModelError, check_option
 from facerig.face import Face
 from facerig.fake import FakeModel
@@ -35,7 +36,6 @@ from facerig.model.runtime import load as load_weights
 from facerig.phones import Timed
 from facerig.post.gains import Gains
 from facerig.post.limits import Limits
-from facerig.post.lips import Lips
 from facerig.post.smooth import smooth
 from facerig.resample import Resample, mono
 from facerig.rig import rig
@@ -65,7 +65,7 @@ class Options:
     """Frames of smoothing on each side; each adds a frame of delay."""
     seed: int = 0
     """Of everything random (behaviour); the lips never depend on it."""
-    alive: bool = False
+    alive: bool = True
     """Whether the face blinks, looks and moves its head: 71 channels instead of the 68 that speech moves."""
     emotion: str = "off"
     """`auto`: the emotion heard in the voice counts (control `heard`); `off`: the one asked for alone."""
@@ -177,16 +177,19 @@ class Animator:
 
     def released(self, last: Frames, first: int, count: int, controls: Controls, seed: int) -> Frames:
         """[count, channels]: from the values of frame `first` - 1 to a face that lives on and says nothing."""
-        length = count + 1 + self.delay
+        return fallen(last, self.quiet(first - 1, count + 1, controls, seed))
+
+    def quiet(self, first: int, count: int, controls: Controls, seed: int) -> Frames:
+        """[count, channels]: a face to which nobody has said anything, as a stream that begins at frame `first`."""
+        length = count + self.delay
         length += -length % self.block
-        rows = self.asked(controls, first - 1, length)
+        rows = self.asked(controls, first, length)
         frames = np.concatenate([np.zeros((length, SAMPLES), np.float32), rows], axis=1)
-        state, parts = self.chain.start(first - 1, seed), []
+        state, parts = self.chain.start(first, seed), []
         for at in range(0, length, self.block):
             state, out = self.chain.push(state, frames[at : at + self.block])
             parts.append(out)
-        quiet = np.concatenate(parts)[self.delay : self.delay + count + 1]
-        return fallen(last, quiet)
+        return np.concatenate(parts)[self.delay : self.delay + count]
 
     # ---- going on elsewhere ---------------------------------------------------------------------------------------
 
@@ -370,7 +373,8 @@ def build(options: Options) -> Animator:
     face = Face(
         model, Gains(native, still=not options.alive), Limits(full.low, full.high),
         condition=condition if trained else None,
-        lips=Lips(model.columns) if isinstance(model, ModelStage) else None,
+        express=Express(model.columns) if isinstance(model, ModelStage) else None,
+        lips=FeltLips(model.columns) if isinstance(model, ModelStage) else None,
         smooth=smooth(options.smooth, len(native)) if options.smooth else None,
         heard=_heard() if options.emotion == "auto" else None,
         **_behaviour() if options.alive else {},

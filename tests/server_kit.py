@@ -87,7 +87,7 @@ def process_audio(link: Any, requests: Any = None, metadata: Sequence[tuple[str,
 
 
 def header(rate: int = RATE, mode: int = pb.Pacing.MODE_BURST, **fields: Any) -> pb.AnimateRequest:
-    fields.setdefault("rig", "facerig")
+    fields.setdefault("rig", "facerig-full")
     audio = pb.AudioFormat(encoding=pb.AudioFormat.ENCODING_PCM16, rate=rate)
     return pb.AnimateRequest(header=pb.Header(**{"audio": audio, "pacing": pb.Pacing(mode=mode), **fields}))
 

@@ -44,20 +44,20 @@ def test_public_names():
 
 
 def test_for_frame_in_stream_of_an_array(server):
-    frames = list(stream(noise(1.0), server, RATE, rig="facerig", pacing="burst"))
+    frames = list(stream(noise(1.0), server, RATE, rig="facerig-full", pacing="burst"))
     assert np.array_equal([frame.values for frame in frames], whole())
 
 
 def test_for_frame_in_stream_of_a_file(server, tmp_path):
     path = tmp_path / "voice.wav"
     soundfile.write(path, noise(1.0), RATE, subtype="PCM_16")
-    frames = list(stream(path, server, rig="facerig", pacing="burst"))
+    frames = list(stream(path, server, rig="facerig-full", pacing="burst"))
     assert np.array_equal([frame.values for frame in frames], whole())
 
 
 def test_for_frame_in_stream_of_chunks(server):
-    frames = list(stream((piece / np.float32(32768) for piece in cut(noise(1.0), 321)), server, RATE, rig="facerig",
-                         pacing="burst"))
+    pieces = (piece / np.float32(32768) for piece in cut(noise(1.0), 321))
+    frames = list(stream(pieces, server, RATE, rig="facerig-full", pacing="burst"))
     assert np.array_equal([frame.values for frame in frames], whole())
 
 
@@ -81,7 +81,7 @@ def test_async_for():
     async def work():
         async with serving(**TINY) as running:
             target = Target((f"127.0.0.1:{running.ports['facerig']}",))
-            return [frame async for frame in astream(noise(1.0), target, RATE, rig="facerig", pacing="burst")]
+            return [frame async for frame in astream(noise(1.0), target, RATE, rig="facerig-full", pacing="burst")]
 
     assert np.array_equal([frame.values for frame in run(work())], whole())
 
@@ -90,7 +90,7 @@ def test_events_and_controls():
     async def work():
         async with serving(**TINY) as running:
             target, found = Target((f"127.0.0.1:{running.ports['facerig']}",)), []
-            wish = Wish(rate=RATE, rig="facerig", pacing="burst", style="opera", moods=True, echo=True)
+            wish = Wish(rate=RATE, rig="facerig-full", pacing="burst", style="opera", moods=True, echo=True)
             async with Stream(target, wish) as talk:
                 await talk.send(noise(0.5).tobytes())
                 await talk.marker("half")
@@ -105,8 +105,8 @@ def test_events_and_controls():
     frames = [event for event in found if isinstance(event, Frame)]
     assert [event.id for event in found if isinstance(event, Marker)] == ["half"]
     assert any(isinstance(event, Notice) for event in found)
-    assert channels == rig("facerig").names
-    assert frames[40].emotion == {"joy": 1.0}
+    assert channels == rig("facerig-full").names
+    assert frames[40].emotion == {"happy": 1.0}
     assert frames[59].values[channels.index("jawOpen")] == 0
     assert b"".join(frame.audio for frame in frames) == noise(0.5).tobytes() * 2
 
@@ -172,11 +172,26 @@ def test_memory_forgets_controls_that_are_over_and_keeps_the_last():
     assert left[0].frame <= memory.last_frame - 600  # what the oldest fade began from
 
 
-def test_gains_say_again_what_holds_of_other_regions():
+def test_memory_keeps_what_nothing_later_overrules():
+    memory = Memory(Wish(rate=RATE), context_ms=5000)
+    early = [pb.Control(gains=pb.Gains(regions={"jaw": 0.5, "lips": 0.5})),
+             pb.Control(set=pb.Set(values={"heard": 1.0})),
+             pb.Control(state=pb.STATE_IDLE), pb.Control(set=pb.Set(values={"gain:jaw": 0.2, "attitude": 1.0})),
+             pb.Control(move=pb.Move(name="nod")), pb.Control(gains=pb.Gains(regions={"lips": 0.1})),
+             pb.Control(state=pb.STATE_SPEAKING), pb.Control(style=pb.Style(style="tense"))]
+    for control in early:
+        memory.place(control)
+    memory.got(pb.Frame(index=15 * 60 - 1))
+    assert len(memory.standing()) == len(early)  # the server looks back 5 s, and a fade takes 10
+    memory.got(pb.Frame(index=15 * 60))
+    assert memory.standing() == [early[1], early[3], early[4], early[5], early[6], early[7]]
+
+
+def test_an_interrupt_hands_the_state_back_to_the_voice():
     memory = Memory(Wish(rate=RATE))
-    memory.place(pb.Control(gains=pb.Gains(regions={"jaw": 0.5})))
-    assert dict(memory.place(pb.Control(gains=pb.Gains(regions={"lips": 0.2}))).gains.regions) == pytest.approx(
-        {"jaw": 0.5, "lips": 0.2})
+    memory.place(pb.Control(state=pb.STATE_IDLE))
+    memory.interrupted(40, 46)
+    assert [(one.frame, one.state) for one in memory.standing()] == [(0, pb.STATE_IDLE), (40, pb.STATE_UNSPECIFIED)]
 
 
 # ---- for people ----------------------------------------------------------------------------------------------------
@@ -231,7 +246,7 @@ def test_the_loop_is_not_held_by_a_slow_consumer():
 
     async def work():
         async with serving(**TINY) as running:
-            wish = Wish(rate=RATE, rig="facerig", pacing="burst")
+            wish = Wish(rate=RATE, rig="facerig-full", pacing="burst")
             async with Stream(Target((f"127.0.0.1:{running.ports['facerig']}",)), wish) as talk:
                 clip = noise(25.0)
                 sender = asyncio.create_task(talk.send(clip.tobytes()))

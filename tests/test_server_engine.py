@@ -8,15 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from server_kit import animator, noise
 
+from facerig.behaviour.commands import perform
+from facerig.controls import STATES, Controls, group, place
 from facerig.curves import concat
 from facerig.errors import OptionError
 from facerig.many import one_by_one, way_of
 from facerig.model.runtime import installed
 from facerig.pipeline import Animator
 from facerig.rig import rig
-from facerig.server import a2f_params, emotions, outlet, protos
+from facerig.server import a2f_params, asks, outlet, protos
 from facerig.server.batch import BatchChain
-from facerig.server.director import STATES, Director
 from facerig.server.flow import Flow, Sound
 from facerig.server.pacing import Pacer, Pacing
 from facerig.server.worker import capacity
@@ -158,106 +159,103 @@ def test_other_rigs_go_through_the_retarget_tables():
 # ---- controls ------------------------------------------------------------------------------------------------------
 
 
-def half() -> np.ndarray:
-    return np.full((400, len(NATIVE)), 0.5, np.float32)
+def test_the_words_of_the_wire_are_controls():
+    own = Controls()
+    asks.state(own, 0, "listening")
+    asks.look_at(own, 0, 35, -10, fade_ms=0)
+    asks.emotion(own, 0, {"joy": 1.0, "anger": 0.5}, 0.8, fade_ms=0)
+    asks.gains(own, 0, {"all": 0.5, "jaw": 1.5}, fade_ms=0)
+    asks.style(own, 0, "whispered", 0)
+    row = own.rows(50, 1)
+    wanted = {"state:listening": 1, "look:yaw": 35, "look:pitch": -10, "look:held": 1, "emotion:happy": 1,
+              "emotion:angry": 0.5, "intensity": 0.8, "gain:lips": 0.5, "gain:jaw": 1.5}
+    for name, value in wanted.items():
+        assert row[0, place(name)] == np.float32(value), name
+    assert row[0, group("style")].any()
+    assert asks.named(asks.moods(row)[0]) == pytest.approx({"happy": 0.8, "angry": 0.4})
+    asks.look_at(own, 100, 0, 0, fade_ms=0, release=True)
+    asks.state(own, 100, "")
+    asks.emotion(own, 100, {}, fade_ms=0)
+    row = own.rows(200, 1)
+    assert not row[0, group("state")].any()
+    assert not row[0, place("look:held")]
+    assert asks.named(asks.moods(row)[0]) == {}
 
 
-def test_no_control_no_change():
-    values = half()
-    assert Director(NATIVE).push(0, values) is values
-
-
-def apply_control(own, kind, frame, place):
+def apply_control(own, kind, frame, number):
     if kind == "emotion":
-        own.emotion(frame, {emotions.NAMES[place]: 0.7}, 0.9, 200)
+        asks.emotion(own, frame, {asks.NAMES[number % len(asks.NAMES)]: 0.7}, 0.9, 200)
     elif kind == "gains":
-        own.gains(frame, {"lips": place / 12, "brows": 1.5}, 90)
+        asks.gains(own, frame, {"lips": number % 20 / 12, "brows": 1.5}, 90)
     elif kind == "state":
-        own.set_state(frame, list(STATES)[place % len(STATES)])
+        asks.state(own, frame, STATES[number % len(STATES)])
+    elif kind == "move":
+        perform(own, "nod", frame, 1 + number % 3)
     else:
-        own.look_at(frame, place * 5, -place, 120, place % 3 == 0)
+        asks.look_at(own, frame, number % 18 * 5, -(number % 18), 120, number % 3 == 0)
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(["emotion", "gains", "state", "look"]), st.integers(0, 300)), max_size=12),
-       st.lists(st.integers(1, 80), min_size=1, max_size=12))
+@given(st.lists(st.tuples(st.sampled_from(["emotion", "gains", "state", "look", "move"]), st.integers(0, 300)),
+                max_size=12), st.lists(st.integers(1, 80), min_size=1, max_size=12))
 def test_controls_are_a_function_of_the_frame(changes, cuts):
-    def director():
-        own = Director(NATIVE)
-        for place, (kind, frame) in enumerate(changes):
-            apply_control(own, kind, frame, place)
+    def controls():
+        own = Controls()
+        for number, (kind, frame) in enumerate(changes):
+            apply_control(own, kind, frame, number)
         return own
 
-    values, at, parts, streaming = half(), 0, [], director()
+    at, parts, streaming = 0, [], controls()
     for size in [*cuts, 400]:
-        parts.append(streaming.push(at, values[at : at + size]))
+        parts.append(streaming.rows(at, min(size, 400 - at)))
         at = min(400, at + size)
-    assert np.array_equal(np.concatenate(parts), director().push(0, values))
+    assert np.array_equal(np.concatenate(parts), controls().rows(0, 400))
 
 
 def test_fades_have_no_step_and_arrive():
-    own = Director(NATIVE)
-    own.gains(100, {"lips": 0.0}, fade_ms=500)
-    lips = own.push(0, half())[:, NATIVE.index("mouthPucker")]
-    assert lips[99] == 0.5
-    assert lips[130] == 0.0
-    assert np.abs(np.diff(lips)).max() < 0.05
-    own.gains(200, {"lips": 1.0}, fade_ms=500)
-    assert own.push(0, half())[260, NATIVE.index("mouthPucker")] == 0.5
-
-
-def test_states_look_and_emotion_mean_something():
-    own = Director(NATIVE)
-    own.set_state(0, "listening")
-    own.look_at(0, 35, 0, fade_ms=0)
-    own.emotion(0, {"joy": 1.0}, fade_ms=0)
-    row = dict(zip(NATIVE.names, own.push(50, half()[:1])[0], strict=True))
-    assert row["jawOpen"] == 0
-    assert (row["eyeLookOutLeft"], row["eyeLookInRight"], row["eyeLookInLeft"]) == (1, 1, 0)
-    assert row["cheekSquintLeft"] > 0.5
-    assert own.moods(50, 1)[0, emotions.NAMES.index("joy")] == 1
-
-
-def test_every_emotion_moves_the_face_and_none_opens_or_shuts_the_lips():
-    for name in emotions.NAMES:
-        vector = emotions.face({name: 1.0}, NATIVE.names)
-        assert vector.any() == (name != "neutral")
-        assert not any(vector[NATIVE.index(c)] for c in ("jawOpen", "mouthClose", "mouthFunnel", "mouthPucker"))
+    own, column = Controls(), place("gain:lips")
+    asks.gains(own, 100, {"lips": 0.0}, fade_ms=500)
+    lips = own.rows(0, 400)[:, column]
+    assert lips[99] == 1
+    assert lips[130] == 0
+    assert np.abs(np.diff(lips)).max() < 0.06
+    asks.gains(own, 200, {"lips": 1.0}, fade_ms=500)
+    assert own.rows(0, 400)[260, column] == 1
 
 
 @pytest.mark.parametrize(
     "call",
     [
-        lambda d: d.emotion(0, {"rage": 1}),
-        lambda d: d.emotion(0, {"joy": 1.5}),
-        lambda d: d.emotion(0, {"joy": float("nan")}),
-        lambda d: d.gains(0, {"chin": 1}),
-        lambda d: d.gains(0, {"lips": -1}),
-        lambda d: d.gains(0, {"lips": 1}, 1e9),
-        lambda d: d.set_state(0, "dancing"),
-        lambda d: d.look_at(0, 200, 0),
-        lambda d: d.look_at(0, float("nan"), 0),
+        lambda c: asks.emotion(c, 0, {"rage": 1}),
+        lambda c: asks.emotion(c, 0, {"joy": 1.5}),
+        lambda c: asks.emotion(c, 0, {"joy": 1.0}, float("nan")),
+        lambda c: asks.gains(c, 0, {"chin": 1}),
+        lambda c: asks.gains(c, 0, {"lips": -1}),
+        lambda c: asks.gains(c, 0, {"lips": 1}, 1e9),
+        lambda c: asks.state(c, 0, "dancing"),
+        lambda c: asks.look_at(c, 0, 200, 0),
+        lambda c: asks.look_at(c, 0, float("nan"), 0),
     ],
 )
 def test_wrong_controls_are_refused(call):
     with pytest.raises(OptionError):
-        call(Director(NATIVE))
+        call(Controls())
 
 
 def test_controls_are_bounded():
-    own = Director(NATIVE)
+    own = Controls()
 
     def without_end():
         for frame in range(3000):
-            own.gains(frame, {"lips": 1.0})
+            asks.gains(own, frame, {"lips": 1.0})
 
     with pytest.raises(OptionError, match="controls"):
         without_end()
-    other = Director(NATIVE)
+    other = Controls()
     for frame in range(3000):  # what is over is forgotten
-        other.gains(frame, {"lips": 1.0})
-        other.push(frame, half()[:1])
-    assert len(other._gain.changes) < 10
+        asks.gains(other, frame, {"lips": 1.0})
+        other.rows(frame, 1)
+    assert len(other.saved()["gain"]["changes"]) < 10
 
 
 # ---- pacing --------------------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ def address(server):
 async def play(target, samples, pause=0.02, chunk=640, wish=None, script=None):
     """A clip through the client library at about real time: (frames, other events, reconnects)."""
     frames, others = [], []
-    async with Stream(target, wish or Wish(rate=RATE, rig="facerig")) as stream:
+    async with Stream(target, wish or Wish(rate=RATE, rig="facerig-full")) as stream:
 
         async def speak():
             for place, piece in enumerate(cut(samples, chunk)):
@@ -228,7 +228,7 @@ def test_draining_lets_running_streams_finish_and_refuses_new_ones():
 def test_resumption_repeats_controls_markers_and_frame_rate():
     """Break the stream at every few frames: the frames are those of a stream that was never broken."""
     samples = noise(2.0)
-    wish = Wish(rate=RATE, rig="facerig", fps=30, emotion={"joy": 0.3}, echo=True)
+    wish = Wish(rate=RATE, rig="facerig-full", fps=30, emotion={"joy": 0.3}, echo=True)
 
     async def script(stream, place):
         if place == 10:
@@ -266,7 +266,7 @@ def test_a_barge_in_survives_the_loss_of_the_server():
 
     async def work():
         async with serving(**SMALL) as one, serving(**SMALL) as two:
-            stream = Stream(Target((address(one), address(two))), Wish(rate=RATE, rig="facerig"))
+            stream = Stream(Target((address(one), address(two))), Wish(rate=RATE, rig="facerig-full"))
             events = []
             async with stream:
                 await stream.send(noise(3.0).tobytes())

@@ -27,6 +27,10 @@ from server_kit import (
     until,
 )
 
+from facerig.behaviour.commands import perform
+from facerig.controls import COLUMNS, Controls
+from facerig.emotion import styles
+from facerig.rig import rig
 from facerig.server import outlet
 from facerig.v1 import animation_pb2 as pb
 
@@ -190,13 +194,12 @@ def test_controls_act_from_where_they_stand():
     joy = pb.AnimateRequest(control=pb.Control(frame=60, emotion=pb.Emotion(weights={"joy": 1.0}, fade_ms=0)))
     answers, _ = run(once([header(tracks=pb.Tracks(emotion=True)), loud, mute, joy, audio(SAMPLES[12_000:]), END]))
     values, plain = rows(answers)[1], expected()
-    jaw, smile = plain_at("jawOpen"), plain_at("cheekSquintLeft")
+    jaw = plain_at("jawOpen")
     assert np.array_equal(values[:45], plain[:45])
     assert not values[45:, jaw].any()
     assert plain[45:, jaw].any()
-    assert (values[60:, smile] > 0.4).all()
     frames = [frame for answer in answers for frame in answer.frames.frames]
-    assert dict(frames[60].emotion) == {"joy": 1.0}
+    assert dict(frames[60].emotion) == {"happy": 1.0}
     assert dict(frames[59].emotion) == {}
 
 
@@ -208,7 +211,6 @@ def test_header_emotion_and_gains_hold_from_the_first_frame():
     answers, _ = run(once([header(emotion=pb.Emotion(weights={"surprise": 1.0}), gains=pb.Gains(regions={"all": 0.5})),
                            audio(SAMPLES), END]))
     values = rows(answers)[1]
-    assert values[0, plain_at("eyeWideLeft")] > 0.4
     assert np.allclose(values[:, plain_at("jawOpen")], expected()[:, plain_at("jawOpen")] / 2)
 
 
@@ -235,10 +237,30 @@ def test_barge_in_lets_the_mouth_fall_and_begins_anew():
     assert index == list(range(len(index)))  # numbers run on
     assert told.segment_frame == told.frame + 6
     assert told.dropped_samples > 2 * RATE
-    before, release = values[told.frame - 1], values[told.frame : told.segment_frame]
+    mouth = [plain_at(name) for name in rig("facerig").region("jaw", "lips", "tongue")]
+    before, release = values[told.frame - 1, mouth], values[told.frame : told.segment_frame, mouth]
     assert not release[-1].any()
     assert (np.diff(np.concatenate([before[None], release]), axis=0) <= 0).all()
-    assert np.array_equal(values[told.segment_frame :], expected())
+    own = animator().animate(SAMPLES, RATE, start=told.segment_frame)  # the face is where its frame numbers say
+    assert np.array_equal(values[told.segment_frame :], own.values)
+
+
+def test_any_control_by_its_name_and_the_seed():
+    """What goes through the wire is what the same controls do at home."""
+    asked = [pb.Control(set=pb.Set(values={"gain:jaw": 0.25, "life:blink": 0.0}, fade_ms=0)),
+             pb.Control(frame=30, set=pb.Set(values={"lip_scale": 1.5})),
+             pb.Control(frame=40, move=pb.Move(name="nod", count=2)),
+             pb.Control(frame=50, style=pb.Style(style="tense"))]
+    parts = [pb.AnimateRequest(control=one) for one in asked]
+    answers, _ = run(once([header(seed=9, controls={"gain:brows": 0.5}), *parts, audio(SAMPLES), END]))
+    controls = Controls({"gain:brows": 0.5})
+    controls.set(0, {"gain:jaw": 0.25, "life:blink": 0.0}, 0)
+    controls.set(30, {"lip_scale": 1.5})
+    perform(controls, "nod", 40, 2)
+    controls.replace(50, "style", styles.columns(styles.style("tense")))
+    own = animator().animate(SAMPLES, RATE, controls=controls, seed=9)
+    assert np.array_equal(rows(answers)[1], own.values)
+    assert not np.array_equal(own.values, expected())
 
 
 def test_realtime_frames_come_one_by_one():
@@ -292,6 +314,7 @@ def test_info_and_rigs():
     info, rigs = run(work())
     assert (info.model, info.native_fps, info.native_rate, info.serving) == ("fake", 60, 24_000, True)
     assert {"joy", "happy"} <= set(info.emotions)
+    assert [one.name for one in info.controls] == list(COLUMNS)
     assert "lips" in info.regions
     found = {one.name: one for one in rigs.rigs}
     assert len(found["arkit"].channels) == 52
@@ -323,6 +346,13 @@ WRONG = [
     ("fps", [header(fps=1_000)], "INVALID_ARGUMENT", "CODE_INVALID", "fps"),
     ("pacing", [header(mode=77)], "INVALID_ARGUMENT", "CODE_INVALID", "pacing"),
     ("encoding", [header(audio=pb.AudioFormat(rate=RATE, encoding=9))], "INVALID_ARGUMENT", "CODE_INVALID", "encoding"),
+    ("a control", [header(controls={"gain:jow": 1})], "INVALID_ARGUMENT", "CODE_INVALID", "gain:jaw"),
+    ("a value", [header(), pb.AnimateRequest(control=pb.Control(set=pb.Set(values={"gain:jaw": 3})))],
+     "INVALID_ARGUMENT", "CODE_INVALID", "0 to 2"),
+    ("a move", [header(), pb.AnimateRequest(control=pb.Control(move=pb.Move(name="jump")))], "INVALID_ARGUMENT",
+     "CODE_INVALID", "nod"),
+    ("a style", [header(), pb.AnimateRequest(control=pb.Control(style=pb.Style(style="opera")))], "INVALID_ARGUMENT",
+     "CODE_INVALID", "whispered"),
     ("emotion", [header(emotion=pb.Emotion(weights={"rage": 1}))], "INVALID_ARGUMENT", "CODE_INVALID", "emotion"),
     (
         "NaN",

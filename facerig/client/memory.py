@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from facerig.client.options import Wish
+from facerig.rig import REGIONS
 from facerig.v1 import animation_pb2 as pb
 
+MOVE_MOST = 40  # seconds: the longest gesture
 FADE_MOST = 10  # seconds: the longest fade; a control older than that has done all it does
 
 
@@ -30,7 +32,6 @@ class Memory:
     audio: bytearray = field(default_factory=bytearray)
     controls: list[pb.Control] = field(default_factory=list)
     ended: bool = False
-    gains: dict[str, float] = field(default_factory=dict)
 
     # ---- what the caller gives --------------------------------------------------------------------------------
 
@@ -46,9 +47,6 @@ class Memory:
         """Note a control, with the frame at which it takes effect, so that a replica repeats it at the same place."""
         if not control.HasField("frame"):
             control.frame = self.segment_frame + -(-self.samples * self.wish.fps // self.wish.rate)
-        if control.WhichOneof("what") == "gains":  # what earlier ones said of other regions is said again
-            self.gains.update(control.gains.regions)
-            control.gains.regions.update(self.gains)
         self.controls.append(control)
         return control
 
@@ -66,11 +64,12 @@ class Memory:
     def reached(self, marker: str) -> None:
         self.controls = [one for one in self.controls if one.marker.id != marker or not one.HasField("marker")]
 
-    def interrupted(self, segment_frame: int) -> None:
-        """A new segment: what was given before belongs to nothing any more."""
+    def interrupted(self, frame: int, segment_frame: int) -> None:
+        """A new segment: what was given before belongs to nothing any more, and the voice tells the state again."""
         self.segment_frame, self.first_sample = segment_frame, 0
         self.audio.clear()
         self.controls = [one for one in self.controls if not one.HasField("marker")]
+        self.controls.append(pb.Control(frame=frame, state=pb.STATE_UNSPECIFIED))
 
     # ---- what a replica is told -----------------------------------------------------------------------------------
 
@@ -83,18 +82,31 @@ class Memory:
         return header
 
     def standing(self) -> list[pb.Control]:
-        """Controls that still say something: of each kind the last one that is over, and all since."""
+        """Controls that still say something: all of late, and of the older ones those that nothing later overrules."""
         self._forget()
         return list(self.controls)
 
     def _forget(self) -> None:
-        past = self.last_frame - FADE_MOST * self.wish.fps
-        last: dict[str, int] = {}
-        for place, one in enumerate(self.controls):
+        ago = self.wish.fps * MOVE_MOST
+        past = self.last_frame - FADE_MOST * self.wish.fps - self.context_ms * self.wish.fps // 1000
+        overruled: set[str] = set()
+        kept: list[pb.Control] = []
+        for one in reversed(self.controls):
+            names = touched(one)
+            young = one.frame > past - (ago if one.HasField("move") else 0)
+            if young or one.HasField("marker") or not names <= overruled:
+                kept.append(one)
             if one.frame <= past:
-                last[one.WhichOneof("what") or ""] = place
-        self.controls = [
-            one
-            for place, one in enumerate(self.controls)
-            if one.frame > past or last.get(one.WhichOneof("what") or "") == place or one.HasField("marker")
-        ]
+                overruled |= names
+        self.controls = kept[::-1]
+
+
+def touched(control: pb.Control) -> set[str]:
+    """What a control sets, by names that are the same for every way of setting it."""
+    what = control.WhichOneof("what") or ""
+    if what == "gains":
+        regions = set(control.gains.regions)
+        return {f"gain:{name}" for name in (REGIONS if "all" in regions else regions)}
+    if what == "set":
+        return set(control.set.values)
+    return {what}

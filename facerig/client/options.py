@@ -64,6 +64,8 @@ class Wish:
     seed: int = 0
     emotion: Mapping[str, float] = field(default_factory=dict)
     gains: Mapping[str, float] = field(default_factory=dict)
+    controls: Mapping[str, float] = field(default_factory=dict)
+    """Any controls by name, from the first frame on."""
     echo: bool = False
     """Have the slice of audio sent back with each frame."""
     moods: bool = False
@@ -87,6 +89,7 @@ class Wish:
             header.emotion.weights.update(self.emotion)
         if self.gains:
             header.gains.regions.update(self.gains)
+        header.controls.update(self.controls)
         return header
 
 

@@ -129,11 +129,23 @@ class Stream:
         await self._control(pb.Control(gains=pb.Gains(regions=regions, fade_ms=fade_ms)))
 
     async def state(self, name: str) -> None:
-        """speaking, listening, thinking, idle or off."""
-        await self._control(pb.Control(state=f"STATE_{name.upper()}"))
+        """speaking, listening, thinking, idle or off; empty: told by the voice."""
+        await self._control(pb.Control(state=f"STATE_{name.upper() or 'UNSPECIFIED'}"))
 
-    async def look_at(self, yaw: float, pitch: float, fade_ms: int = 150) -> None:
-        await self._control(pb.Control(look_at=pb.LookAt(yaw=yaw, pitch=pitch, fade_ms=fade_ms)))
+    async def look_at(self, yaw: float, pitch: float, fade_ms: int = 150, release: bool = False) -> None:
+        await self._control(pb.Control(look_at=pb.LookAt(yaw=yaw, pitch=pitch, fade_ms=fade_ms, release=release)))
+
+    async def set(self, values: Mapping[str, float], fade_ms: int = 150) -> None:
+        """Any controls by their names (`facerig info --controls`)."""
+        await self._control(pb.Control(set=pb.Set(values=values, fade_ms=fade_ms)))
+
+    async def move(self, name: str, count: int = 1, speed: float = 1.0, size: float = 1.0) -> None:
+        """nod, shake or tilt."""
+        await self._control(pb.Control(move=pb.Move(name=name, count=count, speed=speed, size=size)))
+
+    async def style(self, text: str, fade_ms: int = 150) -> None:
+        """A style of speaking; empty: the model's own."""
+        await self._control(pb.Control(style=pb.Style(style=text, fade_ms=fade_ms)))
 
     async def marker(self, name: str) -> None:
         await self._control(pb.Control(marker=pb.Marker(id=name)))
@@ -248,7 +260,7 @@ class Stream:
             self.memory.reached(answer.marker.id)
             await self._events.put(Marker(answer.marker.id, answer.marker.frame))
         elif part == "interrupted":
-            self.memory.interrupted(answer.interrupted.segment_frame)
+            self.memory.interrupted(answer.interrupted.frame, answer.interrupted.segment_frame)
             self._interrupt = None
             self._acknowledged.set()
             await self._events.put(Interrupted(answer.interrupted.frame, answer.interrupted.segment_frame))

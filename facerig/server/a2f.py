@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
+from facerig.emotion import space
 from facerig.errors import FacerigError, OptionError, ServiceError, check_option
 from facerig.rig import rig
-from facerig.server import a2f_params, emotions, faults, protos
+from facerig.server import a2f_params, asks, faults, protos
 from facerig.server.admission import Guest, House
-from facerig.server.convert import mood_of
 from facerig.server.flow import Sound
 from facerig.server.pacing import Pacing
 from facerig.server.service import check_length
@@ -147,7 +147,7 @@ class Stream:
         self.session = guest.session = Session(house.worker, plan, self.post.push)
         beginning = a2f_params.asked_of(header.emotion_params.beginning_emotion, self.notes)
         self._input: list[tuple[float, dict[str, float]]] = [(0.0, beginning)] if beginning else []
-        self.session.director.emotion(0, self.mood.weights(beginning), fade_ms=0)
+        asks.emotion(self.session.controls, 0, self.mood.weights(beginning), fade_ms=0)
         self._data = protos.message("nvidia_ace.controller.v1.AnimationDataStream")
         self._aggregate = protos.message("nvidia_ace.emotion_aggregate.v1.EmotionAggregate")
         self._last: Row | None = None
@@ -195,8 +195,8 @@ class Stream:
             check_option("emotions", len(self._input), "up to 1024 of a stream", len(self._input) < 1024)
             self._input.append((float(one.time_code), asked))
             first = one.time_code <= 0
-            self.session.director.emotion(round(one.time_code * FPS), self.mood.weights(asked),
-                                          fade_ms=0 if first else self.mood.fade_ms)
+            asks.emotion(self.session.controls, round(one.time_code * FPS), self.mood.weights(asked),
+                         fade_ms=0 if first else self.mood.fade_ms)
 
     # ---- out ------------------------------------------------------------------------------------------------------
 
@@ -249,7 +249,7 @@ class Stream:
         aggregate = self._aggregate()
         asked = [emotion for at, emotion in self._input if at <= seconds]
         _add(aggregate.input_emotions.add(), seconds, asked[-1] if asked else {})
-        felt = mood_of(mood.tolist()) if mood is not None else {}
+        felt = space.a2f(asks.named(mood)) if mood is not None else {}
         _add(aggregate.a2f_smoothed_output.add(), seconds, felt)
         return aggregate
 
@@ -268,7 +268,7 @@ async def _hear_out(requests: AsyncIterator[Any]) -> None:
 
 def _add(wire: Any, seconds: float, weights: Mapping[str, float]) -> None:
     wire.time_code = seconds
-    for name in emotions.A2F_NAMES:
+    for name in space.A2F_NAMES:
         wire.emotion[name] = weights.get(name, 0.0)
 
 
@@ -297,7 +297,7 @@ def export_configs(house: House) -> dict[str, Any]:
             "enable_tongue_blendshapes": config.a2f_tongue,
         },
         "facerig_stylization_config": {
-            "default_beginning_emotions": dict.fromkeys(emotions.A2F_NAMES, 0.0),
+            "default_beginning_emotions": dict.fromkeys(space.A2F_NAMES, 0.0),
             "a2e": {
                 "enabled": False,
                 "live_transition_time": a2f_params.TRANSITION,

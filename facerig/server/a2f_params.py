@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facerig.emotion.space import A2F_NAMES
 from facerig.errors import OptionError
-from facerig.server import emotions
 from facerig.stage import Frames
 
 Vector = NDArray[np.float32]
@@ -91,7 +91,7 @@ class Mood:
         """The mixture that is shown for a mixture that was asked for."""
         if not self.preferred:
             return {}
-        known = {name: min(1.0, max(0.0, weight)) for name, weight in asked.items() if name in emotions.A2F_NAMES}
+        known = {name: min(1.0, max(0.0, weight)) for name, weight in asked.items() if name in A2F_NAMES}
         most = max(known.values(), default=0.0)
         if most <= 0:
             return {}
@@ -208,10 +208,10 @@ def mood_of(post: Any, emotion: Any, notes: list[str]) -> Mood:
 def asked_of(given: Mapping[str, float], notes: list[str]) -> dict[str, float]:
     """A map of emotions; names that are unknown go to the notes."""
     found = _finite(dict(given), "emotion")
-    unknown = sorted(set(found) - set(emotions.A2F_NAMES))
+    unknown = sorted(set(found) - set(A2F_NAMES))
     if unknown:
         notes.append(f"unknown emotions: {', '.join(name[:30] for name in unknown[:6])}")
-    return {name: weight for name, weight in found.items() if name in emotions.A2F_NAMES}
+    return {name: weight for name, weight in found.items() if name in A2F_NAMES}
 
 
 def _finite(given: dict[str, float], what: str) -> dict[str, float]:

@@ -147,7 +147,7 @@ class House:
             session = guest.session
             if session is None or session.ended or session.slowed:
                 continue
-            if session.director.state not in QUIET_STATES and now - guest.heard > self.config.idle_seconds:
+            if session.state not in QUIET_STATES and now - guest.heard > self.config.idle_seconds:
                 session.fail(
                     Idle(f"nothing was heard for {self.config.idle_seconds:g} s; send audio, or the state idle")
                 )

@@ -13,13 +13,15 @@ from typing import Any
 
 import numpy as np
 
+from facerig.controls import Controls
+from facerig.emotion.space import A2F_NAMES
 from facerig.errors import FacerigError, OptionError
-from facerig.pipeline import NATIVE_RIG
+from facerig.pipeline import FULL_RIG, NATIVE_RIG, Animator
+from facerig.resample import Resample
 from facerig.rig import rig
-from facerig.server import a2f_params, emotions, faults, outlet, protos
+from facerig.server import a2f_params, asks, faults, outlet, protos
 from facerig.server.a2f import sound_of
 from facerig.server.admission import House
-from facerig.server.director import Director
 from facerig.server.pacing import Pacing
 from facerig.server.session import Plan, Row, Session
 from facerig.stage import FPS, Frames
@@ -31,14 +33,28 @@ SERVICE = "nvidia_ace.services.a2f_authoring.v1.A2FAuthoringService"
 class Clip:
     values: Frames
     """[frames, native channels]"""
+    samples: Frames
+    rate: int
 
-    def at(self, seconds: float) -> Frames:
+    @property
+    def bytes(self) -> int:
+        return self.values.nbytes + self.samples.nbytes
+
+    def at(self, seconds: float, animator: Animator, controls: Controls) -> Frames:
         """The native row at an instant, between frames; before and after the clip its ends."""
         place = float(np.clip(seconds * FPS, 0, max(0, len(self.values) - 1)))
         low = int(place)
-        high = min(low + 1, len(self.values) - 1)
-        row: Frames = self.values[low] + (self.values[high] - self.values[low]) * np.float32(place - low)
+        rows = self.values[low : low + 2] if controls.neutral else self._asked(low, animator, controls)
+        row: Frames = rows[0] + (rows[-1] - rows[0]) * np.float32(place - low)
         return row[None]
+
+    def _asked(self, frame: int, animator: Animator, controls: Controls) -> Frames:
+        """The rows `frame` and the next one as a stream with these controls would have them."""
+        first = Resample(self.rate).first_sample(animator.restore_point(frame))
+        last = (frame + 2 + animator.delay + animator.block) * self.rate // FPS + 2 * Resample(self.rate).half
+        session = animator.restore(self.samples[first:last], first, frame, self.rate, controls=controls)
+        rows: Frames = session.flush().values[:2]
+        return rows if len(rows) else self.values[frame : frame + 2]
 
 
 class AuthoringService:
@@ -92,7 +108,8 @@ class AuthoringService:
             raise faults.TooMuch(f"clip: got {len(request.content)} bytes, accepted: up to {most} s")
         guest = self.house.enter("authoring", context.invocation_metadata())
         try:
-            plan = Plan(sound, NATIVE_RIG, FPS, Pacing("burst"), backlog=most + 1.0)
+            native = FULL_RIG if len(self.house.worker.animator.channels) == len(rig(FULL_RIG)) else NATIVE_RIG
+            plan = Plan(sound, native, FPS, Pacing("burst"), backlog=most + 1.0)
             session = guest.session = Session(self.house.worker, plan)
             await session.push(request.content)
             session.end()
@@ -100,12 +117,13 @@ class AuthoringService:
         finally:
             self.house.leave(guest)
         width = len(self.house.worker.animator.channels)
-        return Clip(np.stack(rows) if rows else np.zeros((1, width), np.float32))
+        samples = sound.read(request.content[: len(request.content) // sound.width * sound.width])
+        return Clip(np.stack(rows) if rows else np.zeros((1, width), np.float32), samples, sound.rate)
 
     def _keep(self, name: str, clip: Clip) -> None:
         self.clips[name] = clip
         most = self.house.config.clip_cache_mb * 1_048_576
-        while len(self.clips) > 1 and sum(one.values.nbytes for one in self.clips.values()) > most:
+        while len(self.clips) > 1 and sum(one.bytes for one in self.clips.values()) > most:
             self.clips.popitem(last=False)
 
     def _posed(self, clip: Clip | None, request: Any) -> Any:
@@ -117,10 +135,11 @@ class AuthoringService:
         emotion = protos.message("nvidia_ace.a2f.v1.EmotionParameters")()
         mood = a2f_params.mood_of(request.emotion_pp_params, emotion, notes)
         felt = mood.weights(a2f_params.asked_of(request.preferred_emotions, notes))
-        director = Director(rig(NATIVE_RIG))
-        director.emotion(0, felt, fade_ms=0)
-        row = self._mapper(director.push(0, clip.at(request.time_stamp)))
+        controls = Controls()
+        if felt:
+            asks.emotion(controls, 0, felt, fade_ms=0)
+        row = self._mapper(clip.at(request.time_stamp, self.house.worker.animator, controls))
         row = a2f_params.FacePost(face, self._shapes, FPS).push(0, row, row[:, :0])
         data = protos.message("nvidia_ace.a2f_authoring.v1.BlendShapeData")
         return data(blendshapes=row[0].tolist(), time_code=request.time_stamp,
-                    emotions={name: felt.get(name, 0.0) for name in emotions.A2F_NAMES})
+                    emotions={name: felt.get(name, 0.0) for name in A2F_NAMES})

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
-from facerig.errors import OptionError
-from facerig.server import emotions
-from facerig.server.director import STATES
+from facerig.behaviour.commands import perform
+from facerig.controls import CONTROLS, FADE_MS, STATES
+from facerig.emotion import styles
+from facerig.errors import OptionError, check_option
+from facerig.server import asks
 from facerig.server.flow import Sound
 from facerig.server.pacing import Pacing
 from facerig.server.session import Item, Plan, Reached, Released, Resumption, Row, Session
@@ -15,7 +18,6 @@ from facerig.v1 import animation_pb2 as pb
 
 DEFAULT_RIG = "arkit"
 TEXT_MOST = 200
-EPSILON = 1e-4  # below it an emotion is not worth sending
 
 # wire value -> our name, codec
 ENCODINGS: dict[int, tuple[str, str]] = {
@@ -30,7 +32,10 @@ PACINGS: dict[int, str] = {
     pb.Pacing.MODE_BURST: "burst",
     pb.Pacing.MODE_LEAD: "lead",
 }
-STATE_NAMES: dict[int, str] = {0: "speaking", **dict(enumerate(STATES, start=1))}
+STATE_NAMES: dict[int, str] = {0: "", **dict(enumerate(STATES, start=1))}
+WHATS = "emotion, gains, state, interrupt, look_at, marker, set, move or style"
+NORMAL = "normal"
+MAX_NAMES = 256  # of a message: more than there are controls
 
 
 def sound_of(audio: pb.AudioFormat) -> tuple[Sound, str]:
@@ -49,7 +54,7 @@ def plan_of(header: pb.Header, pacing: Pacing, backlog: float) -> Plan:
             raise OptionError(f"pacing.mode: got {header.pacing.mode}, accepted: REALTIME, BURST, LEAD")
         pacing = Pacing(PACINGS[header.pacing.mode], header.pacing.lead_ms)
     return Plan(sound, header.rig[:TEXT_MOST] or DEFAULT_RIG, header.fps or FPS, pacing, header.tracks.audio,
-                header.tracks.emotion, backlog)
+                header.tracks.emotion, backlog, int(header.seed) % 2**63)
 
 
 def resumption_of(header: pb.Header) -> Resumption | None:
@@ -63,11 +68,29 @@ def resumption_of(header: pb.Header) -> Resumption | None:
 
 def begin(session: Session, header: pb.Header) -> None:
     """The header's own controls, in force before the first frame."""
-    director = session.director
+    controls = session.controls
     if header.HasField("emotion"):
-        director.emotion(0, *_emotion(header.emotion)[:2], fade_ms=0)
+        asks.emotion(controls, 0, *_emotion(header.emotion)[:2], fade_ms=0)
     if header.HasField("gains"):
-        director.gains(0, header.gains.regions, fade_ms=0)
+        asks.gains(controls, 0, header.gains.regions, fade_ms=0)
+    if _style(header) != NORMAL and not style_fault(header):
+        asks.style(controls, 0, _style(header), 0)
+    _set(session, 0, header.controls, 0)
+
+
+def _style(header: pb.Header) -> str:
+    return NORMAL if header.style in ("", "default") else header.style
+
+
+def style_fault(header: pb.Header) -> str:
+    """Why the header's style cannot be had; empty where it can. An unknown one is said and not refused."""
+    text = header.style
+    try:
+        check_option("style", f"{len(text)} characters", f"up to {TEXT_MOST}", len(text) <= TEXT_MOST)
+        styles.style(_style(header))
+    except OptionError as error:
+        return str(error)
+    return ""
 
 
 def control(session: Session, wire: pb.Control) -> None:
@@ -75,32 +98,70 @@ def control(session: Session, wire: pb.Control) -> None:
     frame = wire.frame if wire.HasField("frame") else None
     if frame is not None and frame > 2**53:
         raise OptionError(f"control.frame: got {frame}, accepted: up to 2^53")
-    what, at = wire.WhichOneof("what"), session.now(frame)
-    if what == "emotion":
-        session.director.emotion(at, *_emotion(wire.emotion))
-    elif what == "gains":
-        fade = wire.gains.fade_ms if wire.gains.HasField("fade_ms") else 100
-        session.director.gains(at, wire.gains.regions, fade)
-    elif what == "state":
+    what = wire.WhichOneof("what") or ""
+    if what == "state":
         if wire.state not in STATE_NAMES:
             raise OptionError(f"state: got {wire.state}, accepted: {', '.join(STATES)}")
-        session.director.set_state(at, STATE_NAMES[wire.state])
+        session.set_state(frame, STATE_NAMES[wire.state])
     elif what == "interrupt":
         session.interrupt(wire.interrupt.release_ms if wire.interrupt.HasField("release_ms") else 100)
-    elif what == "look_at":
-        look = wire.look_at
-        session.director.look_at(
-            at, look.yaw, look.pitch, look.fade_ms if look.HasField("fade_ms") else 150, look.release
-        )
     elif what == "marker":
         session.marker(wire.marker.id, frame)
+    elif what in _ASK:
+        _ASK[what](session, session.now(frame), getattr(wire, what))
     else:
-        raise OptionError("control: got nothing, accepted: emotion, gains, state, interrupt, look_at or marker")
+        raise OptionError(f"control: got nothing, accepted: {WHATS}")
+
+
+def _ask_emotion(session: Session, at: int, wire: pb.Emotion) -> None:
+    asks.emotion(session.controls, at, *_emotion(wire))
+
+
+def _ask_gains(session: Session, at: int, wire: pb.Gains) -> None:
+    asks.gains(session.controls, at, wire.regions, _fade(wire, asks.GAIN_FADE_MS))
+
+
+def _ask_look(session: Session, at: int, wire: pb.LookAt) -> None:
+    asks.look_at(session.controls, at, wire.yaw, wire.pitch, _fade(wire, asks.LOOK_FADE_MS), wire.release)
+
+
+def _ask_set(session: Session, at: int, wire: pb.Set) -> None:
+    _set(session, at, wire.values, _fade(wire, FADE_MS))
+
+
+def _ask_move(session: Session, at: int, wire: pb.Move) -> None:
+    perform(session.controls, wire.name[:TEXT_MOST], at, wire.count or 1, wire.speed or 1.0, wire.size or 1.0)
+
+
+def _ask_style(session: Session, at: int, wire: pb.Style) -> None:
+    asks.style(session.controls, at, wire.style[:TEXT_MOST] or NORMAL, _fade(wire, FADE_MS))
+
+
+_ASK: dict[str, Callable[[Session, int, Any], None]] = {
+    "emotion": _ask_emotion, "gains": _ask_gains, "look_at": _ask_look, "set": _ask_set, "move": _ask_move,
+    "style": _ask_style,
+}  # fmt: skip
+
+
+def _set(session: Session, at: int, values: Mapping[str, float], fade_ms: float) -> None:
+    if len(values) > MAX_NAMES:
+        raise OptionError(f"set: got {len(values)} names, accepted: up to {MAX_NAMES}")
+    if values:
+        session.controls.set(at, {name[:TEXT_MOST]: value for name, value in values.items()}, fade_ms)
+
+
+def _fade(wire: Any, default: float) -> float:
+    return float(wire.fade_ms) if wire.HasField("fade_ms") else default
 
 
 def _emotion(wire: pb.Emotion) -> tuple[dict[str, float], float, float]:
-    intensity = wire.intensity if wire.HasField("intensity") else 1.0
-    return dict(wire.weights), intensity, wire.fade_ms if wire.HasField("fade_ms") else 250
+    return dict(wire.weights), wire.intensity if wire.HasField("intensity") else 1.0, _fade(wire, asks.EMOTION_FADE_MS)
+
+
+def control_table() -> list[pb.ControlInfo]:
+    """Every control that `Set` takes."""
+    return [pb.ControlInfo(name=one.name, default_value=one.default, low=one.low, high=one.high, unit=one.unit,
+                           what=one.what) for one in CONTROLS]  # fmt: skip
 
 
 def responses(items: Iterable[Item]) -> list[pb.AnimateResponse]:
@@ -126,10 +187,5 @@ def _frame(wire: pb.Frame, row: Row) -> None:
         wire.audio = row.audio
         wire.first_sample = row.first_sample
     if row.mood is not None:
-        for name, weight in mood_of(row.mood.tolist()).items():
+        for name, weight in asks.named(row.mood).items():
             wire.emotion[name] = weight
-
-
-def mood_of(weights: Iterable[float]) -> dict[str, float]:
-    """A vector over `emotions.NAMES` -> what is felt."""
-    return {name: weight for name, weight in zip(emotions.NAMES, weights, strict=True) if weight > EPSILON}

@@ -11,16 +11,28 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from facerig.controls import WIDTH, Controls
 from facerig.errors import FacerigError
-from facerig.pipeline import Animator
+from facerig.pipeline import Animator, fallen
+from facerig.server.asks import moods as moods_of
 from facerig.server.batch import BatchChain
-from facerig.server.director import Director
 from facerig.server.flow import Flow
-from facerig.server.outlet import Mapper, Sampler
+from facerig.server.outlet import Mapper, Sampler, between, native_ceiling, native_floor
 from facerig.stage import SAMPLES, Frames
 
 Finish = Callable[[int, Frames, Frames], Frames]
 """(number of the first row, rows, moods) -> rows: what a front does to the values after rig and rate."""
+
+
+@dataclass(frozen=True, eq=False)
+class Release:
+    """The rows between an interrupt and the segment after it: from the last values that were shown to a quiet face."""
+
+    first: int
+    """Row number, in the stream, of the first of them."""
+    rows: int
+    last: Frames
+    """In the client's rig."""
 
 
 @dataclass(eq=False)
@@ -30,12 +42,14 @@ class Segment:
     flow: Flow
     slot: int
     sampler: Sampler
-    director: Director
+    controls: Controls
     mapper: Mapper
+    seed: int = 0
     base: int = 0
     """Row number, in the stream, of the segment's row 0."""
     native_base: int = 0
-    """Native frame, on the director's time, of the segment's native frame 0."""
+    """Native frame, on the controls' time, of the segment's native frame 0."""
+    release: Release | None = None
     finish: Finish | None = None
     moods: bool = False
     urgent: bool = True
@@ -52,6 +66,11 @@ class Segment:
 
     def room(self) -> bool:
         return self.produced - self.consumed < self.limit
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is something to do (cheap)."""
+        return self.release is not None or self.flow.ready
 
 
 @dataclass(frozen=True)
@@ -79,6 +98,11 @@ class Engine:
         taken: list[tuple[Segment, Frames]] = []
         for segment in segments:
             try:
+                if segment.release is not None:
+                    made.append(self._released(segment, segment.release))
+                    segment.release = None
+                    if not segment.flow.ready:
+                        continue
                 block = self._take(segment)
             except FacerigError as error:
                 made.append(Made(segment, last=True, error=error))
@@ -94,9 +118,22 @@ class Engine:
 
     def _take(self, segment: Segment) -> Frames | None:
         if segment.fresh:
-            self.batch.reset(segment.slot)
+            self.batch.reset(segment.slot, segment.native_base + segment.flow.position, segment.seed)
             segment.fresh = False
-        return segment.flow.take()
+        first = segment.native_base + segment.flow.position
+        block = segment.flow.take()
+        if block is None:
+            return None
+        return np.concatenate([block, self.animator.asked(segment.controls, first, len(block))], axis=1)
+
+    def _released(self, segment: Segment, release: Release) -> Made:
+        """The face lives on, and what the shown one differs by is let go smoothly."""
+        fps = segment.sampler.fps
+        first, count = release.first - 1, release.rows + 1
+        begin, end = native_floor(first, fps), native_ceiling(first + count - 1, fps) + 1
+        quiet = self.animator.quiet(begin, end - begin, segment.controls, segment.seed)
+        rows = segment.mapper(between(quiet, begin, first, count, fps))
+        return Made(segment, release.first, fallen(release.last, rows))
 
     def _rows(self, segment: Segment, values: Frames) -> Made:
         flow = segment.flow
@@ -105,8 +142,7 @@ class Engine:
             first, values, last = native.first, native.values, native.last
         else:
             first, last = 0, True
-        directed = segment.director.push(segment.native_base + first, values)
-        row, rows = segment.sampler.push(first, directed, last)
+        row, rows = segment.sampler.push(first, values, last)
         rows = segment.mapper(rows)
         segment.produced += len(rows)
         moods = self._moods(segment, row, len(rows)) if segment.moods else None
@@ -120,8 +156,8 @@ class Engine:
         """What is felt at each row: read off the native frame at or before it."""
         fps = segment.sampler.fps
         native = [segment.native_base + number * 60 // fps for number in range(row, row + count)]
-        found = [segment.director.moods(number, 1) for number in native]
-        return np.concatenate(found) if found else segment.director.moods(0, 0)
+        found = [segment.controls.rows(number, 1) for number in native]
+        return moods_of(np.concatenate([*found, np.zeros((0, WIDTH), np.float32)]))
 
     def warm_up(self, sizes: Sequence[int], clock: Callable[[], float], repeats: int = 3) -> dict[int, float]:
         """Least seconds of a step for each batch size, on the slots' own memory (streams must not be running).
@@ -132,6 +168,8 @@ class Engine:
         rng = np.random.default_rng(0)
         for size in sizes:
             frames = (rng.standard_normal((size, self.animator.block, SAMPLES)) * 0.05).astype(np.float32)
+            rows = self.animator.asked(Controls(), 0, self.animator.block)
+            frames = np.concatenate([frames, np.broadcast_to(rows, (size, *rows.shape))], axis=2)
             for slot in range(size):
                 self.batch.reset(slot)
             self.batch.step(range(size), frames)

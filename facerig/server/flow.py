@@ -103,6 +103,11 @@ class Flow:
         block, self._frames = self._frames[: self.block], self._frames[self.block :]
         return block
 
+    @property
+    def position(self) -> int:
+        """The native frame, in the segment, with which the next block begins."""
+        return self._done
+
     def give(self, values: Frames) -> Rows:
         """What the chain made of the last block, numbered and cut to what the stream is owed."""
         first = self._done - self.delay

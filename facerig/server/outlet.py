@@ -46,11 +46,7 @@ class Sampler:
         return begin, rows
 
     def _rows(self, first: int, values: Frames, begin: int, stop: int) -> Frames:
-        at = np.arange(begin, stop, dtype=np.int64) * FPS
-        low, part = at // self.fps - first, (at % self.fps / self.fps).astype(np.float32)[:, None]
-        high = np.minimum(low + (part[:, 0] > 0), len(values) - 1)
-        rows: Frames = values[low] + (values[high] - values[low]) * part
-        return rows
+        return between(values, first, begin, stop - begin, self.fps)
 
 
 def rows_before(native: int, fps: int) -> int:
@@ -66,6 +62,20 @@ def rows_within(native: int, fps: int) -> int:
 def native_floor(row: int, fps: int) -> int:
     """The native frame at or before a row's instant."""
     return row * FPS // fps
+
+
+def native_ceiling(row: int, fps: int) -> int:
+    """The native frame at or after a row's instant."""
+    return -(-row * FPS // fps)
+
+
+def between(values: Frames, begin: int, first: int, count: int, fps: int) -> Frames:
+    """Rows `first` on, read off native values whose first is native frame `begin`; all are there."""
+    at = np.arange(first, first + count, dtype=np.int64) * FPS
+    low, part = at // fps - begin, (at % fps / fps).astype(np.float32)[:, None]
+    high = np.minimum(low + (part[:, 0] > 0), len(values) - 1)
+    rows: Frames = values[low] + (values[high] - values[low]) * part
+    return rows
 
 
 def sampled(values: Frames, fps: int) -> Frames:

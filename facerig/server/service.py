@@ -14,12 +14,12 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import facerig
+from facerig.controls import STATES
 from facerig.errors import FacerigError, ServiceError
 from facerig.rig import REGIONS, rig, rig_names
-from facerig.server import convert, emotions, faults
+from facerig.server import asks, convert, faults
 from facerig.server.admission import Guest, House
 from facerig.server.codec import Decoder
-from facerig.server.director import STATES
 from facerig.server.pacing import Pacing
 from facerig.server.session import Item, Released, Row, Session
 from facerig.stage import FPS, RATE
@@ -219,10 +219,11 @@ class AnimationService:
         return pb.InfoResponse(
             version=facerig.__version__, model=animator.model, native_fps=FPS, native_rate=RATE,
             delay_ms=animator.latency_ms(), context_ms=context_ms(animator.context_seconds), block=animator.block,
-            emotions=emotions.NAMES, regions=("all", *REGIONS), states=tuple(STATES), sessions=len(house.guests),
+            emotions=asks.NAMES, regions=("all", *REGIONS), states=tuple(STATES), sessions=len(house.guests),
             capacity=house.capacity, serving=house.ready and not house.draining,
             limits=pb.Limits(chunk_bytes=house.config.chunk_bytes, clip_seconds=house.config.clip_seconds,
                              idle_seconds=int(house.config.idle_seconds)),
+            controls=convert.control_table(),
         )
 
     async def rigs(self, request: pb.RigsRequest, context: Any) -> pb.RigsResponse:
@@ -243,9 +244,7 @@ def check_length(session: Session, most: float) -> None:
 
 def _notices(header: pb.Header) -> list[str]:
     """What was asked for that there is not."""
-    out = []
-    if header.style not in ("", "default"):
-        out.append(f"style {header.style[:40]!r}: this model has none but its own")
+    out = [fault for fault in [convert.style_fault(header)] if fault]
     if header.tracks.phones:
         out.append("tracks.phones: this model gives none")
     return out

@@ -1,8 +1,8 @@
 """One stream on the event loop: takes bytes and controls in, lets rows out when they are due. Knows no message.
 
-Both fronts are translations of this. A session owns a slot, a director and a pacer; each interrupt begins a new segment
-(new samples on the same slot), and frame numbers run on. Memory is bounded: `push` waits while more than `backlog`
-seconds of audio are not yet computed, and the engine waits while `lead` seconds of rows have not yet left.
+Both fronts are translations of this. A session owns a slot, its controls and a pacer; each interrupt begins a new
+segment (new samples on the same slot), and frame numbers run on. Memory is bounded: `push` waits while more than
+`backlog` seconds of audio are not yet computed, and the engine waits while `lead` seconds of rows have not yet left.
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from facerig.controls import Controls
 from facerig.errors import FacerigError, ProtocolError, check_option
 from facerig.pipeline import NATIVE_RIG
 from facerig.resample import Resample
-from facerig.rig import rig
-from facerig.server import outlet
-from facerig.server.director import Director
-from facerig.server.engine import Finish, Made, Segment
+from facerig.server import asks, outlet
+from facerig.server.engine import Finish, Made, Release, Segment
 from facerig.server.flow import Flow, Sound
 from facerig.server.pacing import Pacer, Pacing
 from facerig.server.worker import Worker
@@ -45,6 +44,8 @@ class Plan:
     moods: bool = False
     backlog: float = 2.0
     """Seconds of audio that may wait."""
+    seed: int = 0
+    """Of everything random in the face."""
 
     def __post_init__(self) -> None:
         check_option("fps", self.fps, f"{MIN_FPS} to {MAX_FPS}", MIN_FPS <= self.fps <= MAX_FPS)
@@ -132,7 +133,9 @@ class Session:
         self.worker, self.plan, self._finish = worker, plan, finish
         animator = worker.animator
         self.channels, self._mapper = outlet.mapper(NATIVE_RIG, animator.channels, plan.rig)
-        self.director = Director(rig(NATIVE_RIG))
+        self.controls = Controls()
+        self.state = ""
+        """The state that was asked for last; empty where the voice tells it."""
         self.pacer = Pacer(plan.pacing, plan.fps)
         self._queue: deque[tuple[int, Frames, Frames | None, float]] = deque()
         self._events: deque[Item] = deque()
@@ -152,6 +155,8 @@ class Session:
         except FacerigError:
             worker.release(self.slot)
             raise
+        if self.segment.release is not None:
+            worker.nudge(self.segment)
 
     # ---- segments -----------------------------------------------------------------------------------------------
 
@@ -161,8 +166,8 @@ class Session:
         self._echo = _Echo(plan.sound.width, plan.echo, first=flow.received)
         ahead = AHEAD + plan.pacing.lead if plan.pacing.mode != "burst" else 4 * AHEAD
         return Segment(
-            flow, self.slot, outlet.Sampler(plan.fps, len(self.worker.animator.channels), next_row), self.director,
-            self._mapper, base, -(-base * FPS // plan.fps), self._finish, plan.moods,
+            flow, self.slot, outlet.Sampler(plan.fps, len(self.worker.animator.channels), next_row), self.controls,
+            self._mapper, plan.seed, base, -(-base * FPS // plan.fps), None, self._finish, plan.moods,
             urgent=plan.pacing.mode != "burst", limit=max(8, int(ahead * plan.fps)), deliver=self._deliver,
         )
 
@@ -176,18 +181,11 @@ class Session:
                      0 <= resume.first_sample <= needed, f"keep {animator.context_seconds + 0.2:.1f} s of audio")
         flow = Flow(animator, sound, point, needed, skip=native)
         self._skip_bytes = (needed - resume.first_sample) * sound.width
-        self._release_rest(resume)
-        return self._segment(resume.segment_frame, flow, row)
-
-    def _release_rest(self, resume: Resumption) -> None:
-        """The frames of a release that the client has not got: they fall from its last values to rest."""
-        owed = resume.segment_frame - resume.last_frame - 1
+        segment = self._segment(resume.segment_frame, flow, row)
+        owed = resume.segment_frame - resume.last_frame - 1  # of a release that the client has not got
         if 0 < owed <= MAX_RELEASE_MS * MAX_FPS // 1000 and len(resume.last_values) == len(self.channels):
-            values = np.asarray(resume.last_values, np.float32)
-            for step in range(owed):
-                self._queue.append(
-                    (self.next_frame + step, values * np.float32(_height(step + 1, owed)), None, time.monotonic())
-                )
+            segment.release = Release(self.next_frame, owed, np.asarray(resume.last_values, np.float32))
+        return segment
 
     _skip_bytes = 0
 
@@ -230,6 +228,11 @@ class Session:
         flow = self.segment.flow
         return self.segment.native_base + -(-flow.received * FPS // flow.sound.rate)
 
+    def set_state(self, row: int | None, name: str) -> None:
+        """A state by name from a row on; the empty name: told by the voice."""
+        asks.state(self.controls, self.now(row), name)
+        self.state = name
+
     def marker(self, name: str, frame: int | None = None) -> None:
         check_option(
             "markers", len(self._markers) + 1, f"up to {MAX_MARKERS} that wait", len(self._markers) < MAX_MARKERS
@@ -243,7 +246,7 @@ class Session:
         self._news.set()
 
     def interrupt(self, release_ms: int = 100) -> None:
-        """Barge-in: drop what has not been shown, let the face fall to rest, begin a new segment."""
+        """Barge-in: drop what has not been shown, let the mouth go, begin a new segment; the voice tells the state."""
         check_option("release_ms", release_ms, f"0 to {MAX_RELEASE_MS}", 0 <= release_ms <= MAX_RELEASE_MS)
         self._check()
         first, now = self.next_frame, time.monotonic()
@@ -254,13 +257,14 @@ class Session:
         self._queue.clear()
         self._rest = b""
         self._events.append(Released(first, first + frames, max(0, old.flow.received - shown)))
-        for step in range(frames):
-            assert self._last_values is not None
-            self._queue.append((first + step, self._last_values * np.float32(_height(step + 1, frames)), None, now))
         for one in self._markers:
             self._events.append(Reached(one.id, first))
         self._markers.clear()
+        self.set_state(first, "")
         self.segment, self._done = self._segment(first + frames, None), False
+        if self._last_values is not None:
+            self.segment.release = Release(first, frames, self._last_values)
+            self.worker.nudge(self.segment)
         self.pacer.restart(first, now)
         if self.ended:
             self.end()
@@ -366,8 +370,3 @@ class Session:
         if self._error is not None:
             raise self._error
 
-
-def _height(step: int, frames: int) -> float:
-    """What is left of the face `step` frames into a release of `frames`: smooth, and nothing at the end."""
-    share = min(1.0, step / frames)
-    return 1 - share * share * (3 - 2 * share)

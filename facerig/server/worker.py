@@ -109,7 +109,7 @@ class Worker:
     def nudge(self, segment: Segment) -> None:
         """Something changed for this segment: audio, its end, or room in its queue."""
         with self._lock:  # both threads nudge; twice in one batch would step a slot twice
-            if segment.due or segment.dead or not segment.flow.ready or not segment.room():
+            if segment.due or segment.dead or not segment.ready or not segment.room():
                 return
             segment.due, segment.since = True, time.monotonic()
             self._due.append(segment)

@@ -88,7 +88,7 @@ class ModelSystem:
     def __init__(self, model: str | None = None) -> None:
         from facerig.pipeline import Animator
 
-        self.animator = Animator.load(model=model or "auto", block=BLOCK)
+        self.animator = Animator.load(model=model or "auto", block=BLOCK, alive=False)
         self.name = self.animator.model
         self._last: tuple[str, Output] = ("", Output())
 
