@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facerig.errors import ProtocolError
-from unreal_bridge import ue56
+from facerig.rig import rig
+from unreal_bridge import metahuman, ue56
 
 SUBJECTS = (ue56.Subject("mh", "Ada", "mha", ("CTRL_expressions_jawOpen", "CTRL_expressions_mouthLeft")),
             ue56.Subject("ak", "Ada ARKit", "arkit", NAMES))
@@ -172,3 +174,18 @@ def test_what_the_datagram_cannot_hold_is_refused(values: list[float], head: tup
 
 def test_all_metahuman_controls_fit_unreals_buffer() -> None:
     assert len(ue56.encode("a" * 36, 0, np.zeros(251))) <= 2048
+
+
+@pytest.mark.parametrize("name", metahuman.CONTROLS)
+def test_sticky_corners_move_controls_that_every_metahuman_has(name: str, reference: Path) -> None:
+    """Ten of them, within 0..1, none while the lips are apart or sealed."""
+    known = [set((reference / f"metahuman_controls_{year}.txt").read_text().split()) for year in ("2022", "ue58")]
+    controls = rig(name).names
+    rest = np.zeros(len(controls), np.float32)
+    for together in (0.0, 0.25, 0.5, 1.0):
+        rest[controls.index("CTRL_expressions_mouthLipsTogetherUL")] = together
+        moved = {control: value for control, value in zip(controls, metahuman.with_sticky(rest, controls), strict=True)
+                 if "ticky" in control and value}
+        assert bool(moved) == (0 < together < 1)
+        assert all(0 < value <= 1 for value in moved.values())
+        assert all(set(moved) <= one for one in known)
