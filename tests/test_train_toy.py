@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from safetensors.torch import save_file  # noqa: E402
+
+from facerig.errors import ModelError  # noqa: E402
 from facerig.features import BANDS, FEATURES, HOPS  # noqa: E402
 from facerig.model import NetConfig, preset  # noqa: E402
 from facerig.model.net import Encoder, Net  # noqa: E402
@@ -19,8 +23,9 @@ from facerig.train.data import UNLABELLED, Crops, Store, stretched  # noqa: E402
 from facerig.train.decoder import DecoderRun, DecoderTrainer  # noqa: E402
 from facerig.train.loop import EncoderTrainer, Run, _shifted, judged, posteriors  # noqa: E402
 from facerig.train.measures import Tally  # noqa: E402
-from facerig.train.melaug import MelAugment  # noqa: E402
+from facerig.train.melaug import MelAugment, _grain  # noqa: E402
 from facerig.train.motion import FACEGOOD_SUMS, GRID_MEASURES, Motion, taught  # noqa: E402
+from facerig.train.resume import load_shipped  # noqa: E402
 from facerig.train.schedule import Schedule  # noqa: E402
 
 SAID = tuple(unit_index(name) for name in ("sil", "aa", "m", "s", "iy", "f"))
@@ -310,3 +315,35 @@ def test_fresh_data_is_taken_on_the_way_and_not_after_the_end(tmp_path: Path) ->
     assert trainer.crops.store.hours == pytest.approx(12 / 3600)
     assert told == sorted(told)
     assert told[-1] == 1.0
+
+
+# ---- going on from shipped weights ----------------------------------------------------------------------------------
+
+
+def test_a_new_run_begins_with_shipped_weights_and_full_augmentation(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    net = Net(small_config())
+    save_file(net.state_dict(), tmp_path / "a.safetensors")
+    run = replace(small_run(tmp_path / "run"), start=tmp_path / "a.safetensors", ramp=0.0)
+    trainer = EncoderTrainer(small_config(), run, toy(10, 1), {})
+    for key, value in net.encoder.state_dict().items():
+        assert torch.equal(trainer.net.state_dict()[key], value)
+        assert torch.equal(trainer.ema.weights[key], value)
+    assert trainer.schedule.strength(0) == 1.0
+
+
+def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
+    save_file(Net(small_config()).state_dict(), tmp_path / "a.safetensors")
+    other = replace(small_config(), width=48)
+    with pytest.raises(ModelError, match=r"a\.safetensors: no encoder of this shape"):
+        load_shipped(tmp_path / "a.safetensors", Encoder(other), "encoder")
+
+
+def test_noise_scatters_about_its_mean_most_in_low_bands() -> None:
+    grain = _grain(8, 600, np.random.default_rng(0)).numpy()
+    assert abs(grain.mean() - 1) < 0.02
+    assert grain[..., 0].var() > 3 * grain[..., -1].var()
+    near = np.corrcoef(grain[:, :-1, 0].ravel(), grain[:, 1:, 0].ravel())[0, 1]
+    far = np.corrcoef(grain[:, :-4, 0].ravel(), grain[:, 4:, 0].ravel())[0, 1]
+    assert near > 0.4
+    assert abs(far) < 0.1

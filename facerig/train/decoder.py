@@ -57,7 +57,7 @@ class DecoderRun:
     """One version of all clips each: as they are, and augmented."""
     teacher: float = 1.0
     measured: float = 1.0
-    teacher_beside_measured: float = 0.3
+    teacher_beside_measured: float = 0.15
     """Weight of the teacher on clips that have measured motion: it settles what the measures leave open."""
     seed: int = 1
     half: bool = True

@@ -29,7 +29,7 @@ BLUR = (0.25, 0.5, 0.25)  # of one-hot labels over neighbouring frames, as a lab
 GRID_MEASURES: tuple[tuple[str, str, float], ...] = (
     ("gap", "gap_inner", 2.0),
     ("outer_height", "outer_height", 1.0),
-    ("width", "width_outer", 1.0),
+    ("width", "width_outer", 1.5),
     ("jaw_drop", "jaw_drop", 2.0),
     ("lower_lip_y", "llip_in_y", 1.0),
     ("upper_lip_y", "ulip_in_y", 0.5),
@@ -39,7 +39,7 @@ GRID_MEASURES: tuple[tuple[str, str, float], ...] = (
 FACEGOOD_SUMS: tuple[tuple[str, str, str, float], ...] = (
     ("jaw", "mouth_stretch_c", "jawOpen", 2.0),
     ("rounding", "mouth_oh_c mouth_oo_c mouth_funnel_dl mouth_funnel_ul mouth_pucker_l",
-     "mouthFunnel mouthPucker", 1.5),
+     "mouthFunnel mouthPucker", 4.0),
     ("closing", "mouth_suck_dl mouth_suck_ul mouth_press_l", "mouthRollLower mouthRollUpper mouthPress*", 1.5),
     ("lower", "mouth_lowerLipDepress_*", "mouthLowerDown*", 0.7),
     ("upper", "mouth_upperLipRaise_*", "mouthUpperUp*", 0.7),

@@ -28,9 +28,11 @@ LEARNT: tuple[tuple[str, float], ...] = (
     ("synthetic/festival", 2.5),  # recorded diphones in languages of few vowels: nearest to real people
     ("synthetic/espeak-de", 3.0),  # the languages that are asked for beside English; without this weight a Spanish
     ("synthetic/espeak-es", 3.0),  # "o" was heard as an English schwa
-    ("pico", 2.0),  # nearer to people than formant synthesis; German and Spanish above all
-    ("speechocean", 2.2),  # real people
-    ("prompts", 1.6),  # real people, in ten languages
+    ("pico", 2.0),  # nearer to people than formant synthesis
+    ("pico/de", 3.0),
+    ("speechocean", 3.2),  # real people
+    ("prompts", 1.2),  # real people, in ten languages
+    ("prompts/en", 4.0),
     ("prompts/es", 3.5),
     ("prompts/nl", 2.0),  # the nearest to German that there is
     ("grid", 0.6),  # one talker, 51 words: worth less than its length
@@ -42,7 +44,7 @@ LEARNT: tuple[tuple[str, float], ...] = (
 RELABELLED = ("speechocean", "prompts", "grid", "facegood")
 
 # The decoder: hours of speech with the teacher's curves; sets with measured motion; weights of a set's hours.
-MOVED_HOURS: tuple[tuple[str, float], ...] = (("synthetic", 1.0), ("speechocean", 1.0))
+MOVED_HOURS: tuple[tuple[str, float], ...] = (("synthetic", 1.0), ("speechocean", 0.8), ("prompts", 0.8))
 MEASURED = ("grid", "facegood")
 MOVED: tuple[tuple[str, float], ...] = (("grid", 2.0), ("facegood", 6.0), ("synthetic", 0.7))
 MEASURED_JUDGES = 60

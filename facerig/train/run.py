@@ -132,6 +132,8 @@ def sharpen(encoder: Encoder, features: Path, labels: Path) -> dict[str, float]:
 def train_decoder(net: Net, plan: Plan, seconds: float | None = None,
                   shown: Shown = _unseen) -> dict[str, dict[str, float]]:
     """Decoder and its figures on measured motion that it did not learn from."""
+    if plan.start:
+        load_shipped(plan.start, net.decoder, "decoder")
     data, judges = motions(net, plan.features, plan.seed)
     run = DecoderRun(seconds or plan.minutes * 60 * (1 - ENCODER_SHARE), seed=plan.seed, shares=dict(recipe.MOVED))
     trainer = DecoderTrainer(net, run, data, judges)
