@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import facerig
+from facerig.controls import Controls
 from facerig.curves import Curves, concat
 from facerig.errors import ModelError, OptionError
 from facerig.pipeline import Animator
@@ -156,10 +157,26 @@ def test_five_lines_of_python(tmp_path: Path) -> None:
     assert (again.fps, again.frames) == (30, 30)
 
 
+@pytest.mark.parametrize("frame", [700, 761])
+def test_a_living_face_is_restored_from_its_last_seconds(frame: int) -> None:
+    """Blinks, glances and nods too, from so much audio, the frame's number, the seed and the controls."""
+    animator, samples = FAKE[6], voice(14, RATE)
+    controls = [Controls({"emotion:happy": 0.5}) for _ in range(2)]
+    for one in controls:
+        one.set(720, {"blink_rate": 40.0, "look:yaw": 10.0, "look:held": 1.0})
+    whole = animator.animate(samples, controls=controls[0], seed=3, start=50)
+    first = (animator.restore_point(frame)) * 400
+    assert first > 0
+    session = animator.restore(samples[first : frame * 400], first, frame, start=50, controls=controls[1], seed=3)
+    rest = concat([session.push(samples[frame * 400 :]), session.flush()])
+    assert rest == whole.slice(50 + frame, whole.end)
+    assert len(np.unique(whole["eyeBlinkLeft"])) > 10
+
+
 @pytest.mark.parametrize("block", [1, 6])
 def test_the_shipped_model_streams_snapshots_and_restores_bit_for_bit(block: int) -> None:
     """The same laws with the trained network on speech, where real sums could differ in their last bits."""
-    animator = Animator.load("auto", block=block)
+    animator = Animator.load("auto", block=block, alive=False)
     assert animator.model != "fake"
     speech, rate = soundfile.read(Path(__file__).resolve().parent.parent / "assets" / "demo.wav", dtype="int16")
     whole = animator.animate(speech, rate)
