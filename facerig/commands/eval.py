@@ -23,6 +23,8 @@ def evaluate(
     baselines: Annotated[bool, typer.Option(help="Run baselines and ceiling too.")] = True,
     behaviour: Annotated[bool, typer.Option("--behaviour", help="Blinks, gaze, head and states instead of speech: half "
                                             "an hour of output against what is stated and recorded.")] = False,
+    emotion: Annotated[bool, typer.Option("--emotion", help="Emotion and style: exchange, lips and closures under "
+                                          "every emotion, intensity, fades, leakage, probes.")] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Only the JSON object, no tables.")] = False,
 ) -> None:
     """Measure a model on clips it was not trained on. The last line of the output is one JSON object.
@@ -34,6 +36,9 @@ def evaluate(
 
     if behaviour:
         _behaviour(quick, json_output)
+        return
+    if emotion:
+        _emotion(model, quick, json_output)
         return
     try:
         from facerig.train.evaluate import report
@@ -62,6 +67,23 @@ def _behaviour(quick: bool, bare: bool) -> None:
         for name, part in figures.items():
             say(f"{name}: {json.dumps(part)}")
     emit_json({"eval": "behaviour", **figures})
+
+
+def _emotion(model: str | None, quick: bool, bare: bool) -> None:
+    import json
+
+    from facerig.console import emit_json, say
+    from facerig.errors import MissingExtra
+
+    try:
+        from facerig.train.evaluate.emotion import evaluate as measure
+    except ImportError as error:
+        raise MissingExtra("facerig eval --emotion", "train", str(error)) from error
+    figures = measure(model, quick, _progress(say))
+    if not bare:
+        for name, part in figures.items():
+            say(f"{name}: {json.dumps(part)}")
+    emit_json({"eval": "emotion", **figures})
 
 
 def _progress(say: Callable[[str], None]) -> Callable[[str], None]:
