@@ -228,7 +228,7 @@ def test_contagion_moves_the_mood_and_zero_does_not(fake: Animator) -> None:
     fear = place("emotion:fear")
     before = slice(0, round(2.0 * FPS))
     assert calm[before, fear].max() == 0
-    assert moved[before, fear].max() > 0.01
+    assert moved[before, fear].max() > 0.1
 
 
 def test_interrupting_cuts_the_other_short(fake: Animator) -> None:

@@ -77,11 +77,11 @@ def dialogue(
     wanted = _wanted(out, format, fps, rig, head, wav, preview, takes)
     known = read_script(script)
     memories = _memories(memory, [one.name for one in known.characters])
-    done = _played(known, wanted, _Work(model, still, command, seed, memories), json_output)
+    done, used = _played(known, wanted, _Work(model, still, command, seed, memories), json_output)
     if memory is not None:
         for name, kept in done[0].memories.items():
             kept.write(_memory_file(memory, name))
-    _tell(wanted, done, model, json_output)
+    _tell(wanted, done, used, json_output)
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,8 @@ def _memory_file(folder: Path, name: str) -> Path:
 # ---- playing and writing ----------------------------------------------------------------------------------------
 
 
-def _played(known: Any, wanted: Wanted, work: _Work, quiet: bool) -> list[Performance]:
+def _played(known: Any, wanted: Wanted, work: _Work, quiet: bool) -> tuple[list[Performance], str]:
+    """All takes, and the name of the model."""
     from facerig.console import progress_bars
     from facerig.dialogue.play import play
     from facerig.dialogue.voices import default_voices, sounds_of
@@ -172,7 +173,7 @@ def _played(known: Any, wanted: Wanted, work: _Work, quiet: bool) -> list[Perfor
             made = play(known, animator, work.seed, take, voices, work.memories, sounds, moved)
             _written(made, wanted, animator.model, bars)
             done.append(made)
-    return done
+    return done, animator.model
 
 
 def _written(made: Performance, wanted: Wanted, model: str, bars: Any) -> None:
@@ -281,7 +282,7 @@ def _tell(wanted: Wanted, done: list[Performance], model: str, as_json: bool) ->
     if as_json:
         emit_json({"out": str(wanted.out), "characters": list(first.tracks), "lines": len(first.placed),
                    "frames": first.frames, "seconds": round(first.seconds, 4), "takes": len(done),
-                   "seed": first.script.seed, "formats": list(wanted.formats)})
+                   "seed": first.script.seed, "model": model, "formats": list(wanted.formats)})
     else:
         emit(f"{wanted.out}  {len(first.tracks)} characters, {len(first.placed)} lines, {first.seconds:.1f} s, "
              f"{len(done)} take{'s' if len(done) > 1 else ''}, model {model}")

@@ -36,13 +36,14 @@ LISTEN = 6  # after a turn began the others listen ...
 GLANCE, GLANCE_SPREAD = 12, 15  # ... and look: 200 to 450 ms, reaction times of gaze in conversation
 CATCH = 48  # and feel, where feeling is contagious
 THINK = 60  # frames of silence before a turn that are spent thinking
+WAIT = 180  # after a turn one waits for the answer; then the state is the voices' to tell
 REST = 240  # frames between two looks at a mood on its way home
 AWAY_FROM = 90  # turns longer than 1.5 s begin with a look away (Kendon 1967)
 SPEAKERS_GAZE, LISTENERS_GAZE = 0.55, 0.8  # held on the other: Argyle and Cook (1976) 41 % and 75 % of the time
 REACTS = 0.8  # gain of what listeners show: a quick smile at full gain is more than 5 % of a speaker's mouth energy
 CAUGHT = 0.5  # of a line's strength, for somebody with full contagion
 KEPT = 10_000  # turns whose mood the log keeps
-KINDS = ("breath", "face", "feel", "begin", "listen", "glance", "catch", "end", "rest")
+KINDS = ("breath", "face", "feel", "begin", "listen", "glance", "catch", "end", "free", "rest")
 PLAIN = ("backchannel", "greeting", "command", "agreement", "answer")  # acts that do not begin by looking away
 
 
@@ -152,7 +153,7 @@ class Director:
         while self._cues and self._cues[0][0] < frame:
             when, number, kind, extra = heapq.heappop(self._cues)
             turn = self._turns.get(number)
-            if turn is not None or KINDS[kind] == "rest":
+            if turn is not None or KINDS[kind] in ("free", "rest"):
                 self._run(max(when, self.now), KINDS[kind], turn, extra, number)
         self.now = frame
 
@@ -160,7 +161,9 @@ class Director:
         heapq.heappush(self._cues, (frame, number, KINDS.index(kind), extra))
 
     def _run(self, frame: int, kind: str, turn: Turn | None, extra: str, number: int) -> None:
-        if turn is None:
+        if kind == "free":
+            self._set_free(frame, self.parts[extra])
+        elif turn is None:
             self._rest(frame, self.parts[extra], number)
         elif kind in ("listen", "glance", "catch"):
             other = {"listen": self._listen, "glance": self._glance, "catch": self._catch}[kind]
@@ -269,9 +272,10 @@ class Director:
     def _catch(self, frame: int, turn: Turn, part: Part) -> None:
         strength = CAUGHT * part.who.contagion * turn.intensity
         part.mood = part.mood.at(frame / FPS).moved(turn.place, strength)
-        self.log.append(Felt("caught", turn.number, part.who.name, frame, part.mood.state, part.mood.shown()))
+        shown = part.mood.shown(turn.emotion, strength)
+        self.log.append(Felt("caught", turn.number, part.who.name, frame, part.mood.state, shown))
         if not part.turns:
-            self._show(part, frame, 700)
+            self._show(part, frame, 700, shown)
 
     # ---- afterwards -----------------------------------------------------------------------------------------
 
@@ -287,7 +291,8 @@ class Director:
             self._free = turn.end
         for other in self.parts.values():
             if not other.turns:
-                self._state(other, frame, "listening" if self._active else "")
+                self._state(other, frame, "listening")
+                self._cue(frame + WAIT, turn.number, "free", other.who.name)
         if not part.turns:
             self._reacting(part, frame, REACTS)
             if part.target:
@@ -296,9 +301,15 @@ class Director:
         for each in self.parts.values():
             each.course.forget(frame - 10 * FPS)
 
-    def _show(self, part: Part, frame: int, fade_ms: float) -> None:
+    def _set_free(self, frame: int, part: Part) -> None:
+        """Nobody answers: whether one waits on or idles is told by the voices."""
+        if not self._active and not part.turns and frame - SETTLE - WAIT >= self._free:
+            self._state(part, frame, "")
+
+    def _show(self, part: Part, frame: int, fade_ms: float, caught: Mixture | None = None) -> None:
+        """The mood, or what was caught; a little later on its way home."""
         part.mood = part.mood.at(frame / FPS)
-        part.course.replace(frame, "emotion", space.columns(part.mood.shown()), fade_ms)
+        part.course.replace(frame, "emotion", space.columns(caught or part.mood.shown()), fade_ms)
         part.epoch += 1
         self._cue(frame + REST, -1 - part.epoch, "rest", part.who.name)
 

@@ -40,7 +40,7 @@ NOWHERE = Vad(0.0, 0.0, 0.0)
 SHOWN = 0.35  # share of a mood that shows where no line asks for an emotion; ours: a face at rest is mild
 SHOWN_POINTS = ("happy", "sad", "angry", "fear", "disgust", "surprise", "contempt", "grief")
 QUIET = 0.12  # weight below which nothing shows: small moods are a neutral face
-FAINT = 0.01  # share of a point that is left out
+FAINT = 0.02  # share of a point that is left out
 ROUNDS = 200  # of the search for the mixture: far beyond its convergence, and always the same
 
 
