@@ -44,7 +44,7 @@ MIDDLE = 240  # frames (4 s) of the running speaker middle ...
 PRIOR_SEMITONES, PRIOR_FRAMES = 8.7, 20.0  # ... which begins at 165 Hz (between men's 120 and women's 210)
 # ---- level, stress, phrases
 SPAN = 150  # frames (2.5 s) of the running floor and level
-MIN_RANGE_DB = 15.0  # between floor and level: steady noise is not blown up
+MIN_RANGE_DB, MAX_RANGE_DB = 15.0, 40.0  # between floor and level: noise is not blown up, silence is no floor
 ACCENT_HALF = 4  # frames on each side that a nucleus must top: syllables are 100-250 ms long
 ACCENT_FROM, ACCENT_FULL = 0.35, 1.1  # prominence where an accent begins, and where it is 1
 PITCH_SHARE = 0.12  # prominence a semitone above the middle; 10 dB above the mean of 1 s are 1
@@ -138,7 +138,7 @@ def _columns(raw: Frames, count: int, delay: int) -> Frames:
     floor = _window(decibels, at, count, SPAN - 1, 0).min(axis=-1)
     level = np.maximum(_window(decibels, at, count, SPAN - 1, 2).max(axis=-1), QUIET_DB + MIN_RANGE_DB)
     voiced = (strength > VOICED_FROM) & (decibels > QUIET_DB) & (decibels > _levels(decibels) - BELOW_LEVEL_DB)
-    span = np.maximum(level - floor, MIN_RANGE_DB)
+    span = np.clip(level - floor, MIN_RANGE_DB, MAX_RANGE_DB)
     energy = np.clip((decibels[:, at : at + count] - (level - span)) / span, 0, 1)
     relative = _relative(semitones, voiced, at, count)
     spoken = _run(voiced)

@@ -235,3 +235,10 @@ def _check(name: str, value: float) -> None:
     row = _ROWS[name]
     if not row.low <= value <= row.high:
         raise OptionError(f"{name}: got {value:g}, accepted: {row.low:g} to {row.high:g} {row.unit}")
+
+
+def markdown() -> str:
+    """The table as docs/BEHAVIOUR.md has it."""
+    rows = [f"| `{row.name}` | {row.default:g} | {row.low:g} to {row.high:g} | {row.unit} | {row.source} |"
+            for row in TABLE]  # fmt: skip
+    return "\n".join(["| parameter | default | range | unit | source |", "|---|---|---|---|---|", *rows]) + "\n"
