@@ -41,6 +41,7 @@ from facerig.client.options import Target
 from facerig.errors import FacerigError, OptionError, ProtocolError, ServiceError
 from facerig.live import servers
 from facerig.live.a2f import LONGEST_GAP, Grid, columns, native
+from facerig.live.gains import Gains
 from facerig.live.steer import Steering
 from facerig.rig import rig
 from unreal_bridge import livelink
@@ -84,6 +85,17 @@ def test_what_audio2face_cannot_be_asked_is_refused(asked: Asked) -> None:
     server, _ = servers.parse("a2f://127.0.0.1")
     with pytest.raises(OptionError, match="Audio2Face"):
         server.maker(Steering(asked))
+
+
+def test_controls_that_come_too_late_for_audio2face_are_reported(tmp_path: Path) -> None:
+    file, steering = tmp_path / "face.json", Steering()
+    file.write_text('{"emotion:happy": 0.5}')
+    gains = Gains(rig("facerig-full"), file, steering)
+    servers.parse("a2f://127.0.0.1")[0].maker(steering)
+    file.write_text('{"emotion:happy": 0.25, "jawOpen": 0.5}')
+    gains.look(1.0)
+    assert "emotion:happy: an Audio2Face server" in gains.error
+    assert gains.factors[rig("facerig-full").index("jawOpen")] == 0.5
 
 
 def test_live_from_an_audio2face_server_to_a_live_link(voice: Path, ear: socket.socket,

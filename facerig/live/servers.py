@@ -109,4 +109,9 @@ def _a2f(target: Target, steering: Steering) -> Maker:
     unknown = [name for name in felt if name not in NVIDIA and name not in SAME]
     check_option("--emotion", unknown, f"for an Audio2Face server: {', '.join((*NVIDIA, *SAME))}", not unknown)
     emotion = {NVIDIA.get(name, name): weight for name, weight in felt.items()}
+    steering.tell = _too_late
     return lambda voice, rate: native(a2f_stream(voice, target, rate, emotion), FULL_RIG)
+
+
+def _too_late(values: Mapping[str, float]) -> None:
+    raise OptionError(f"{', '.join(values)}: an Audio2Face server takes controls at the beginning alone; begin again")
