@@ -31,6 +31,9 @@ def fit(
     y_down: Annotated[bool, typer.Option("--y-down", help="The track's y grows downwards, as in pictures.")] = False,
     smooth: Annotated[float, typer.Option(help="How much frames hold together.")] = 0.02,
     refine: Annotated[bool, typer.Option("--refine", help="Finish by gradient descent on torch.")] = False,
+    silhouettes: Annotated[Path | None, typer.Option(help="--refine of a 2D track in pixels: masks of the head, "
+                                                          "[T, H, W] (.npy, .npz) or a folder of pictures.",
+                                                     show_default=False)] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Find the ARKit weights and head pose that explain a track."""
@@ -40,9 +43,11 @@ def fit(
     from facerig.fit.files import read_track
     from facerig.heads import load_head
 
+    if silhouettes is not None and not (refine and y_down):
+        raise OptionError("--silhouettes: needs --refine, and --y-down for a track in the pictures' pixels")
     shape = load_head(head)
     options = _options(neutral, smooth)
-    found, curves = _fitted(read_track(track, y_down), shape, layout, options, fps, refine)
+    found, curves = _fitted(read_track(track, y_down), shape, layout, options, fps, refine, silhouettes)
     write_file(out, exporters.export(curves, exporters.format_of(out), None, exporters.ExportOptions()))
     figures = {"output": str(out), "frames": curves.frames, "residual_mm": round(float(found.residual_mm.mean()), 3)}
     if json_output:
@@ -63,7 +68,7 @@ def _options(neutral: str | None, smooth: float) -> FitOptions:
 
 
 def _fitted(points: Any, head: Head, layout: str, options: FitOptions, fps: int,
-            refine: bool) -> tuple[Fitted, Curves]:
+            refine: bool, silhouettes: Path | None) -> tuple[Fitted, Curves]:
     from facerig.fit.layouts import STILL, TRUST
     from facerig.fit.layouts import layout as columns_of
     from facerig.fit.tracks import fit_track
@@ -77,7 +82,8 @@ def _fitted(points: Any, head: Head, layout: str, options: FitOptions, fps: int,
         columns, trust = columns_of(layout, points.shape[1]), dict(TRUST)
     found = fit_track(points, head, columns, channels, trust, STILL, options)
     if refine:
+        from facerig.fit.files import read_masks
         from facerig.fit.refine import refined
 
-        found = refined(found, points, head, columns)
+        found = refined(found, points, head, columns, None if silhouettes is None else read_masks(silhouettes))
     return found, found.curves(fps)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facerig.errors import InputError
+from facerig.errors import InputError, extra_module
 from facerig.heads.obj import read_obj
 
 Doubles = NDArray[np.float64]
@@ -32,6 +32,38 @@ def read_track(path: Path, y_down: bool = False) -> Doubles:
     if y_down:
         track = track * np.array([1.0, -1.0, -1.0][: track.shape[2]])
     return track
+
+
+def read_masks(path: Path) -> NDArray[np.bool_]:
+    """Masks of the head [T, H, W]: an array, or a folder of pictures in the order of their names (bright: the head)."""
+    if path.is_dir():
+        masks = _pictures(path)
+    else:
+        try:
+            loaded = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
+            if isinstance(loaded, np.lib.npyio.NpzFile):
+                with loaded:
+                    loaded = _largest(loaded)
+            masks = np.asarray(loaded)
+        except (OSError, ValueError, KeyError, EOFError) as error:
+            raise InputError(f"{path.name}: not an array of masks ({error})") from error
+    if masks.ndim != 3 or not len(masks):
+        raise InputError(f"{path.name}: shape {masks.shape}, accepted: [frames, height, width]")
+    return np.asarray(masks > 127 if masks.dtype == np.uint8 and masks.max(initial=0) > 1 else masks > 0)
+
+
+def _pictures(path: Path) -> NDArray[np.uint8]:
+    image = extra_module("PIL.Image", "facerig fit --silhouettes", "preview")
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() in (".png", ".jpg", ".jpeg"))
+    if not files:
+        raise InputError(f"{path}: no .png or .jpg files")
+    try:
+        masks = [np.asarray(image.open(file).convert("L")) for file in files]
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: a picture that cannot be read ({error})") from error
+    if len({mask.shape for mask in masks}) != 1:
+        raise InputError(f"{path}: pictures of different sizes")
+    return np.stack(masks)
 
 
 def _array(path: Path) -> Doubles:

@@ -1,7 +1,7 @@
 """Finishing a fit by gradient descent on torch: all frames at once, robust to points that lie far off.
 
-pytorch3d adds nothing that points need; where it is installed its silhouette renderer could join the loss. That was
-never run: no build of it fits the Python this was written on.
+Points in pictures may be joined by masks of the head (`facerig.fit.silhouette`): by pytorch3d's soft silhouette where
+it is installed, by distances in pure torch otherwise.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facerig.errors import MissingExtra
+from facerig.errors import InputError, MissingExtra
 from facerig.fit.tracks import Fitted
 from facerig.heads.landmarks import point_deltas
 from facerig.mesh import Head
@@ -21,10 +21,17 @@ from facerig.mesh import Head
 ROUNDS, RATE = 150, 0.01
 NOISE_MM = 1.0  # beyond a few of these a point counts as an outlier (Huber)
 SMOOTH, HOLD = 0.05, 2e-4
+OUTLINE = 0.3  # of a millimetre of the outline against one of the points
+EVERY = 1  # of how many of the skin's vertices the distances look at one: the back of the head is meshed coarsely
 
 
-def refined(found: Fitted, track: NDArray[np.float64], head: Head, columns: Mapping[int, str]) -> Fitted:
-    """Weights and pose that lower a Huber loss of the points in millimetres, with the same bounds."""
+def refined(found: Fitted, track: NDArray[np.float64], head: Head, columns: Mapping[int, str],
+            masks: NDArray[np.bool_] | None = None, soft: bool | None = None) -> Fitted:
+    """Weights and pose that lower a Huber loss of the points in millimetres, with the same bounds.
+
+    masks [T, H, W]: the head in each picture, in the pixels of a 2D track whose y was turned upwards. `soft` chooses
+    pytorch3d (True) or pure torch (False) for them; None takes pytorch3d where it is installed.
+    """
     torch = _torch()
     from facerig.heads.torch_deform import rotation_matrices
 
@@ -46,6 +53,7 @@ def refined(found: Fitted, track: NDArray[np.float64], head: Head, columns: Mapp
         placed = scales.exp()[:, None, None] * turned + shifts[:, None]
         return (placed - points) / unit * mm
 
+    outline = None if masks is None else _Outline(head, found, masks, seen.shape, soft)
     high = torch.tensor((found.weights.max(axis=0) > 0).astype(np.float32))
     steps = torch.optim.Adam([{"params": [weights, turns, scales], "lr": RATE},
                               {"params": [shifts], "lr": RATE * unit * 0.1}])
@@ -54,6 +62,8 @@ def refined(found: Fitted, track: NDArray[np.float64], head: Head, columns: Mapp
         distance = (residual().square().sum(-1) + 1e-9).sqrt() * known
         loss = torch.nn.functional.huber_loss(distance, torch.zeros_like(distance), delta=3 * NOISE_MM)
         loss = loss + HOLD * weights.square().mean() + SMOOTH * weights.diff(dim=0).square().mean()
+        if outline is not None:
+            loss = loss + OUTLINE * outline(weights, rotation_matrices(turns), scales, shifts) / unit * mm
         loss.backward()
         steps.step()
         with torch.no_grad():
@@ -63,6 +73,34 @@ def refined(found: Fitted, track: NDArray[np.float64], head: Head, columns: Mapp
     return replace(found, weights=weights.detach().double().numpy(), rotations=turns.detach().double().numpy(),
                    scales=scales.exp().detach().double().numpy(), shifts=shifts.detach().double().numpy(),
                    residual_mm=left.double().numpy())
+
+
+class _Outline:
+    """The masks' loss as a function of what is fitted."""
+
+    def __init__(self, head: Head, found: Fitted, masks: NDArray[np.bool_], shape: tuple[int, ...],
+                 soft: bool | None) -> None:
+        from facerig.fit.silhouette import DistanceMasks, SoftMasks, has_pytorch3d
+        from facerig.heads.torch_deform import TorchDeformer
+
+        masks = np.asarray(masks) > 0
+        if shape[2] != 2:
+            raise InputError("silhouettes: the track has 3 dimensions, accepted: points in pictures, [T, N, 2]")
+        if masks.ndim != 3 or len(masks) != shape[0]:
+            raise InputError(f"silhouettes: shape {masks.shape}, accepted: [{shape[0]}, height, width]")
+        skin = [n for n, part in enumerate(head.parts) if part.material == "skin"] or list(range(len(head.parts)))
+        spans = [np.arange(head.part_starts[n], head.part_starts[n + 1]) for n in skin]
+        firsts = np.cumsum([0, *(len(span) for span in spans)])
+        triangles = np.concatenate([head.parts[n].triangles + first for n, first in zip(skin, firsts, strict=False)])
+        self._soft = has_pytorch3d() if soft is None else soft
+        self._rows = np.concatenate(spans) if self._soft else np.concatenate(spans)[::EVERY]
+        self._deform = TorchDeformer(head, found.channels)
+        self._masks: Any = SoftMasks(masks, triangles) if self._soft else DistanceMasks(masks)
+
+    def __call__(self, weights: Any, turns: Any, scales: Any, shifts: Any) -> Any:
+        moved = self._deform(weights)[:, self._rows]
+        placed = scales.exp()[:, None, None] * (moved @ turns[:, :2].transpose(1, 2)) + shifts[:, None]
+        return self._masks.loss(placed * placed.new_tensor([1.0, -1.0]))
 
 
 def _torch() -> Any:
