@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from facerig.commands._asked import FACE, SEED, SET, STATE, STILL, STYLE
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from facerig.client import Frame
 
@@ -30,7 +32,13 @@ def stream(
     fps: Annotated[int, typer.Option(help="Frames a second.")] = 60,
     pacing: Annotated[str, typer.Option(help="realtime, burst, lead:MS (default: burst where only files are written).",
                                         show_default=False)] = "",
-    emotion: Annotated[str, typer.Option(help="As in joy:0.7,fear:0.2.", show_default=False)] = "",
+    emotion: Annotated[str, typer.Option(help="off, auto (where the server hears it), or a mixture such as "
+                                         "happy:0.7,surprise:0.2.", rich_help_panel=FACE)] = "off",
+    style: STYLE = "",
+    state: STATE = "",
+    set_: SET = None,
+    still: STILL = False,
+    seed: SEED = 0,
     api_key: Annotated[str, typer.Option(envvar="FACERIG_API_KEY", help="API key.", show_default=False)] = "",
     ca: Annotated[str, typer.Option(help="PEM file of the authority behind the server's certificate; switches TLS on.",
                                     show_default=False)] = "",
@@ -41,6 +49,7 @@ def stream(
 
     The stream survives the loss of a server: it goes on with the next address, or with the same one when it is back.
     """
+    from facerig.asking import seeds
     from facerig.client import Target
     from facerig.client.simple import stream as frames_of
     from facerig.console import emit_json, say
@@ -50,7 +59,7 @@ def stream(
     sinks = [_sink(where, channels, fps) for where in (to or ["terminal"])]
     mode, _, lead = (pacing or _default_pacing(sinks)).partition(":")
     wish: dict[str, Any] = {"rig": rig, "fps": fps, "pacing": mode, "lead_ms": _milliseconds(lead), "moods": True,
-                            "emotion": _weights(emotion)}
+                            "style": style, "seed": seeds(seed, 1)[0], "controls": asked(set_, emotion, state, still)}
     target = Target.parse(server, api_key, ca, tls)
     count = 0
     try:
@@ -156,11 +165,15 @@ def _milliseconds(text: str) -> int:
     return int(text or 0)
 
 
-def _weights(text: str) -> Mapping[str, float]:
-    from facerig.errors import OptionError
+def asked(sets: list[str] | None, emotion: str, state: str, still: bool) -> dict[str, float]:
+    """What the options ask for, as controls of the first frame."""
+    from facerig.asking import AUTO, FILES, Asked
+    from facerig.controls import COLUMNS, DEFAULTS
+    from facerig.errors import check_option
 
-    try:
-        pairs = (part.partition(":") for part in text.split(",") if part.strip())
-        return {name.strip(): float(weight or 1) for name, _, weight in pairs}
-    except ValueError:
-        raise OptionError(f"--emotion: got {text!r}, accepted: NAME:WEIGHT,... as in joy:0.7,fear:0.2") from None
+    check_option("--emotion", emotion, "off, auto or a mixture (facerig animate takes files)",
+                 Path(emotion).suffix.lower() not in FILES)
+    row = Asked(tuple(sets or ()), emotion, "", state).controls().rows(0, 1)[0]
+    out = {name: float(row[k]) for k, name in enumerate(COLUMNS) if row[k] != DEFAULTS[k]}
+    out |= {name: 0.0 for name in COLUMNS if still and name.startswith("life:")}
+    return out | ({"heard": 1.0} if emotion.strip().lower() == AUTO else {})
