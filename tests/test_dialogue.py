@@ -345,3 +345,21 @@ def test_lines_of_a_character_do_not_overlap() -> None:
         timeline(Script((Character("a"),), lines), [voiced(1.0), voiced(1.0)])
     with pytest.raises(InputError, match=r"1\.00 s before the dialogue"):
         timeline(Script((Character("a"),), (Line("a", "x", gap=-1.0),)), [voiced(1.0)])
+
+
+def test_known_words_sharpen_lips_and_change_nothing_else(animator: Animator) -> None:
+    """Offline, where every line has its words: mouth and tongue by them, cut short or not; eyes and head as before."""
+    people = (Character("a"), Character("b"))
+    lines = (Line("a", "papa buys a baby map", at=0.5), Line("b", "no", gap=-0.6, interrupts=True, number=1))
+    sounds = [voiced(1.6), voiced(0.8, 1)]
+    heard, known = (play(Script(people, lines, tail=0.5), animator, sounds=sounds, known_text=text) for text in (0, 1))
+    for name in "ab":
+        one, two = heard.tracks[name], known.tracks[name]
+        assert (one.channels, one.frames, one.start) == (two.channels, two.frames, two.start)
+        assert np.array_equal(one.select(("headYaw", "headPitch", "eyeBlinkLeft")).values,
+                              two.select(("headYaw", "headPitch", "eyeBlinkLeft")).values)  # fmt: skip
+        assert not np.array_equal(one.select(SPEECH).values, two.select(SPEECH).values)
+    units = [mark for mark in known.tracks["a"].marks if mark.kind == "phone"]
+    assert len(units) > 5
+    assert max(mark.end for mark in units) <= known.placed[0].end
+    assert not [mark for mark in heard.tracks["a"].marks if mark.kind == "phone"]

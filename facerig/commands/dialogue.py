@@ -63,6 +63,8 @@ def dialogue(
     takes: Annotated[int, typer.Option(help="So many takes, with the seeds that follow; the lips are the same in all.",
                                        rich_help_panel=FACE)] = 1,
     still: STILL = False,
+    by_ear: Annotated[bool, typer.Option("--by-ear", help="Lips from the sound alone, as a stream's, though the words "
+                                         "are known.", rich_help_panel=FACE)] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
 ) -> None:
     """Play a script with several characters: everybody speaks, listens, looks and feels on one clock.
@@ -77,7 +79,7 @@ def dialogue(
     wanted = _wanted(out, format, fps, rig, head, wav, preview, takes)
     known = read_script(script)
     memories = _memories(memory, [one.name for one in known.characters])
-    done, used = _played(known, wanted, _Work(model, still, command, seed, memories), json_output)
+    done, used = _played(known, wanted, _Work(model, still, by_ear, command, seed, memories), json_output)
     if memory is not None:
         for name, kept in done[0].memories.items():
             kept.write(_memory_file(memory, name))
@@ -88,6 +90,7 @@ def dialogue(
 class _Work:
     model: str
     still: bool
+    by_ear: bool
     command: str
     seed: int | None
     memories: dict[str, Any]
@@ -153,6 +156,7 @@ def _memory_file(folder: Path, name: str) -> Path:
 def _played(known: Any, wanted: Wanted, work: _Work, quiet: bool) -> tuple[list[Performance], str]:
     """All takes, and the name of the model."""
     from facerig.console import progress_bars
+    from facerig.dialogue.known import informed
     from facerig.dialogue.play import play
     from facerig.dialogue.voices import default_voices, sounds_of
     from facerig.pipeline import Animator
@@ -164,13 +168,14 @@ def _played(known: Any, wanted: Wanted, work: _Work, quiet: bool) -> tuple[list[
     with progress_bars(quiet) as bars:
         bar = bars.add_task("lines", total=len(known.lines))
         sounds = sounds_of(known, voices, lambda at, total: bars.update(bar, completed=at, total=total))
+        sounds = sounds if work.by_ear else informed(animator, known, sounds)
         for take in range(1, wanted.takes + 1):
             frames = bars.add_task(f"take {take}" if wanted.takes > 1 else "frames", total=None)
 
             def moved(at: int, total: int | None, frames: Any = frames) -> None:
                 bars.update(frames, completed=at, total=total)
 
-            made = play(known, animator, work.seed, take, voices, work.memories, sounds, moved)
+            made = play(known, animator, work.seed, take, voices, work.memories, sounds, moved, not work.by_ear)
             _written(made, wanted, animator.model, bars)
             done.append(made)
     return done, animator.model

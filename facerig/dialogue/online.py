@@ -73,7 +73,8 @@ class Dialogue:
     """N characters, one clock."""
 
     def __init__(self, animator: Animator, characters: Sequence[Character] | Script, rate: int = RATE, seed: int = 0,
-                 take: int = 1, follow: bool = False, memories: Mapping[str, Memory] | None = None) -> None:
+                 take: int = 1, follow: bool = False, memories: Mapping[str, Memory] | None = None,
+                 partnered: type[Partnered] = Partnered) -> None:
         """`follow`: turns are not announced but heard in the voices (then acts and emotions are not known)."""
         cast = characters if isinstance(characters, Script) else Script(tuple(characters), ())
         names = [one.name for one in cast.characters]
@@ -82,7 +83,7 @@ class Dialogue:
         self.director = Director(cast.characters, seats.looks(cast.seats()), seed + take - 1, memories)
         self._edges: dict[str, State] = {}
         self._edge = Resample(rate)
-        self.controls = {name: Partnered(part.course) for name, part in self.director.parts.items()}
+        self.controls = {name: partnered(part.course) for name, part in self.director.parts.items()}
         self.sessions = {}
         for one in cast.characters:
             own = int(draw(seed + take - 1, one.name, one.seed, "life") * 2**31)

@@ -3,7 +3,8 @@
     from facerig.dialogue import perform
     tracks = perform("scene.yaml")          # {"anna": Curves, "ben": Curves}, of one length, on one clock
 
-This is `facerig.dialogue.online.Dialogue` with all turns known and all sound pushed: there is no second path.
+This is `facerig.dialogue.online.Dialogue` with all turns known and all sound pushed. With `known_text` the lips of who
+has only lines with words are then made once more by those words (facerig/dialogue/known.py); all else stays.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ import numpy as np
 
 from facerig.curves import Curves, Mark, concat
 from facerig.dialogue.director import Felt, Turn
+from facerig.dialogue.known import Recorder, informed, spoken
 from facerig.dialogue.memory import Memory
-from facerig.dialogue.online import Dialogue
+from facerig.dialogue.online import Dialogue, Partnered
 from facerig.dialogue.presets import PRESETS
 from facerig.dialogue.reader import LONGEST_TIME, read_script
 from facerig.dialogue.script import Line, Script
@@ -86,27 +88,32 @@ class Performance:
 
 
 def perform(script: Script | str | os.PathLike[str], animator: Animator | None = None, seed: int | None = None,
-            take: int = 1, voices: Voices | None = None) -> dict[str, Curves]:
+            take: int = 1, voices: Voices | None = None, known_text: bool = False) -> dict[str, Curves]:
     """A script (or its file) -> each character's curves. `voices`: from a voice's name to a speech engine."""
-    return play(script, animator, seed, take, voices).tracks
+    return play(script, animator, seed, take, voices, known_text=known_text).tracks
 
 
 def play(script: Script | str | os.PathLike[str], animator: Animator | None = None, seed: int | None = None,
          take: int = 1, voices: Voices | None = None, memories: Mapping[str, Memory] | None = None,
-         sounds: Sequence[Sound] | None = None, progress: Progress | None = None) -> Performance:
+         sounds: Sequence[Sound] | None = None, progress: Progress | None = None,
+         known_text: bool = False) -> Performance:
     """As `perform`, with all that is known of it. `sounds` spares speaking the lines again for another take."""
     known = script if isinstance(script, Script) else read_script(os.fspath(script))
     known = known if seed is None else replace(known, seed=seed)
-    placed = timeline(known, sounds_of(known, voices) if sounds is None else sounds)
+    animator = Animator.load(alive=True) if animator is None else animator
+    found = sounds_of(known, voices) if sounds is None else sounds
+    placed = timeline(known, informed(animator, known, found) if known_text else found)
     end = max((each.end for each in placed), default=0) + round(known.tail * FPS)
-    if animator is None:
-        animator = Animator.load(alive=True)
-    dialogue = Dialogue(animator, known, RATE, known.seed, take, memories=memories)
+    dialogue = Dialogue(animator, known, RATE, known.seed, take, memories=memories,
+                        partnered=Recorder if known_text else Partnered)
     turns = [replace(each, number=dialogue.turn(turn_of(each))) for each in placed]
     native = {one.name: np.zeros((end, SAMPLES), np.float32) for one in known.characters}
     for each in turns:
         native[each.line.who][each.start : each.end] += each.sound.frames
     tracks = _pushed(dialogue, native, end, progress)
+    if known_text:
+        tracks = {name: _by_text(dialogue, name, turns, native[name], known.language) or curves
+                  for name, curves in tracks.items()}  # fmt: skip
     return Performance(
         known, take, tuple(turns), {name: _marked(curves, name, turns) for name, curves in tracks.items()},
         {name: frames.reshape(-1) for name, frames in native.items()},
@@ -126,6 +133,19 @@ def _pushed(dialogue: Dialogue, native: dict[str, Frames], end: int, progress: P
     for name, curves in dialogue.flush().items():
         parts[name].append(curves)
     return {name: concat([curves for curves in found if curves.frames] or found[:1]) for name, found in parts.items()}
+
+
+def _by_text(dialogue: Dialogue, name: str, turns: Sequence[Placed], track: Frames, language: str) -> Curves | None:
+    """The character's curves by its words; None where a line has none."""
+    own = [each for each in turns if each.line.who == name]
+    controls = dialogue.controls[name]
+    if not own or not all(each.sound.phones for each in own) or not isinstance(controls, Recorder):
+        return None
+    timed = [Timed(unit.start + each.start / FPS, unit.end + each.start / FPS, unit.unit)
+             for each in own for unit in each.sound.phones]  # fmt: skip
+    seed = dialogue.sessions[name].seed
+    made = spoken(dialogue.animator, track.reshape(-1), timed, controls.recorded, seed, language)
+    return replace(made, marks=())
 
 
 # ---- when everybody speaks ------------------------------------------------------------------------------------
