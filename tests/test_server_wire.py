@@ -28,10 +28,14 @@ from server_kit import (
 )
 
 from facerig.behaviour.commands import perform
-from facerig.controls import COLUMNS, Controls
+from facerig.controls import COLUMNS, Controls, rows_of
 from facerig.emotion import styles
+from facerig.resample import Resample
 from facerig.rig import rig
 from facerig.server import outlet
+from facerig.server.partner import Partner, told
+from facerig.stage import SAMPLES as SAMPLES_A_FRAME
+from facerig.stage import run as run_stage
 from facerig.v1 import animation_pb2 as pb
 
 TINY = {"sessions": 4, "max_batch": 4, "capacity": 4}
@@ -261,6 +265,34 @@ def test_any_control_by_its_name_and_the_seed():
     own = animator().animate(SAMPLES, RATE, controls=controls, seed=9)
     assert np.array_equal(rows(answers)[1], own.values)
     assert not np.array_equal(own.values, expected())
+
+
+def test_a_partner_is_heard_and_not_spoken():
+    """Partner audio alone is silence of one's own; the face is that of the same columns said by name."""
+    rate, time = RATE, np.arange(3 * RATE) / RATE
+    buzz = sum(np.sin(2 * np.pi * 140 * k * time) / k for k in range(1, 12))
+    talk = (buzz * 4000 * np.clip(np.sin(2 * np.pi * 2 * time), 0, 1) * (time < 1.8)).astype("<i2")
+    parts = [pb.AnimateRequest(audio=pb.AudioChunk(partner=piece.tobytes())) for piece in cut(talk, 1111)]
+    answers, _ = run(once([header(), *parts, END]))
+    values = rows(answers)[1]
+    alone, _ = run(once([header(), audio(np.zeros_like(talk)), END]))
+    mouth = [plain_at(name) for name in rig("facerig").region("jaw", "tongue")]
+    assert np.array_equal(values[:, mouth], rows(alone)[1][:, mouth])
+    assert not np.array_equal(values, rows(alone)[1])
+    heard = Partner(Resample(rate), 0, 0)
+    heard.feed(talk.astype(np.float32) / np.float32(32768))
+    controls, face = heard.take(200), animator().chain
+    silence = np.zeros((200, SAMPLES_A_FRAME), np.float32)
+    whole = run_stage(face, np.concatenate([silence, told(rows_of(200), controls)], axis=1), 2)
+    assert np.array_equal(values[:170], whole[:170])
+
+
+@pytest.mark.parametrize("chunk", [pb.AudioChunk(data=bytes(8), partner=bytes(6)), pb.AudioChunk(partner=bytes(7))])
+def test_a_partner_speaks_as_long_as_oneself(chunk):
+    answers, code = run(once([header(), pb.AnimateRequest(audio=chunk), END]))
+    assert answers[-1].status.code == pb.Status.CODE_INVALID
+    assert "partner" in answers[-1].status.reason
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
 
 
 def test_realtime_frames_come_one_by_one():

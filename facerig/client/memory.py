@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from facerig.client.options import Wish
+from facerig.errors import OptionError
 from facerig.rig import REGIONS
 from facerig.v1 import animation_pb2 as pb
 
@@ -30,13 +31,22 @@ class Memory:
     first_sample: int = 0
     """Number, in the segment, of the first sample that is kept."""
     audio: bytearray = field(default_factory=bytearray)
+    partner: bytearray = field(default_factory=bytearray)
+    """Beside `audio`, where there ever was any."""
     controls: list[pb.Control] = field(default_factory=list)
     ended: bool = False
 
     # ---- what the caller gives --------------------------------------------------------------------------------
 
-    def hear(self, data: bytes) -> None:
-        self.audio += data
+    def hear(self, data: bytes, partner: bytes = b"") -> None:
+        """Own samples and, as many, those of the partner in the talk; where one is missing it is silence."""
+        if partner and not self.partner:
+            self.partner += bytes(len(self.audio))
+        if partner and data and len(data) != len(partner):
+            raise OptionError(f"partner: got {len(partner)} bytes beside {len(data)}, accepted: as many")
+        self.audio += data or bytes(len(partner))
+        if self.partner or partner:
+            self.partner += partner or bytes(len(data))
 
     @property
     def samples(self) -> int:
@@ -59,6 +69,7 @@ class Memory:
         drop = min(keep - self.first_sample, len(self.audio) // self.wish.width)
         if drop > self.wish.rate // 4:  # in pieces of 250 ms, so that frames do not move bytes
             del self.audio[: drop * self.wish.width]
+            del self.partner[: drop * self.wish.width]
             self.first_sample += drop
 
     def reached(self, marker: str) -> None:
@@ -68,6 +79,7 @@ class Memory:
         """A new segment: what was given before belongs to nothing any more, and the voice tells the state again."""
         self.segment_frame, self.first_sample = segment_frame, 0
         self.audio.clear()
+        self.partner.clear()
         self.controls = [one for one in self.controls if not one.HasField("marker")]
         self.controls.append(pb.Control(frame=frame, state=pb.STATE_UNSPECIFIED))
 

@@ -107,10 +107,10 @@ class Stream:
 
     # ---- what the caller does -------------------------------------------------------------------------------------
 
-    async def send(self, audio: bytes) -> None:
-        """Audio in the wish's encoding, cut anywhere."""
+    async def send(self, audio: bytes, partner: bytes = b"") -> None:
+        """Audio in the wish's encoding, cut anywhere; beside it, or alone, what the partner in the talk says."""
         await self._settled()
-        self.memory.hear(audio)
+        self.memory.hear(audio, partner)
         self._news.set()
         most = int(AHEAD_MOST * self.wish.rate) * self.wish.width
         while len(self.memory.audio) > most and self._failure is None:
@@ -327,7 +327,8 @@ class Stream:
             whole = len(memory.audio) // width * width
             data = bytes(memory.audio[at : min(whole, at + MESSAGE_MOST // width * width)])
             sample = max(sample, memory.first_sample) + len(data) // width
-            await call.write(pb.AnimateRequest(audio=pb.AudioChunk(data=data)))
+            partner = bytes(memory.partner[at : at + len(data)])
+            await call.write(pb.AnimateRequest(audio=pb.AudioChunk(data=data, partner=partner)))
         return sample
 
 

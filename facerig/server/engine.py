@@ -18,6 +18,7 @@ from facerig.server.asks import moods as moods_of
 from facerig.server.batch import BatchChain
 from facerig.server.flow import Flow
 from facerig.server.outlet import Mapper, Sampler, between, native_ceiling, native_floor
+from facerig.server.partner import told
 from facerig.stage import SAMPLES, Frames
 
 Finish = Callable[[int, Frames, Frames], Frames]
@@ -124,7 +125,9 @@ class Engine:
         block = segment.flow.take()
         if block is None:
             return None
-        return np.concatenate([block, self.animator.asked(segment.controls, first, len(block))], axis=1)
+        rows = self.animator.asked(segment.controls, first, len(block))
+        rows = rows if segment.flow.heard is None else told(rows, segment.flow.heard)
+        return np.concatenate([block, rows], axis=1)
 
     def _released(self, segment: Segment, release: Release) -> Made:
         """The face lives on, and what the shown one differs by is let go smoothly."""

@@ -8,13 +8,14 @@ many flows at once. `feed` and `finish` may be called from another thread than t
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from facerig.pipeline import Animator
 from facerig.resample import Resample, mono
+from facerig.server.partner import Partner
 from facerig.stage import FPS, SAMPLES, Frames
 
 ENCODINGS = {"pcm16": "<i2", "float32": "<f4"}
@@ -61,7 +62,11 @@ class Flow:
         self.edge = Resample(sound.rate)
         self.block, self.delay = animator.block, animator.delay
         self._edge_state = self.edge.start(position, first_sample)
-        self._pending: deque[bytes] = deque()
+        self._pending: deque[tuple[bytes, bytes]] = deque()
+        self._read = first_sample
+        self._partner: Partner | None = None
+        self.heard: Frames | None = None
+        """What the partner said during the block that was taken last, as `partner.told` takes it."""
         self._frames = np.zeros((0, SAMPLES), np.float32)
         self._done = position  # native frames that went into the chain
         self._made = position  # native frames that came out of the edge
@@ -74,9 +79,9 @@ class Flow:
 
     # ---- from the wire's side ---------------------------------------------------------------------------------
 
-    def feed(self, data: bytes) -> None:
-        """Whole samples."""
-        self._pending.append(data)
+    def feed(self, data: bytes, partner: bytes = b"") -> None:
+        """Whole samples; those of the partner, where there are any, are as many."""
+        self._pending.append((data, partner))
         self.received += len(data) // self.sound.width
 
     def finish(self) -> None:
@@ -101,6 +106,7 @@ class Flow:
         if len(self._frames) < self.block:
             return None
         block, self._frames = self._frames[: self.block], self._frames[self.block :]
+        self.heard = None if self._partner is None else self._partner.take(self.block)
         return block
 
     @property
@@ -129,7 +135,9 @@ class Flow:
     def _fill(self) -> None:
         finish = self._finish  # before the queue is read: what was fed before `finish` is then in it
         chunks = [self._pending.popleft() for _ in range(len(self._pending))]
-        samples = self.sound.read(b"".join(chunks)) if chunks else np.zeros(0, np.float32)
+        samples = self.sound.read(b"".join(own for own, _ in chunks)) if chunks else np.zeros(0, np.float32)
+        self._listen(chunks)
+        self._read += len(samples)
         self._edge_state, frames = self.edge.push(self._edge_state, samples)
         if finish and self._end is None:
             frames = np.concatenate([frames, self.edge.flush(self._edge_state)])
@@ -141,5 +149,10 @@ class Flow:
         if self._end is not None and not len(self._frames):
             self.over = True
 
-
-Deliver = Callable[[Rows], None]
+    def _listen(self, chunks: Sequence[tuple[bytes, bytes]]) -> None:
+        """The partner's part of chunks, silence where a chunk has none; nothing before the first one."""
+        if self._partner is None and any(partner for _, partner in chunks):
+            # What was cut into frames and not yet taken lies before the next frame that the edge makes.
+            self._partner = Partner(self.edge, self._made - len(self._frames), self._read)
+        if self._partner is not None:
+            self._partner.feed(self.sound.read(b"".join(partner or bytes(len(own)) for own, partner in chunks)))

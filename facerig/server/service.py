@@ -15,7 +15,7 @@ from typing import Any
 
 import facerig
 from facerig.controls import STATES
-from facerig.errors import FacerigError, ServiceError
+from facerig.errors import FacerigError, ServiceError, check_option
 from facerig.rig import REGIONS, rig, rig_names
 from facerig.server import asks, convert, faults
 from facerig.server.admission import Guest, House
@@ -162,7 +162,7 @@ class AnimationService:
                 guest.heard = time.monotonic()
                 part = request.WhichOneof("part")
                 if part == "audio":
-                    await self._audio(request.audio.data, session, codec)
+                    await self._audio(request.audio.data, session, codec, request.audio.partner)
                 elif part == "control":
                     convert.control(session, request.control)
                 elif part == "end":
@@ -190,11 +190,13 @@ class AnimationService:
         except Exception as error:
             session.fail(_ours(error))
 
-    async def _audio(self, data: bytes, session: Session, codec: Decoder | None) -> None:
+    async def _audio(self, data: bytes, session: Session, codec: Decoder | None, partner: bytes = b"") -> None:
         config = self.house.config
-        if len(data) > config.chunk_bytes:
-            raise faults.TooMuch(f"audio chunk: got {len(data)} bytes, accepted: up to {config.chunk_bytes}")
-        await session.push(await _off_loop(codec.push, data) if codec is not None else data)
+        if max(len(data), len(partner)) > config.chunk_bytes:
+            got = max(len(data), len(partner))
+            raise faults.TooMuch(f"audio chunk: got {got} bytes, accepted: up to {config.chunk_bytes}")
+        check_option("partner", "a partner's audio beside a codec", "PCM16 or FLOAT32", not partner or codec is None)
+        await session.push(await _off_loop(codec.push, data) if codec is not None else data, partner)
         burst = session.plan.pacing.mode == "burst"
         check_length(session, config.clip_seconds if burst else config.stream_seconds)
 

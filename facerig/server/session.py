@@ -191,20 +191,25 @@ class Session:
 
     # ---- in -----------------------------------------------------------------------------------------------------
 
-    async def push(self, data: bytes) -> None:
-        """Bytes of audio, cut anywhere; waits while too much is waiting."""
+    async def push(self, data: bytes, partner: bytes = b"") -> None:
+        """Bytes of audio, cut anywhere; waits while too much is waiting. A partner's are whole samples, as long."""
         self._check()
+        if partner:
+            data = data or bytes(len(partner))
+            fits = len(data) == len(partner) and not len(partner) % self.plan.sound.width and not self._rest
+            got = f"{len(partner)} bytes beside {len(data)}"
+            check_option("partner", got, "whole samples, as many as of data", fits)
         if self.ended:
             raise ProtocolError("audio after the end: got audio, accepted: nothing more")
         if self._skip_bytes:
             cut = min(self._skip_bytes, len(data))
-            data, self._skip_bytes = data[cut:], self._skip_bytes - cut
+            data, partner, self._skip_bytes = data[cut:], partner[cut:], self._skip_bytes - cut
         data = self._rest + data if self._rest else data
         whole = len(data) - len(data) % self.plan.sound.width
         data, self._rest = data[:whole], data[whole:]
         if data:
             flow = self.segment.flow
-            flow.feed(data)
+            flow.feed(data, partner)
             self.audio_samples += len(data) // self.plan.sound.width
             self._echo.add(data, flow.received, time.monotonic())
             self.worker.nudge(self.segment)
