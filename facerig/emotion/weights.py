@@ -51,7 +51,8 @@ def _array(data: bytes, entry: dict[str, Any]) -> Frames:
     if entry["dtype"] != "F32":
         raise ValueError(f"dtype {entry['dtype']!r}, accepted: F32")
     first, last = entry["data_offsets"]
-    return np.frombuffer(data[first:last], "<f4").reshape(entry["shape"]).astype(np.float32)
+    array: Frames = np.frombuffer(data[first:last], "<f4").reshape(entry["shape"]).astype(np.float32)
+    return array
 
 
 def save(arrays: Arrays, card: Mapping[str, Any], folder: Path, name: str = NAME) -> Path:

@@ -99,7 +99,7 @@ def _split(values: Frames, widths: tuple[int, ...]) -> list[Frames]:
 
 
 def _root(values: Frames) -> Frames:
-    return np.sqrt(np.maximum(values, 0))
+    return np.asarray(np.sqrt(np.maximum(values, np.float32(0))), np.float32)
 
 
 def _gate(values: Frames) -> Frames:
