@@ -19,7 +19,7 @@ from facerig.dialogue.course import Course, Gesture, Habit, Recurring, draw
 from facerig.dialogue.labels import LABELS, OTHERS, THIRTEEN, mixture
 from facerig.dialogue.labels import place as place_of
 from facerig.dialogue.memory import MOST, Feeling, Memory
-from facerig.dialogue.mood import TRAITS, Mood, Personality, expressed
+from facerig.dialogue.mood import MEHRABIAN, TRAITS, Mood, Personality, expressed
 from facerig.emotion import space
 from facerig.emotion.space import Vad
 from facerig.errors import InputError, OptionError
@@ -329,3 +329,19 @@ def test_names_of_presets() -> None:
     for each in PRESETS.values():
         assert set(each.steady) <= set(COLUMNS)
         assert each.what
+
+
+def test_the_page_names_every_act_label_and_preset() -> None:
+    page = (Path(__file__).resolve().parent.parent / "docs" / "DIALOGUE.md").read_text()
+    for name in (*ACTS, *LABELS, *OTHERS, *PRESETS):
+        assert f"| `{name}` |" in page, name
+    for row in (*ACTS.values(), *PRESETS.values()):
+        assert row.what in page
+    for trait, *numbers in zip(TRAITS, *((f"{w:g}".replace("0.", ".") for w in row) for row in MEHRABIAN), strict=True):
+        assert trait in page
+        assert all(number in page for number in numbers if number != "0")
+
+
+def test_the_example_on_the_page_is_the_shipped_one() -> None:
+    docs = Path(__file__).resolve().parent.parent / "docs"
+    assert (docs / "examples" / "dialogue.yaml").read_text().strip() in (docs / "DIALOGUE.md").read_text()

@@ -41,6 +41,7 @@ REST = 240  # frames between two looks at a mood on its way home
 AWAY_FROM = 90  # turns longer than 1.5 s begin with a look away (Kendon 1967)
 SPEAKERS_GAZE, LISTENERS_GAZE = 0.55, 0.8  # held on the other: Argyle and Cook (1976) 41 % and 75 % of the time
 REACTS = 0.8  # gain of what listeners show: a quick smile at full gain is more than 5 % of a speaker's mouth energy
+MOODY = 0.5  # share of the own valence in the attitude that shows: the frightened do not smile at a friend
 CAUGHT = 0.5  # of a line's strength, for somebody with full contagion
 KEPT = 10_000  # turns whose mood the log keeps
 KINDS = ("breath", "face", "feel", "begin", "listen", "glance", "catch", "end", "free", "rest")
@@ -339,7 +340,8 @@ class Director:
         part.course.set(frame, {"look:yaw": at.yaw, "look:pitch": at.pitch, "look:held": held}, fade_ms)
         if other != part.target:
             part.target = other
-        part.course.set(frame, {"attitude": part.memory.attitude(other)}, max(fade_ms, 300) if fade_ms else 0)
+        felt = part.memory.attitude(other) + MOODY * part.mood.state.valence
+        part.course.set(frame, {"attitude": max(-1.0, min(1.0, felt))}, max(fade_ms, 300) if fade_ms else 0)
 
     def _reacting(self, part: Part, frame: int, gain: float) -> None:
         """What is shown of the other is off the mouth before the own words begin."""
