@@ -25,6 +25,8 @@ def evaluate(
                                             "an hour of output against what is stated and recorded.")] = False,
     emotion: Annotated[bool, typer.Option("--emotion", help="Emotion and style: exchange, lips and closures under "
                                           "every emotion, intensity, fades, leakage, probes.")] = False,
+    heard: Annotated[bool, typer.Option("--heard", help="Emotion heard from speakers that are left out of training; "
+                                        "--quick fixes what is otherwise chosen without them.")] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Only the JSON object, no tables.")] = False,
 ) -> None:
     """Measure a model on clips it was not trained on. The last line of the output is one JSON object.
@@ -39,6 +41,9 @@ def evaluate(
         return
     if emotion:
         _emotion(model, quick, json_output)
+        return
+    if heard:
+        _heard(quick, json_output)
         return
     try:
         from facerig.train.evaluate import report
@@ -84,6 +89,25 @@ def _emotion(model: str | None, quick: bool, bare: bool) -> None:
         for name, part in figures.items():
             say(f"{name}: {json.dumps(part)}")
     emit_json({"eval": "emotion", **figures})
+
+
+def _heard(quick: bool, bare: bool) -> None:
+    from facerig.console import emit_json, say, table
+    from facerig.errors import MissingExtra
+
+    try:
+        from facerig.train.evaluate.heard import evaluate as measure
+    except ImportError as error:
+        raise MissingExtra("facerig eval --heard", "train", str(error)) from error
+    result = measure(quick, _progress(say))
+    if not bare:
+        names, rows = result["figures"]["classes"], result["figures"]["confusion"]
+        table("meant (rows), heard (columns)", ("", *names), [(name, *row) for name, row in zip(names, rows, strict=True)])
+        systems = {"heard": result["figures"], **result["baselines"], "chance": result["chance"],
+                   "listeners": result["ceiling"]}
+        table("unseen speakers", ("", "7 classes", "4 classes"),
+              [(name, f"{part['uar7']:.3f}", f"{part['uar4']:.3f}") for name, part in systems.items()])
+    emit_json({"eval": "heard", **result})
 
 
 def _progress(say: Callable[[str], None]) -> Callable[[str], None]:

@@ -25,6 +25,8 @@ def train(
     seed: Annotated[int, typer.Option(help="Of crops, augmentation and first weights.")] = 1,
     batch: Annotated[int, typer.Option(help="Crops of 3.2 s in a step.")] = 40,
     threads: Annotated[int, typer.Option(help="torch's threads; 0: as torch decides.")] = 0,
+    heard: Annotated[bool, typer.Option("--heard", help="The ear of emotion instead of the speech model: minutes; of "
+                                        "the other options --out and --threads count.")] = False,
 ) -> None:
     """Train a model: corpora, encoder, decoder, files. An interrupted run goes on where it was.
 
@@ -47,9 +49,19 @@ def train(
         raise MissingExtra("training", "train", str(error)) from error
     if threads:
         use_threads(threads)
+    if heard:
+        _heard(out)
+        return
     folder = {} if cache is None else {"folder": cache}
     plan = Plan(preset, minutes, out, hours=hours, seed=seed, batch=batch, **folder)
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
         tasks = {part: bar.add_task(part, total=1.0) for part in ("encoder", "decoder")}
         figures = whole(plan, lambda part, progress: bar.update(tasks[part], completed=progress))
     emit_json(figures)
+
+
+def _heard(out: Path) -> None:
+    from facerig.console import emit_json, say
+    from facerig.train.heard import train as whole
+
+    emit_json(whole(out, tell=say))

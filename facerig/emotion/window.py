@@ -103,5 +103,4 @@ def _root(values: Frames) -> Frames:
 
 
 def _gate(values: Frames) -> Frames:
-    gated: Frames = 1 / (1 + np.exp(-np.clip(values, -30, 30)))
-    return gated
+    return np.asarray(1 / (1 + np.exp(-np.clip(values, np.float32(-30), np.float32(30)))), np.float32)
