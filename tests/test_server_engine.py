@@ -436,3 +436,12 @@ def test_parts_of_a_whole_join():
     own, samples = animator(2), noise(0.5)
     session = own.session(16_000)
     assert concat([session.push(samples), session.flush()]) == own.animate(samples, 16_000)
+
+
+def test_heard_and_asked_emotions_share_as_nvidia_says():
+    assert mood().heard(asked=False) == 1.0  # the chain's own strength is NVIDIA's default
+    assert mood(emotion_strength=0.3).heard(asked=False) == pytest.approx(0.5)
+    assert mood(preferred_emotion_strength=1.0).heard(asked=True) == 0
+    assert mood(preferred_emotion_strength=0.8).heard(asked=True) == pytest.approx(0.4)
+    assert mood(preferred_emotion_strength=0.2).heard(asked=True) == 1.0
+    assert mood(enable_preferred_emotion=False, preferred_emotion_strength=1.0).heard(asked=True) == 1.0

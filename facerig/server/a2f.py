@@ -138,7 +138,9 @@ class Stream:
         self.rig = "a2f68" if tongue else "a2f"
         self.shapes = rig(self.rig).names
         face = a2f_params.face_of(header.face_params, header.blendshape_params, self.shapes, self.notes)
-        self.mood = a2f_params.mood_of(header.emotion_post_processing_params, header.emotion_params, self.notes)
+        self.hears = house.worker.animator.heard
+        post, emotion = header.emotion_post_processing_params, header.emotion_params
+        self.mood = a2f_params.mood_of(post, emotion, self.notes, self.hears)
         self.post = a2f_params.FacePost(face, self.shapes, fps)
         self._gain = face.values["inputStrength"]
         pacing = Pacing.parse(asked.get("facerig-pacing", house.config.a2f_pacing))
@@ -147,7 +149,7 @@ class Stream:
         self.session = guest.session = Session(house.worker, plan, self.post.push)
         beginning = a2f_params.asked_of(header.emotion_params.beginning_emotion, self.notes)
         self._input: list[tuple[float, dict[str, float]]] = [(0.0, beginning)] if beginning else []
-        asks.emotion(self.session.controls, 0, self.mood.weights(beginning), fade_ms=0)
+        self._feel(0, beginning, 0)
         self._data = protos.message("nvidia_ace.controller.v1.AnimationDataStream")
         self._aggregate = protos.message("nvidia_ace.emotion_aggregate.v1.EmotionAggregate")
         self._last: Row | None = None
@@ -195,8 +197,14 @@ class Stream:
             check_option("emotions", len(self._input), "up to 1024 of a stream", len(self._input) < 1024)
             self._input.append((float(one.time_code), asked))
             first = one.time_code <= 0
-            asks.emotion(self.session.controls, round(one.time_code * FPS), self.mood.weights(asked),
-                         fade_ms=0 if first else self.mood.fade_ms)
+            self._feel(round(one.time_code * FPS), asked, 0 if first else self.mood.fade_ms)
+
+    def _feel(self, frame: int, asked: Mapping[str, float], fade_ms: float) -> None:
+        """An emotion that is asked for, beside the one that is heard where this server hears any."""
+        weights = self.mood.weights(asked)
+        asks.emotion(self.session.controls, frame, weights, fade_ms=fade_ms)
+        if self.hears:
+            self.session.controls.set(frame, {"heard": self.mood.heard(bool(weights))}, fade_ms)
 
     # ---- out ------------------------------------------------------------------------------------------------------
 
@@ -299,7 +307,7 @@ def export_configs(house: House) -> dict[str, Any]:
         "facerig_stylization_config": {
             "default_beginning_emotions": dict.fromkeys(space.A2F_NAMES, 0.0),
             "a2e": {
-                "enabled": False,
+                "enabled": house.worker.animator.heard,
                 "live_transition_time": a2f_params.TRANSITION,
                 "post_processing_params": {name: default for name, default, *_ in a2f_params.EMOTION},
             },

@@ -66,6 +66,7 @@ EMOTION: tuple[tuple[str, float, float, float, str], ...] = (
 )
 TRANSITION = 0.5  # seconds: NVIDIA's default live_transition_time
 BLEND_STEP = 1 / 30  # seconds: live_blend_coef is applied once a frame of 30 a second
+HEARD_STRENGTH = 0.6  # of `facerig.emotion.blend.Blending`, NVIDIA's default too
 MAX_ENTRIES = 256  # of any map: more than any client has names for
 
 
@@ -99,6 +100,16 @@ class Mood:
         spread = {name: gain * most * (weight / most) ** contrast for name, weight in known.items() if weight > 0}
         strongest = sorted(spread, key=lambda name: -spread[name])[: int(self.values["max_emotions"])]
         return {name: spread[name] for name in strongest}
+
+    def heard(self, asked: bool) -> float:
+        """How much the heard emotion counts (control `heard`), where an emotion is asked for and where none is.
+
+        The chain's own blend gives what is asked half the weight at 1, and the heard emotion HEARD_STRENGTH.
+        """
+        gain = min(1.0, self.values["emotion_strength"] / HEARD_STRENGTH)
+        if not self.preferred or not asked:
+            return gain
+        return min(gain, 2 * (1 - self.values["preferred_emotion_strength"]))
 
     @property
     def fade_ms(self) -> float:
@@ -188,7 +199,7 @@ def face_of(face: Any, blend: Any, shapes: Iterable[str], notes: list[str]) -> F
     return Face(values, maps[0], maps[1], blend.enable_clamping_bs_weight)
 
 
-def mood_of(post: Any, emotion: Any, notes: list[str]) -> Mood:
+def mood_of(post: Any, emotion: Any, notes: list[str], hears: bool = False) -> Mood:
     """EmotionPostProcessingParameters and EmotionParameters -> Mood."""
     values = {}
     for name, default, low, high, _ in EMOTION:
@@ -198,10 +209,10 @@ def mood_of(post: Any, emotion: Any, notes: list[str]) -> Mood:
     transition = emotion.live_transition_time if emotion.HasField("live_transition_time") else TRANSITION
     _finite({"live_transition_time": transition}, "emotion parameter")
     preferred = post.enable_preferred_emotion if post.HasField("enable_preferred_emotion") else True
-    if post.HasField("preferred_emotion_strength") and preferred:
-        notes.append("preferred_emotion_strength: this model hears no emotion, so the asked one counts alone")
-    if not preferred:
-        notes.append("enable_preferred_emotion is off and this model hears no emotion: the face stays neutral")
+    if post.HasField("preferred_emotion_strength") and preferred and not hears:
+        notes.append("preferred_emotion_strength: this server hears no emotion, so the asked one counts alone")
+    if not preferred and not hears:
+        notes.append("enable_preferred_emotion is off and this server hears no emotion: the face stays neutral")
     return Mood(values, preferred, min(10.0, max(0.0, transition)))
 
 

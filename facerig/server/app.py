@@ -41,7 +41,8 @@ class Server:
         self.config = config
         self.keys = security.Keys.load(config.api_keys, config.new_per_minute)
         self.credentials = security.server_credentials(config)
-        self.animator = animator or Animator.load(config.model, block=config.block)
+        self.animator = animator or Animator.load(config.model, block=config.block, alive=config.alive,
+                                                   emotion=config.emotion)
         self.worker = Worker(self.animator, config.sessions, config.max_batch)
         self.house = House(self.worker, config, self.keys, Metrics())
         self.http = Http(self.house)

@@ -43,6 +43,10 @@ class ServerConfig:
     """Model by name or path."""
     block: int = 2
     """Native frames computed in one go: each adds 16.7 ms at most and saves model calls."""
+    emotion: str = "off"
+    """auto: the emotion heard in the voice counts, as far as a stream's controls do not say otherwise."""
+    alive: bool = True
+    """Blinks, gaze, head and listening; without them a face only speaks."""
     sessions: int = 256
     """Most streams at once; the measured capacity may be lower."""
     max_batch: int = 64

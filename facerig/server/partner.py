@@ -39,12 +39,11 @@ class Partner:
         frames, self._frames = self._frames[:count], self._frames[count:]
         silence = np.zeros((count - len(frames), SAMPLES), np.float32)
         self._heard, found = self._prosody.push(self._heard, np.concatenate([frames, silence]))
-        out: Frames = np.clip(found[:, [column for _, column in HEARD]], _LOW, _HIGH)
-        return out
+        return np.asarray(np.clip(found[:, [column for _, column in HEARD]], _LOW, _HIGH), np.float32)
 
 
 def told(rows: Frames, heard: Frames) -> Frames:
     """Control rows with what was heard in them."""
-    out = rows.copy()
+    out: Frames = rows.copy()
     out[:, _PLACES] = heard
     return out
