@@ -58,7 +58,11 @@ STYLES: dict[str, Code] = {
 
 
 def style(asked: str | Sequence[float] | Mapping[str, float]) -> Code:
-    """A name, names with weights, a mapping of them, or eight numbers -> the code."""
+    """A name, names with weights, a mapping of them, eight numbers, or a file of `facerig style learn` -> the code."""
+    if isinstance(asked, str) and asked.strip().lower().endswith(".json"):
+        from facerig.emotion.reference import read_learnt
+
+        return read_learnt(asked.strip()).code
     if isinstance(asked, str):
         numbers = _numbers(asked)
         return _checked(numbers) if numbers else _mixed(dict(parts(asked)))

@@ -175,7 +175,7 @@ class Trainer:
         self.masks = masks(self.head)
         self.optimizer = torch.optim.AdamW(self.head.parameters(), lr=plan.peak, betas=(0.9, 0.98), weight_decay=1e-4,
                                            fused=True)
-        self.ema = Ema(self.head, 0.995)
+        self.ema = Ema(self.head, 0.99)  # runs are short
         self.weight = torch.tensor([next(w for start, w in WEIGHTS if name.startswith(start)) for name in NAMES])
         self.gap = torch.tensor([GAP_MM.get(name, 0.0) for name in NAMES])
         lengths = np.array([len(clip.heard) for clip in clips], float)

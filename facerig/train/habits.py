@@ -1,0 +1,49 @@
+"""Statistics of the shipped model's neutral speech, beside which styles are measured: assets/expression/neutral.csv.
+
+    python -m facerig.train.habits small
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from facerig.emotion import looks
+from facerig.emotion.reference import moving_frames, sizes, statistics
+from facerig.files import write_file
+from facerig.model.checkpoint import load_net
+from facerig.stage import Frames
+from facerig.train.corpora import load_packed
+from facerig.train.expression import corpus
+
+SHARE = 0.12  # of the words that the expression head learns from: five minutes
+
+
+def table(neutral: Sequence[Frames], source: str) -> bytes:
+    """The csv of these clips' curves."""
+    values = np.concatenate(neutral)
+    moving = values[moving_frames(values)]
+    rows = [(name, "", value) for name, value in statistics(values).items()]
+    for what, column in (("size", sizes(moving)), ("rest", np.percentile(moving, 20, axis=0))):
+        rows += [(what, name, float(value)) for name, value in zip(looks.looks().channels, column, strict=True)]
+    lines = [f"{what},{channel},{value:.4f},{source}" for what, channel, value in rows]
+    return "\n".join(["statistic,channel,value,source", *lines, ""]).encode()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", nargs="?", default="small")
+    parser.add_argument("--models", type=Path, default=Path("assets/models"))
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    clips = corpus(load_net(options.models / f"{options.name}.safetensors"), load_packed(), SHARE)
+    data = table([clip.speech.neutral for clip in clips], f"{options.name}: {len(clips)} clips")
+    print(write_file(looks.folder() / "neutral.csv", data))
+
+
+if __name__ == "__main__":
+    main()
