@@ -38,15 +38,23 @@ def __getattr__(name: str) -> Any:
 
 
 @lru_cache(maxsize=4)
-def _animator(model: str) -> Animator:
+def _animator(model: str, alive: bool, emotion: str) -> Animator:
     from facerig.pipeline import Animator
 
-    return Animator.load(model)
+    return Animator.load(model, alive=alive, emotion=emotion)
 
 
-def animate(audio: ArrayLike | str | os.PathLike[str], rate: int | None = None, model: str = "auto") -> Curves:
-    """The curves of a clip: a file's path, or samples with their rate. The model is loaded once."""
-    return _animator(model).animate(audio, rate)
+def animate(audio: ArrayLike | str | os.PathLike[str], rate: int | None = None, model: str = "auto",
+            alive: bool = True, emotion: str = "off", seed: int = 0) -> Curves:
+    """The curves of a clip: a file's path, or samples with their rate. The model is loaded once.
+
+    `alive`: with blinks, gaze and head; `emotion`: off, auto (heard in the voice), or as in happy:0.7,surprise:0.2;
+    another `seed` gives another take with the same lips.
+    """
+    from facerig.asking import Asked
+
+    asked = Asked(emotion=emotion)
+    return _animator(model, alive, asked.hears).animate(audio, rate, controls=asked.controls(), seed=seed)
 
 
 def save(curves: Curves, path: str | os.PathLike[str], head: Head | None = None) -> None:

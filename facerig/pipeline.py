@@ -366,7 +366,6 @@ def fallen(last: Frames, quiet: Frames) -> Frames:
 
 def build(options: Options) -> Animator:
     """The chain in the order of the picture: features, model, post, behaviour."""
-    options = replace(options, alive=options.alive and _lives())
     native, full = rig(NATIVE_RIG), rig(FULL_RIG if options.alive else NATIVE_RIG)
     model = load_model(options.model)
     trained = isinstance(model, ModelStage)
@@ -386,15 +385,6 @@ def _heard() -> Stage:
     from facerig.emotion.heard import Heard
 
     return Heard()
-
-
-def _lives() -> bool:
-    """Whether there is behaviour in this installation."""
-    try:
-        from facerig.behaviour import Life
-    except ImportError:
-        return False
-    return Life is not None
 
 
 def _behaviour() -> dict[str, Any]:
