@@ -92,7 +92,7 @@ class React:
             since = _LAGS - lags[..., WAIT, :]
             scene.head = scene.head + self._gestures(lags, since) * listens[..., None]
             brow = (lags[..., BROW, :] * _bell(since, 10, 14, 24)).max(axis=-1)
-            smile = smile + (lags[..., SMILES, :] * _bell(since, 20, 30, 44)).max(axis=-1)
+            smile = smile + (lags[..., SMILES, :] * _bell(since, 27, 30, 41)).max(axis=-1)
         scene.lay(INNER, 0.8 * brow * listens)
         scene.lay(OUTER, brow * listens)
         scene.lay(SMILE, np.minimum(smile, 1) * listens)

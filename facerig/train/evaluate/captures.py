@@ -30,6 +30,13 @@ def compare() -> dict[str, Any]:
     return figures
 
 
+def typical(path: Path) -> tuple[Floats, Floats]:
+    """(milliseconds, how closed): the median of a recording's blinks around their peaks."""
+    take = _read(path)
+    courses = _courses((take["EyeBlinkLeft"] + take["EyeBlinkRight"]) / 2)
+    return np.arange(-BEFORE, AFTER + 1) * 1000 / FPS, np.median(courses, axis=0)
+
+
 def _read(path: Path) -> dict[str, Floats]:
     with path.open(newline="") as file:
         rows = [row for row in csv.reader(file) if row]

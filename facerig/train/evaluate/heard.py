@@ -23,7 +23,7 @@ from facerig.errors import InputError
 from facerig.features import FEATURES
 from facerig.pipeline import Animator
 from facerig.stage import SAMPLES, Frames, Stage
-from facerig.train.heard import described, figures, set_of
+from facerig.train.heard import described, judged, set_of
 from facerig.train.heard_data import Acted, emodb
 from facerig.train.heard_fit import FOUR, RECIPES, Outcome, Recipe, Set, leave_one_out, recall_of
 
@@ -41,7 +41,7 @@ def evaluate(quick: bool = False, tell: Tell = lambda text: None) -> dict[str, A
     tell("statistics of the clips")
     data = set_of(clips, heard.ear.voice)
     outcome = leave_one_out(data, RECIPES[1:2] if quick else RECIPES, tell)
-    found = figures(data, outcome)
+    found = judged(data, outcome)
     tell("baselines and cost")
     result = {
         "figures": found, "chance": {"uar7": round(1 / len(CLASSES), 4), "uar4": round(1 / len(FOUR), 4)},
