@@ -40,15 +40,20 @@ class LogMel:
         samples = np.concatenate([state[0], frames.reshape(-1)])
         return (samples[len(samples) - PAST :],), log_mel(samples)
 
+    def push_batch(self, state: State, frames: Frames) -> tuple[State, Frames]:
+        """Streams stacked: states [B, PAST], frames [B, n, 400] -> [B, n, FEATURES]."""
+        samples = np.concatenate([state[0], frames.reshape(len(frames), -1)], axis=1)
+        return (np.ascontiguousarray(samples[:, samples.shape[1] - PAST :]),), log_mel(samples)
+
 
 def log_mel(samples: Frames) -> Frames:
-    """PAST + n x 400 samples -> [n, FEATURES]."""
-    windows = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[::HOP]
+    """[..., PAST + n x 400] samples -> [..., n, FEATURES]."""
+    windows = np.lib.stride_tricks.sliding_window_view(samples, WINDOW, axis=-1)[..., ::HOP, :]
     spectrum = np.fft.rfft(windows * _HANN, FFT)
     power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
     bands = np.log(power @ _FILTERS + np.float32(FLOOR))
     scaled = (bands - np.float32(MEAN)) / np.float32(SPREAD)
-    return np.ascontiguousarray(scaled.reshape(-1, FEATURES), np.float32)
+    return np.ascontiguousarray(scaled.reshape(*samples.shape[:-1], -1, FEATURES), np.float32)
 
 
 def _mel(hertz: float) -> float:

@@ -11,33 +11,58 @@ from collections.abc import Sequence
 import numpy as np
 
 from facerig.face import Face
-from facerig.stage import Frames
+from facerig.stage import Frames, State
 
 
 class BatchChain:
-    """A face's states for `slots` streams."""
+    """A face's states for `slots` streams.
+
+    A stream's state is half a megabyte, so the states of the last batch stay stacked as they came out of it: when the
+    same streams step again, which is what they do under load, nothing is copied.
+    """
 
     def __init__(self, face: Face, slots: int) -> None:
         self.face, self.slots = face, slots
         start = face.start()
         self._states = tuple(np.zeros((slots, *array.shape), array.dtype) for array in start)
+        self._held: tuple[int, ...] = ()
+        self._stacked: State = ()
         self.bytes_per_stream = sum(array.nbytes for array in start)
         """What one stream's state takes."""
 
     def reset(self, slot: int, frame: int = 0, seed: int = 0) -> None:
         """Put a new stream into a slot; its first row is frame `frame`."""
+        self._settle(slot)
         for array, first in zip(self._states, self.face.start(frame, seed), strict=True):
             array[slot] = first
 
     def step(self, slots: Sequence[int], frames: Frames) -> Frames:
         """One block [B, n, 400 (+ controls)] of the streams in these slots -> [B, n, channels]."""
         if len(slots) == 1:
-            where: int | np.ndarray[tuple[int], np.dtype[np.intp]] = slots[0]
-            state, out = self.face.push(tuple(array[where] for array in self._states), frames[0])
-            out = out[None]
-        else:
-            where = np.asarray(slots, np.intp)
-            state, out = self.face.push_batch(tuple(array[where] for array in self._states), frames)
-        for array, new in zip(self._states, state, strict=True):
-            array[where] = new
+            return self._step_one(slots[0], frames[0])[None]
+        wanted = tuple(slots)
+        if wanted != self._held:
+            self._settle()
+            index = np.asarray(wanted, np.intp)
+            self._held, self._stacked = wanted, tuple(array[index] for array in self._states)
+        try:
+            self._stacked, out = self.face.push_batch(self._stacked, frames)
+        except BaseException:
+            self._settle()
+            raise
         return out
+
+    def _step_one(self, slot: int, frames: Frames) -> Frames:
+        self._settle(slot)
+        state, out = self.face.push(tuple(array[slot] for array in self._states), frames)
+        for array, new in zip(self._states, state, strict=True):
+            array[slot] = new
+        return out
+
+    def _settle(self, slot: int | None = None) -> None:
+        """Bring the stacked states back to their slots; with a slot, only where it is among them."""
+        if self._held and (slot is None or slot in self._held):
+            index = np.asarray(self._held, np.intp)
+            for array, new in zip(self._states, self._stacked, strict=True):
+                array[index] = new
+            self._held, self._stacked = (), ()

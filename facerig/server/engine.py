@@ -113,6 +113,7 @@ class Engine:
             elif segment.flow.over:
                 made.append(self._rows(segment, np.zeros((0, len(self.animator.channels)), np.float32)))
         if taken:
+            taken.sort(key=lambda pair: pair[0].slot)  # the same streams, however they came, are the same batch
             values = self.batch.step([segment.slot for segment, _ in taken], np.stack([block for _, block in taken]))
             made += [self._rows(segment, values[row]) for row, (segment, _) in enumerate(taken)]
         return made
