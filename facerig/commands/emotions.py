@@ -56,11 +56,15 @@ def emotions(
 
 def _table(course: Course, every: float, title: str) -> None:
     from facerig.console import table
-    from facerig.emotion.listen import COLUMNS
+    from facerig.emotion.ear import CLASSES
 
-    rows = [(f"{entry['time']:.1f}", *(f"{entry[name]:.2f}" for name in COLUMNS), entry["emotion"])
-            for entry in course.entries(every)]
-    table(title, ("s", *COLUMNS, "on the face"), rows, right=("s", *COLUMNS))
+    numbers = ("intensity", "valence", "arousal")
+    rows = []
+    for entry in course.entries(every):
+        most = max(CLASSES, key=lambda name: entry[name])
+        heard = f"{most} {entry[most]:.2f}" if entry["sure"] else "-"
+        rows.append((f"{entry['time']:.1f}", heard, *(f"{entry[name] + 0.0:.2f}" for name in numbers), entry["emotion"]))
+    table(title, ("s", "heard", *numbers, "on the face"), rows, right=("s", *numbers))
 
 
 def _plotted(course: Course, title: str, suffix: str) -> bytes:

@@ -102,7 +102,8 @@ def _heard(quick: bool, bare: bool) -> None:
     result = measure(quick, _progress(say))
     if not bare:
         names, rows = result["figures"]["classes"], result["figures"]["confusion"]
-        table("meant (rows), heard (columns)", ("", *names), [(name, *row) for name, row in zip(names, rows, strict=True)])
+        counts = [(name, *row) for name, row in zip(names, rows, strict=True)]
+        table("meant (rows), heard (columns)", ("", *names), counts)
         systems = {"heard": result["figures"], **result["baselines"], "chance": result["chance"],
                    "listeners": result["ceiling"]}
         table("unseen speakers", ("", "7 classes", "4 classes"),

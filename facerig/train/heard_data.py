@@ -140,7 +140,7 @@ def _room(rng: np.random.Generator) -> Float:
     tail = rng.normal(0, 1, len(time)) * np.exp(-6.9 * time / time[-1])
     tail *= 10 ** (-rng.uniform(3, 14) / 20) / np.sqrt((tail**2).sum())
     tail[0] = 1
-    return tail
+    return np.asarray(tail, np.float64)
 
 
 def _noise(count: int, rng: np.random.Generator) -> Float:
