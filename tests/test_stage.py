@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from facerig.behaviour import INPUTS, Life
 from facerig.errors import OptionError
 from facerig.fake import FakeModel
 from facerig.features import FEATURES, LogMel
 from facerig.post.limits import Limits
 from facerig.post.smooth import smooth
+from facerig.prosody import Prosody
 from facerig.stage import SAMPLES, Blocks, Chain, Fir, Frames, Stage, exact_div, run, same_state
 
 WIDTH = 5
@@ -26,6 +28,8 @@ STAGES: dict[str, tuple[Callable[[], Stage], int]] = {
     "smooth0": (lambda: smooth(0, WIDTH), WIDTH),
     "smooth2": (lambda: smooth(2, WIDTH), WIDTH),
     "limits": (lambda: LIMITS, WIDTH),
+    "prosody": (Prosody, SAMPLES),
+    "life": (Life, INPUTS),
     "chain": (lambda: Chain((LogMel(), MODEL, smooth(3, WIDTH), LIMITS)), SAMPLES),
 }
 every_stage = pytest.mark.parametrize("name", STAGES)

@@ -64,7 +64,6 @@ STAHL = "Stahl, Exp. Brain Res. 126, 1999: the eyes alone up to about 10-18 degr
 ROLFS = "Rolfs, Vision Research 49, 2009: 1-2 a second, under a degree"
 MUNHALL = "direction: Munhall et al., Psych. Science 15, 2004 (head motion follows pitch and loudness); size by eye"
 WARD = "Ward and Tsukahara, J. Pragmatics 32, 2000: an answer comes about 0.7 s after its cue"
-HADAR = "Hadar, Steiner and Rose, J. Nonverbal Behav. 9, 1985: listeners' nods, 3-4 Hz linear ones are the smallest"
 DIRECTION_SHARES = (15.54, 6.46, 17.69, 7.44, 16.80, 7.89, 20.38, 7.79)  # Lee et al.: left, left up, up, ...
 DIRECTIONS = tuple(share / sum(DIRECTION_SHARES) for share in DIRECTION_SHARES)
 
@@ -87,9 +86,9 @@ TABLE: tuple[Parameter, ...] = (
     *_row("blink.sigma", 0.532, "of ln interval", 0.1, 0.6, EMOFACE),
     *_row("blink.close", 5, "frames", 2, 10, EMOFACE),
     *_row("blink.open", 8, "frames", 3, 20, EMOFACE),
-    *_row("blink.length_spread", 0.12, "of the length", 0, 0.5, "VanderWerf et al., J. Neurophysiol. 89, 2003: "
-          "blinks of one person differ by about a tenth"),
-    *_row("blink.half", 0.12, "share", 0, 1, "Cruz et al., Ocular Surface 9, 2011: incomplete blinks 10-20 %"),
+    *_row("blink.length_spread", 0.12, "of the length", 0, 0.5, OURS),
+    *_row("blink.half", 0.12, "share", 0, 1, "Ousler et al., Clin. Ophthalmol. 8, 2014: half of all "
+          "blinks at a screen are partial, most of them barely; only those that show are meant here"),
     *_row("blink.half_low", 0.45, "closure", 0.1, 1),
     *_row("blink.half_high", 0.8, "closure", 0.1, 1),
     *_row("blink.double", 0.05, "share", 0, 1),
@@ -147,7 +146,7 @@ TABLE: tuple[Parameter, ...] = (
     *_row("head.pitch_most", 30, "degrees", 0, 60),
     *_row("head.nod", 2.6, "degrees", 0, 15, MUNHALL),
     *_row("head.nod_share", 0.45, "of stresses", 0, 1),
-    *_row("head.nod_length", 34, "frames", 12, 60, "beat nods take 0.4-0.6 s"),
+    *_row("head.nod_length", 34, "frames", 12, 60, "0.57 s, chosen here by eye"),
     *_row("head.melody", 0.35, "degrees a semitone", 0, 2, MUNHALL),
     *_row("head.drift_span", 40, "frames", 6, 60),
     *_moods("head.mood", (1.3, 0.55, 1.25, 0.8, 0.8, 1.1, 0.8, 1.2, 1.4, 0.5, 1.2, 0.8), "x size", 0, 3,
@@ -172,9 +171,9 @@ TABLE: tuple[Parameter, ...] = (
     *_row("brow.thinking", 0.14, "weight", 0, 1),
     *_row("react.rate", 8, "1/min", 0.5, 30, "answers in the middle of a phrase, while the partner speaks"),
     *_row("react.sigma", 0.5, "of ln interval", 0.1, 0.6),
-    *_row("react.nod", 5, "degrees", 0, 20, HADAR),
+    *_row("react.nod", 5, "degrees", 0, 20),
     *_row("react.nod_share", 0.7, "of cues", 0, 1),
-    *_row("react.cycle", 24, "frames", 12, 60, f"2.5 nods a second ({HADAR})"),
+    *_row("react.cycle", 24, "frames", 12, 60, "2.5 nods a second, chosen here by eye"),
     *_row("react.wait", 14, "frames", 0, 40, f"with the 200 ms that a phrase end is known late, 0.3-0.55 s ({WARD})"),
     *_row("react.brow", 0.35, "weight", 0, 1),
     *_row("react.brow_share", 0.35, "of phrase ends", 0, 1),

@@ -1,7 +1,7 @@
 """What behaviour puts out, against what it is stated to be and against recorded faces. Measures curves, reads no state.
 
-Everything is measured on the 71 channels that leave `Life`, half an hour for statistics; nothing here is used to choose
-a parameter. Saccades are found in the eyes plus the head, as an observer of the room would see them.
+Everything is measured on the 71 channels that leave `Life`, half an hour for statistics; no parameter is
+fitted to it. Saccades are found in the eyes plus the head, as an observer of the room would see them.
 """
 
 from __future__ import annotations
