@@ -26,6 +26,7 @@ Vector = NDArray[np.float32]
 MAX_FADE_MS = 10_000
 MAX_CHANGES = 1_024  # of a group that wait for their frame: a control costs memory only while it matters
 FADE_MS = 150  # where nothing is said
+AGAIN = 300  # frames back that may be asked for once more: what an interrupt takes back was computed ahead
 
 # The points that span the space of emotions (facerig/emotion/space.py says what they mean and names their mixtures).
 EMOTIONS = ("happy", "sad", "angry", "fear", "disgust", "surprise", "contempt",
@@ -158,7 +159,7 @@ class Track:
         if changes:
             start = max(start, changes[-1].start)  # time runs one way
         before = changes[-1].at(np.array([start - 1], np.int64))[0] if changes else self.rest
-        past = max(0, bisect_right(changes, self.seen, key=_start) - 1)  # the one in force is kept
+        past = max(0, bisect_right(changes, self.seen - AGAIN, key=_start) - 1)  # the one in force then is kept
         check_option(
             "controls", len(changes) - past + 1, f"up to {MAX_CHANGES} ahead", len(changes) - past < MAX_CHANGES
         )

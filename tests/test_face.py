@@ -419,3 +419,13 @@ def test_the_table_of_controls_is_in_order() -> None:
     assert len(set(COLUMNS)) == WIDTH
     assert all(control.low <= control.default <= control.high for control in CONTROLS)
     assert isinstance(ANIMATORS["plain"].animate(np.zeros(400)), Curves)
+
+
+def test_what_was_computed_ahead_may_be_asked_for_again() -> None:
+    """An interrupt goes back to frames whose rows were taken before; they are the same as then."""
+    controls, other = Controls(), Controls()
+    for frame in range(0, 1200, 40):
+        for one in (controls, other):
+            one.set(frame, {"gain:lips": frame / 1200, "attitude": (frame % 80) / 80}, 900)
+        controls.rows(frame, 45)
+    assert np.array_equal(controls.rows(1000, 200), other.rows(1000, 200))
