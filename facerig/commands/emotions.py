@@ -63,7 +63,8 @@ def _table(course: Course, every: float, title: str) -> None:
     for entry in course.entries(every):
         most = max(CLASSES, key=lambda name: entry[name])
         heard = f"{most} {entry[most]:.2f}" if entry["sure"] else "-"
-        rows.append((f"{entry['time']:.1f}", heard, *(f"{entry[name] + 0.0:.2f}" for name in numbers), entry["emotion"]))
+        cells = [f"{entry[name] + 0.0:.2f}" for name in numbers]
+        rows.append((f"{entry['time']:.1f}", heard, *cells, entry["emotion"]))
     table(title, ("s", "heard", *numbers, "on the face"), rows, right=("s", *numbers))
 
 
