@@ -363,3 +363,21 @@ def test_known_words_sharpen_lips_and_change_nothing_else(animator: Animator) ->
     assert len(units) > 5
     assert max(mark.end for mark in units) <= known.placed[0].end
     assert not [mark for mark in heard.tracks["a"].marks if mark.kind == "phone"]
+
+
+def test_real_voices_keep_the_laws(animator: Animator, shared_data: Path) -> None:
+    """Recorded speech, three people: still listeners, and the same lips alone and in company."""
+    from facerig.dialogue.report import mouth_energy
+
+    found = sorted((shared_data / "emodb" / "audio").glob("*.flac"))
+    clips = [clip for speaker in ("03", "08", "10") for clip in found if clip.name.startswith(speaker)][::40][:3]
+    people = (Character("a", attitude={"b": 0.9}), Character("b", attitude={"c": -0.9}, contagion=0.5), Character("c"))
+    lines = tuple(Line("abc"[k % 3], "", clips[k % 3], "happy", at=0.5 + 4.0 * k, act="agreement", number=k)
+                  for k in range(3))  # fmt: skip
+    both = Script(people, lines)
+    made = play(both, animator)
+    assert all(person["share"] <= 0.05 for person in mouth_energy(made).values())
+    alone = play(both.alone("c"), animator)
+    line = made.placed[2]
+    rows = [each.tracks["c"].slice(line.start - 6, line.end + 6).select(SPEECH).values for each in (made, alone)]
+    assert np.array_equal(*rows)

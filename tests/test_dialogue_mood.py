@@ -322,6 +322,31 @@ def test_a_preset_is_for_any_session() -> None:
     assert again == hesitant
 
 
+def test_no_seed_moves_the_lips() -> None:
+    """What the seed times or turns is eyes, head, brows and lids."""
+    free = ("look:", "pose:", "raise:brows", "raise:lids")
+    assert all(name.startswith(free) for row in PRESETS.values() for habit in row.recurring for name in habit.by)
+    assert all(name.startswith(free) for act in ACTS.values() for move in act.moves if move.sided for name in move.by)
+
+
+def test_questions_raise_brows_and_who_doubts_draws_them() -> None:
+    """On the face, by the shipped model: the end of a question against the same sound as a statement."""
+    from facerig.dialogue import Character, Line, Script, play
+    from facerig.dialogue.voices import Sound
+
+    animator = Animator.load(alive=True, block=30)
+    time = np.arange(2 * 24_000) / 24_000
+    sound = Sound((np.sin(700 * time) * np.clip(np.sin(22 * time), 0, 1) * 0.2).astype(np.float32).reshape(-1, 400))
+    faces = {}
+    for act in ("statement", "question", "wh-question"):
+        line = Line("a", "words", at=0.6, act=act)
+        track = play(Script((Character("a"), Character("b")), (line,)), animator, sounds=[sound]).tracks["a"]
+        faces[act] = track.slice(130, 156)
+    for brow in ("browInnerUp", "browOuterUpLeft"):
+        assert faces["question"][brow].max() > faces["statement"][brow].max() + 0.2
+    assert faces["wh-question"]["browDownLeft"].max() > faces["statement"]["browDownLeft"].max() + 0.1
+
+
 def test_names_of_presets() -> None:
     assert {"hesitant", "confident", "nervous", "warm", "cold", "tired"} <= set(PRESETS)
     with pytest.raises(OptionError, match="did you mean hesitant"):

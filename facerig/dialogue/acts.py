@@ -50,9 +50,8 @@ class Act(NamedTuple):
 
 
 def _brows(where: str, at: float, rise: float, hold: float, fall: float, up: float) -> Move:
-    """Brows up (as in surprise) or together (as in anger): the upper face's own mixture is blended in."""
-    name = "upper:surprise" if up > 0 else "upper:angry"
-    return Move(where, at, rise, hold, fall, {name: abs(up), "upper:held": 0.6})
+    """Brows up or down beside whatever the face feels."""
+    return Move(where, at, rise, hold, fall, {"raise:brows": up})
 
 
 def _nods(where: str, at: float, count: int, down: float) -> tuple[Move, ...]:
@@ -94,17 +93,18 @@ ACTS: dict[str, Act] = {
         Vad(-0.08, 0.05, 0.10), -0.5, (("style:2", 0.3),)),
     "apology": Act("is sorry: brows up inside, head and eyes down, less movement", (
         Move("whole", -0.1, 0.35, 0.0, 0.60, {"pose:pitch": -5.0, "look:pitch": -9.0, "look:held": 0.5}),
-        Move("whole", -0.1, 0.35, 0.0, 0.60, {"upper:sad": 0.45, "upper:held": 0.6})),
+        Move("whole", -0.1, 0.35, 0.0, 0.60, {"upper:sad": 0.45, "upper:held": 0.6, "raise:brows": 0.15})),
         Vad(-0.10, -0.04, -0.15), 0.4, _FLAT),
     "thanking": Act("thanks: a bow of the head, a warmer face", (
         Move("begin", 0.0, 0.25, 0.15, 0.45, {"pose:pitch": -6.0}),), Vad(0.10, 0.02, -0.03), 0.6,
-        (("style:5", 0.2),)),
+        (("raise:corners", 0.15),)),
     "appreciation": Act("praises: brows up, a nod, a warmer face", (
         _brows("begin", 0.0, 0.15, 0.30, 0.40, 0.3), *_nods("end", -0.4, 1, 5.0)), Vad(0.10, 0.06, 0.0), 0.7,
-        (("style:5", 0.25), ("style:6", 0.3))),
+        (("raise:corners", 0.2), ("style:6", 0.3))),
     "greeting": Act("greets: the brow flash of a sixth of a second, head up and down", (
         _brows("begin", -0.15, 0.12, 0.17, 0.35, 0.5), Move("begin", -0.10, 0.18, 0.05, 0.25, {"pose:pitch": 4.0}),
-        Move("begin", 0.35, 0.18, 0.05, 0.30, {"pose:pitch": -4.0})), Vad(0.05, 0.05, 0.0), 0.3, (("style:5", 0.2),)),
+        Move("begin", 0.35, 0.18, 0.05, 0.30, {"pose:pitch": -4.0})), Vad(0.05, 0.05, 0.0), 0.3,
+        (("raise:corners", 0.15),)),
     "farewell": Act("takes leave: nods, eyes leave at the end", (
         *_nods("begin", 0.1, 2, 5.0),
         Move("end", 0.1, 0.3, 0.8, 0.6, {"look:yaw": 10.0, "look:pitch": -6.0, "look:held": 1.0}, True)),
@@ -115,10 +115,12 @@ ACTS: dict[str, Act] = {
         Move("whole", -0.1, 0.25, 0.0, 0.45, {"pose:pitch": -3.0, "look:held": 0.3}), *_nods("end", -0.35, 1, 5.0)),
         Vad(0.0, 0.08, 0.15), -0.2, (("style:2", 0.25), ("style:3", 0.2))),
     "irony": Act("means the opposite: one side of the mouth, lids low, head back", (
-        Move("whole", 0.0, 0.3, 0.0, 0.5, {"pose:pitch": 2.5, "upper:contempt": 0.3, "upper:held": 0.5}),
+        Move("whole", 0.0, 0.3, 0.0, 0.5, {"pose:pitch": 2.5, "upper:contempt": 0.3, "upper:held": 0.5,
+                                             "raise:lids": -0.25}),
         _tilt("end", -0.5, 0.5, 4.0)), Vad(0.0, 0.03, 0.08), -0.3, (("style:4", 0.5), ("style:6", -0.2))),
     "comfort": Act("comforts: brows up inside, head tilted, slow", (
-        Move("whole", -0.1, 0.4, 0.0, 0.6, {"upper:sad": 0.35, "upper:held": 0.5}), _tilt("begin", 0.0, 1.2, 5.0)),
+        Move("whole", -0.1, 0.4, 0.0, 0.6, {"upper:sad": 0.35, "upper:held": 0.5, "raise:brows": 0.12}),
+        _tilt("begin", 0.0, 1.2, 5.0)),
         Vad(0.03, -0.08, 0.03), 0.7, (("style:2", -0.2), ("style:6", -0.1))),
     "hesitation": Act("does not know yet: eyes up and away, brows together, head aside", (
         Move("begin", 0.0, 0.2, 0.9, 0.4,
