@@ -6,8 +6,9 @@
 `Lips` brings every articulator to rest in silence, since what a network says there is noise. For a face with a mood
 rest is not zero: a frightened mouth stays stretched, an angry one pressed, a surprised one open. That pose comes from
 the tables (`facerig.emotion.looks`), fades in when speech has ended and leaves as the voice comes. It cannot enter a
-closure, as it is only there where nobody speaks. The controls `raise:*` are added here too, so that closures win over
-them. With an empty condition and nothing raised every bit is that of `Lips`.
+closure, as it is only there where nobody speaks; and where a felt face lifts the upper lip the lower one follows it. The
+controls `raise:*` are added here too, so that closures win over them. With an empty condition and nothing raised every
+bit is that of `Lips`.
 """
 
 from __future__ import annotations
@@ -16,12 +17,21 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facerig.controls import group
 from facerig.emotion import code, looks
-from facerig.post.lips import ARTICULATORS, MOODS, SPEECH, Lips, Switch
+from facerig.post.lips import ARTICULATORS, BILABIAL, MOODS, SPEECH, Lips, Switch
 from facerig.stage import Frames, State
 
+# Millimetres by which a channel at 1 parts the inner lips, on the head where an emotion parts them most (ICT-FaceKit by
+# facerig.heads.landmarks: its sneer lifts the upper lip, the built-in head's does not). Jaw and mouthClose are made
+# even by `Lips`.
+PARTS = {"noseSneerLeft": 3.11, "noseSneerRight": 3.11, "mouthRollUpper": 1.82, "mouthRollLower": -3.75,
+         "mouthShrugUpper": 5.26, "mouthPressLeft": -1.27, "mouthPressRight": -1.27,
+         "mouthShrugLower": -6.88}  # fmt: skip
+LIFT = "mouthShrugLower"  # what brings the lower lip up to a lifted upper one, as a sneering speaker does it
+MOST_LIFT = 0.6
 PACE = 1  # of looks.KERNELS: rests change within 0.2 s
 # Speech for the purpose of rest: a pause of 0.2 s inside a sentence does not count, then 0.5 s to get there.
 TALK = Switch(enter=0.05, leave=0.04, rise=2, fall=30, hold=12)
@@ -107,7 +117,17 @@ class FeltLips(Lips):
             shown = out[:, places]
             more = np.minimum(shown + away[:, None] * rest, np.maximum(shown, rest))  # never twice the same pose
             out[:, places] = np.where(rest > 0, more, shown)
+            self._met(out, seen, (rest > 0).max(axis=1))
         return kept, out
+
+    def _met(self, out: Frames, seen: Frames, felt: NDArray[np.bool_]) -> None:
+        """Lips that shall be closed meet, however far a felt face has lifted the upper one."""
+        known = [(self.channels.index(name), gap) for name, gap in PARTS.items() if name in self.channels]
+        columns, gaps = [column for column, _ in known], np.array([[gap] for _, gap in known], np.float32)
+        apart = looks.times(out[:, columns], gaps)[:, 0]
+        spoken = self._envelope(seen, SPEECH, self.voice, len(out))
+        closed = self._envelope(seen, BILABIAL, self.lips, len(out)) * spoken * felt
+        out[:, self.channels.index(LIFT)] += closed * np.clip(apart / -PARTS[LIFT], 0, MOST_LIFT)
 
 
 def _eased(asked: Frames, count: int) -> Frames:

@@ -328,7 +328,18 @@ def probes(name: str, learn: Sequence[Clip], judge: Sequence[Clip]) -> dict[str,
         out[title] = {what: {"accuracy": Probe.fit(one, known[:, k].astype(np.int64), size).accuracy(
                           other, wanted[:, k].astype(np.int64)), "chance": round(100 / size, 1)}
                       for k, (what, size) in enumerate(zip(("visemes", "emotion", "style"), sizes, strict=True))}
+    out["content"]["visemes"]["accuracy"] = _own_reading(load(name), judge)  # linear as well, of all training words
     return {**out, "voice_in_content": _voice(path, [clip for clip in judge if clip.set == "emodb"])}
+
+
+def _own_reading(model: ModelStage, clips: Sequence[Clip]) -> float:
+    """Visemes by the encoder's own linear head, percent of spoken frames, the mean over the visemes."""
+    pairs = [(viseme15_of_units()[model.posteriors(clip.mel)[2].argmax(1)],
+              viseme15_of_units()[rasterise(clip.timed, len(clip.mel))]) for clip in clips]
+    got, truth = (np.concatenate(side) for side in zip(*pairs, strict=True))
+    right = (got == truth)[truth > 0]
+    kinds = truth[truth > 0]
+    return round(100 * float(np.mean([right[kinds == k].mean() for k in np.unique(kinds)])), 1)
 
 
 _CONTENTS: dict[str, Frames] = {}
