@@ -6,9 +6,9 @@
 `Lips` brings every articulator to rest in silence, since what a network says there is noise. For a face with a mood
 rest is not zero: a frightened mouth stays stretched, an angry one pressed, a surprised one open. That pose comes from
 the tables (`facerig.emotion.looks`), fades in when speech has ended and leaves as the voice comes. It cannot enter a
-closure, as it is only there where nobody speaks; and where a felt face lifts the upper lip the lower one follows it. The
-controls `raise:*` are added here too, so that closures win over them. With an empty condition and nothing raised every
-bit is that of `Lips`.
+closure, as it is only there where nobody speaks; and where a felt face lifts the upper lip the lower one follows it.
+The controls `raise:*` are added here too, so that closures win over them. With an empty condition and nothing raised
+every bit is that of `Lips`.
 """
 
 from __future__ import annotations
