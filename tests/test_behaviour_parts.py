@@ -9,7 +9,7 @@ import pytest
 
 from facerig.behaviour import INPUTS, Life, Tuning
 from facerig.behaviour.commands import moves, perform
-from facerig.behaviour.direction import azimuth_of, changes, directions
+from facerig.behaviour.direction import azimuth_of, directions, follow
 from facerig.behaviour.gaze import DOWNWARDS, SIDEWAYS, UPWARDS
 from facerig.behaviour.random import noise, normal, uniform
 from facerig.behaviour.scene import CHANNELS, CURVES
@@ -389,8 +389,7 @@ def test_whole_numbers_of_samples_and_silence() -> None:
 @pytest.mark.parametrize("angle", [-70, -30, 20, 90])
 def test_the_face_turns_to_a_sound(angle: float) -> None:
     asked = Controls({"life:idle": 0, "life:blink": 0})
-    for frame, values in changes(directions(at_microphones(angle), RATE)):
-        asked.set(frame, values)
+    follow(asked, at_microphones(angle), RATE)
     inputs = rows(2)
     inputs[:, FIRST:] = asked.rows(0, len(inputs))
     take = live(inputs)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from facerig.controls import Controls
 from facerig.errors import AudioError, check_option
 from facerig.stage import FPS
 
@@ -56,6 +57,12 @@ def changes(rows: Floats, step: float = 5.0, least: int = 6) -> Iterator[tuple[i
         if frame - since >= least and (moved or abs(loud - level) >= 0.25):
             azimuth, level, since = float(now), float(loud), frame
             yield frame, {"sound:azimuth": azimuth, "sound:level": level}
+
+
+def follow(controls: Controls, samples: ArrayLike, rate: int, frame: int = 0) -> None:
+    """Let a stream turn to the sound in samples [n, 2] that begin at its native frame `frame`."""
+    for at, values in changes(directions(samples, rate)):
+        controls.set(frame + at, values)
 
 
 def _stereo(samples: ArrayLike, rate: int) -> Floats:

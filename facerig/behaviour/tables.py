@@ -156,7 +156,7 @@ TABLE: tuple[Parameter, ...] = (
     *_states("head.pitch", (0, 0, 1.5, 0), "degrees up", -20, 20),
     *_states("head.roll", (0, 1.2, 2, 0.6), "degrees", -20, 20),
     *_row("head.attitude", 1.5, "degrees down at 1", -10, 10, "one leans towards whom one likes"),
-    *_states("head.sway", (2.6, 1.3, 1.6, 1.6), "degrees", 0, 10),
+    *_states("head.sway", (3.2, 1.4, 1.8, 1.8), "degrees", 0, 10),
     *_row("head.sway_slow", 0.3, "1/s", 0.01, 2, "new posture every 3 s"),
     *_row("head.sway_quick", 1.1, "1/s", 0.1, 4),
     *_row("head.sway_unrest", 0.15, "of the sway", 0, 1),
