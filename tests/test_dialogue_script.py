@@ -344,3 +344,15 @@ def test_the_shipped_example(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     summary = json.loads((tmp_path / "out" / "dialogue.json").read_text())
     assert len(summary["lines"]) >= 6
     assert all(person["mouth"]["share"] <= 0.05 for person in summary["characters"].values())
+
+
+def test_still_faces_and_words_left_out(scene: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Speech alone: 68 channels, a listener's mouth at rest, eyes on the speaker all the same."""
+    import exporters
+
+    out = scene.parent / "out"
+    assert run(["dialogue", str(scene), "-o", str(out), "--model", "fake", "--still", "--by-ear", "--format", "npz"]) == 0
+    assert "2 characters, 2 lines" in capsys.readouterr().out
+    track = exporters.read(out / "ben.npz")
+    assert len(track.channels) == 68
+    assert track.slice(60, 80)["jawOpen"].max() == 0

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 WAVS = ("mix", "each", "both", "none")
 PREVIEWS = (".png", ".svg", ".pdf", ".mp4")
-BLOCK = 30  # frames computed in one go: offline nobody waits for the first
 
 
 def register(app: typer.Typer) -> None:
@@ -157,7 +156,7 @@ def _played(known: Any, wanted: Wanted, work: _Work, quiet: bool) -> tuple[list[
     """All takes, and the name of the model."""
     from facerig.console import progress_bars
     from facerig.dialogue.known import informed
-    from facerig.dialogue.play import play
+    from facerig.dialogue.play import BLOCK, play
     from facerig.dialogue.voices import default_voices, sounds_of
     from facerig.pipeline import Animator
 

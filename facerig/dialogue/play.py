@@ -32,6 +32,7 @@ from facerig.stage import FPS, RATE, SAMPLES, Frames
 
 LEAD_IN = 0.6  # seconds before the first line where nothing is said: the faces are there before the words
 CUT, CUT_FADE = 9, 6  # frames that an interrupted speaker goes on, and in which the voice fades
+BLOCK = 30  # frames computed in one go: offline nobody waits for the first
 STEP = 60  # native frames pushed at a time: progress is told after each
 Progress = Callable[[int, "int | None"], None]
 
@@ -100,7 +101,7 @@ def play(script: Script | str | os.PathLike[str], animator: Animator | None = No
     """As `perform`, with all that is known of it. `sounds` spares speaking the lines again for another take."""
     known = script if isinstance(script, Script) else read_script(os.fspath(script))
     known = known if seed is None else replace(known, seed=seed)
-    animator = Animator.load(alive=True) if animator is None else animator
+    animator = Animator.load(alive=True, block=BLOCK) if animator is None else animator
     found = sounds_of(known, voices) if sounds is None else sounds
     placed = timeline(known, informed(animator, known, found) if known_text else found)
     end = max((each.end for each in placed), default=0) + round(known.tail * FPS)
