@@ -351,7 +351,8 @@ def test_still_faces_and_words_left_out(scene: Path, capsys: pytest.CaptureFixtu
     import exporters
 
     out = scene.parent / "out"
-    assert run(["dialogue", str(scene), "-o", str(out), "--model", "fake", "--still", "--by-ear", "--format", "npz"]) == 0
+    line = ["dialogue", str(scene), "-o", str(out), "--model", "fake", "--still", "--by-ear", "--format", "npz"]
+    assert run(line) == 0
     assert "2 characters, 2 lines" in capsys.readouterr().out
     track = exporters.read(out / "ben.npz")
     assert len(track.channels) == 68
