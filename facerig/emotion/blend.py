@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -71,11 +71,18 @@ def felt(scores: Frames, sure: Frames, blending: Blending) -> Frames:
 
 def smoothed(past: Frames, rows: Frames, blending: Blending) -> Frames:
     """[..., len(kernel) - 1 + n, 12] through the kernel: [..., n, 12]. `past` comes before `rows`."""
-    seen, count = np.concatenate([past, rows], axis=-2), rows.shape[-2]
-    out = np.zeros_like(rows)
-    for lag, weight in enumerate(blending.kernel):
-        out += weight * seen[..., lag : lag + count, :]
+    out: Frames = _banded(blending, rows.shape[-2]) @ np.concatenate([past, rows], axis=-2)
     return out
+
+
+@lru_cache(maxsize=64)
+def _banded(blending: Blending, count: int) -> Frames:
+    """[count, len(kernel) - 1 + count]: the kernel once for each row, each time a frame later."""
+    span = len(blending.kernel)
+    matrix = np.zeros((count, span - 1 + count), np.float32)
+    for row in range(count):
+        matrix[row, row : row + span] = blending.kernel
+    return matrix
 
 
 def blend(asked: Frames, intensity: Frames, heard: Frames, share: Frames, blending: Blending) -> tuple[Frames, Frames]:

@@ -7,6 +7,8 @@ forgotten), no clip statistic. Means and spreads are weighted by how voiced, how
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from facerig.emotion import voice
@@ -67,6 +69,7 @@ def statistics(frames: Frames, count: int) -> tuple[Frames, Frames]:
     return whole, weight.sum(-1) / np.float32(FPS)
 
 
+@lru_cache(maxsize=64)
 def _band(length: int, count: int) -> Frames:
     """[count, length]: one where the row's frame sees the column's."""
     age = np.arange(count)[:, None] + WINDOW - 1 - np.arange(length)[None]
