@@ -24,6 +24,8 @@ def train(
     hours: Annotated[float, typer.Option(help="Synthetic speech to make where none is packed.")] = 10.0,
     seed: Annotated[int, typer.Option(help="Of crops, augmentation and first weights.")] = 1,
     batch: Annotated[int, typer.Option(help="Crops of 3.2 s in a step.")] = 40,
+    expression: Annotated[bool, typer.Option("--expression", help="Only the expression head, on the model that is in "
+                                             "--out; --minutes 12 is enough.")] = False,
     threads: Annotated[int, typer.Option(help="torch's threads; 0: as torch decides.")] = 0,
     heard: Annotated[bool, typer.Option("--heard", help="The ear of emotion instead of the speech model: minutes; of "
                                         "the other options --out and --threads count.")] = False,
@@ -51,6 +53,11 @@ def train(
         use_threads(threads)
     if heard:
         _heard(out)
+        return
+    if expression:
+        from facerig.train import expression as felt
+
+        emit_json(felt.train(felt.Plan(preset, minutes, out, seed=seed)))
         return
     folder = {} if cache is None else {"folder": cache}
     plan = Plan(preset, minutes, out, hours=hours, seed=seed, batch=batch, **folder)

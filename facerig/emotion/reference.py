@@ -45,21 +45,22 @@ SIZES: dict[str, tuple[str, ...]] = {
 RESTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "tension": (("mouthPress", "mouthRollLower", "mouthRollUpper"), ()),
     "smile": (("mouthSmile",), ("mouthFrown",)),
-    "alertness": (("eyeWide",), ("eyeSquint",)),
+    "alertness": (("eyeWide",), ("eyeBlink",)),
 }
-# What a statistic must change by for its number of the code to be 1 (sizes: as a ratio). The jaw's and lips' follow
-# from assets/expression/styles.csv; the others are what the taught styles at 1 were measured to do.
-FULL = {"jaw": 1.5, "lips": 1.5, "tension": 0.10, "tempo": 1.35, "asymmetry": 0.4, "smile": 0.36, "liveliness": 0.10,
-        "alertness": 0.36}  # fmt: skip
+# What a statistic must change by for its number of the code to be 1, and -1 where that differs (sizes and pace as a
+# ratio): what the taught styles at their ends do to 27 clips, measured on the teacher's curves.
+FULL = {"jaw": 1.5, "lips": 1.44, "tension": 0.057, "tempo": 1.13, "asymmetry": 0.4, "smile": 0.45, "liveliness": 1.17,
+        "alertness": 0.4}  # fmt: skip
+LEAST = {"jaw": 0.5, "lips": 0.49, "tempo": 0.93}
 
 
 def style_of(curves: Curves) -> styles.Code:
     """The code that brings the model's neutral speech nearest to these habits."""
     own, normal = statistics(_values(curves)), neutral()
     numbers = {
-        "jaw": _ratio(own["jaw"], normal["jaw"], FULL["jaw"]),
-        "lips": _ratio(own["lips"], normal["lips"], FULL["lips"]),
-        "tempo": _ratio(own["pace"], normal["pace"], FULL["tempo"]),
+        "jaw": _ratio("jaw", own["jaw"], normal["jaw"]),
+        "lips": _ratio("lips", own["lips"], normal["lips"]),
+        "tempo": _ratio("tempo", own["pace"], normal["pace"]),
         "asymmetry": (own["sides"] - normal["sides"]) / FULL["asymmetry"],
         "liveliness": (own["brows"] - normal["brows"]) / FULL["liveliness"],
         **{name: (own[name] - normal[name]) / FULL[name] for name in RESTS},
@@ -98,9 +99,10 @@ def neutral_channels() -> tuple[Frames, Frames]:
     return size, rest
 
 
-def _ratio(own: float, normal: float, full: float) -> float:
-    """A ratio as a number of the code: 1 for `full`, -1 for the same below."""
-    return float(np.log(max(own, 1e-3) / max(normal, 1e-3)) / np.log(full))
+def _ratio(axis: str, own: float, normal: float) -> float:
+    """A ratio as a number of the code."""
+    change = float(np.log(max(own, 1e-3) / max(normal, 1e-3)))
+    return change / np.log(FULL[axis]) if change > 0 else -change / np.log(LEAST[axis])
 
 
 def sizes(values: Frames) -> Frames:

@@ -1,0 +1,203 @@
+"""What a felt face shows, through the stages and the tables: contact wins, rests, references and captures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import exporters
+from facerig.controls import EMOTIONS, WIDTH, Controls, rows_of
+from facerig.curves import Curves
+from facerig.emotion import code, looks, reference, space, styles
+from facerig.emotion.express import Express, FeltLips, resting
+from facerig.errors import CurvesError, InputError
+from facerig.files import write_file
+from facerig.heads.builtin import builtin_head
+from facerig.heads.landmarks import mouth_measures
+from facerig.model.config import CONTACTS
+from facerig.post.lips import Lips
+from facerig.rig import rig
+from facerig.stage import Frames
+from facerig.train.teacher.expression import expressive
+
+NAMES = rig("facerig").names
+MODEL = (*NAMES, *(f"contact:{name}" for name in CONTACTS))
+
+
+def spoken(frames: int = 240, seed: int = 0) -> Frames:
+    """Columns of a model: a babble with a "p" of 6 frames every half second, silence from frame 180 on."""
+    rng = np.random.default_rng(seed)
+    out = np.zeros((frames, len(MODEL)), np.float32)
+    jaw = 0.2 + 0.15 * np.sin(np.arange(frames) / 5)
+    closed = (np.arange(frames) % 30 < 6) & (np.arange(frames) < 180)
+    jaw[closed] *= 0.4
+    out[:, MODEL.index("jawOpen")] = jaw
+    out[:, MODEL.index("mouthClose")] = np.where(closed, 0.7 * jaw, 0)
+    for name in ("mouthLowerDownLeft", "mouthUpperUpRight", "mouthFunnel"):
+        out[:, MODEL.index(name)] = 0.2 * rng.random(frames)
+    out[:, MODEL.index("contact:bilabial")] = closed
+    out[:, MODEL.index("contact:speech")] = np.arange(frames) < 180
+    out[180:, : len(NAMES)] = 0
+    return out
+
+
+def shown(columns: Frames, rows: Frames, block: int = 0) -> Frames:
+    express, lips = Express(MODEL), FeltLips(MODEL)
+    first, second, parts, step = express.start(), lips.start(), [], block or len(columns)
+    for at in range(0, len(columns), step):
+        span = np.concatenate([columns[at : at + step], rows[at : at + step]], axis=1)
+        first, out = express.push(first, span)
+        second, out = lips.push(second, out)
+        parts.append(out)
+    return np.concatenate(parts)
+
+
+def taught(columns: Frames, rows: Frames) -> Frames:
+    """The columns with the teacher's expression in the place of the network's."""
+    out = columns.copy()
+    energy = np.where(columns[:, MODEL.index("contact:speech")] > 0, -20.0, -70.0).astype(np.float32)
+    out[:, : len(NAMES)] = expressive(columns[:, : len(NAMES)], code.condition(rows), columns[:, len(NAMES) :], energy)
+    return out
+
+
+def asked(name: str, frames: int = 240) -> Frames:
+    controls = Controls()
+    controls.replace(0, "emotion", space.columns({name: 1.0}), 0)
+    return controls.rows(0, frames)
+
+
+def test_unasked_it_is_lips_to_the_bit_and_rows_without_rests_are_taken() -> None:
+    columns, lips = spoken(), Lips(MODEL)
+    plain = lips.push(lips.start(), columns)[1]
+    assert shown(columns, rows_of(240)).tobytes() == plain.tobytes()
+    felt = FeltLips(MODEL)
+    assert felt.push(felt.start(), columns)[1].tobytes() == plain.tobytes()
+    assert felt.delay == lips.delay
+
+
+@pytest.mark.parametrize("name", EMOTIONS)
+def test_a_closure_closes_under_every_emotion(name: str) -> None:
+    columns, rows = spoken(), asked(name)
+    mouth = mouth_measures(builtin_head(), NAMES)
+    late = FeltLips(MODEL).delay
+    neutral = mouth.apply(shown(columns, rows_of(240)))[:, mouth.index("gap")]
+    gap = mouth.apply(shown(taught(columns, rows), rows))[:, mouth.index("gap")]
+    for at in range(33 + late, 180, 30):  # the middle of every closure
+        assert gap[at] <= max(neutral[at], 0.5)
+
+
+@pytest.mark.parametrize("name", ["fear", "angry", "surprise"])
+def test_a_mood_stays_on_a_silent_mouth_and_comes_without_a_jump(name: str) -> None:
+    columns, rows = spoken(), asked(name)
+    out = shown(taught(columns, rows), rows)
+    still = looks.looks().still[EMOTIONS.index(name)]
+    moved = [NAMES.index(channel) for channel in resting() if still[NAMES.index(channel)] > 0.1]
+    assert moved
+    assert np.allclose(out[-1, moved], still[moved], atol=0.02)
+    assert not shown(columns, rows_of(240))[-1, moved].any()
+    assert np.abs(np.diff(out[200:, moved], axis=0)).max() < 0.15
+
+
+@pytest.mark.parametrize("block", [1, 6, 7])
+def test_cut_anywhere_it_is_the_same(block: int) -> None:
+    rows = np.concatenate([asked("fear")[:100], asked("happy")[:140]])
+    assert np.array_equal(shown(spoken(), rows), shown(spoken(), rows, block))
+
+
+def test_what_is_raised_moves_its_own_channels_and_never_a_closure() -> None:
+    columns = spoken()
+    rows = Controls({"raise:brows": 1.0, "raise:jaw": 1.0}).rows(0, 240)
+    change = shown(columns, rows) - shown(columns, rows_of(240))
+    own = {"browInnerUp", "browOuterUpLeft", "browOuterUpRight", "jawOpen", "mouthClose"}
+    assert {NAMES[k] for k in np.flatnonzero(np.abs(change).max(0) > 0)} <= own
+    mouth = mouth_measures(builtin_head(), NAMES)
+    gap = mouth.apply(shown(columns, rows))[:, mouth.index("gap")]
+    assert gap[35 :: 30][:4].max() < 0.6
+    assert rows.shape[1] == WIDTH
+
+
+# ---- the teacher ----------------------------------------------------------------------------------------------------
+
+
+def test_the_teacher_leaves_neutral_speech_alone_and_grows_with_intensity() -> None:
+    columns = spoken()
+    neutral = np.clip(columns[:, : len(NAMES)], 0, 1)
+    assert np.array_equal(taught(columns, rows_of(240))[:, : len(NAMES)], neutral)
+    for name in EMOTIONS:
+        sizes = []
+        for intensity in (0.25, 0.5, 1.0):
+            controls = Controls({"intensity": intensity, f"emotion:{name}": 1.0})
+            sizes.append(np.abs(taught(columns, controls.rows(0, 240))[:, : len(NAMES)] - neutral).mean())
+        assert sizes[0] < sizes[1] < sizes[2]
+
+
+def test_every_emotion_and_style_is_in_the_tables() -> None:
+    known = looks.looks()
+    assert known.still.any(axis=1).all()
+    assert known.still.min() >= 0
+    assert known.still.max() <= 1.1  # what the chain cuts is little
+    tables = ("units", "emotions", "speech", "styles", "timing", "raise")
+    assert all(row["source"] for name in tables for row in looks.table(name))
+
+
+# ---- references -----------------------------------------------------------------------------------------------------
+
+
+def babble(frames: int = 600, jaw: float = 1.0, smile: float = 0.0) -> Curves:
+    time = np.arange(frames) / 60
+    size, rest = reference.neutral_channels()
+    wave = 0.5 + 0.5 * np.sin(2 * np.pi * 3 * time)[:, None]
+    values = (rest + size * wave).astype(np.float32)
+    values[:, NAMES.index("jawOpen")] *= jaw
+    for side in ("Left", "Right"):
+        values[:, NAMES.index(f"mouthSmile{side}")] += smile
+    return Curves(NAMES, 60, np.clip(values, 0, 1))
+
+
+def test_a_style_goes_the_way_of_its_reference() -> None:
+    axes = [axis.name for axis in styles.AXES]
+    small, large = (reference.style_of(babble(jaw=size))[axes.index("jaw")] for size in (0.6, 1.4))
+    assert small < -0.3 < 0.3 < large
+    assert reference.style_of(babble(smile=0.3))[axes.index("smile")] > 0.4
+    assert abs(reference.style_of(babble())[axes.index("smile")]) < 0.2
+
+
+def test_learnt_habits_are_written_read_and_applied(tmp_path: Path) -> None:
+    learnt = reference.learn([babble(jaw=1.4, smile=0.25)])
+    again = reference.read_learnt(write_file(tmp_path / "anna.style.json", learnt.to_json().encode()))
+    assert again.code == learnt.code == styles.style(str(tmp_path / "anna.style.json"))
+    take = babble()
+    made = again.apply(take)
+    jaw, close = NAMES.index("jawOpen"), NAMES.index("mouthClose")
+    assert np.allclose(made.values[:, jaw], np.clip(1.4 * take.values[:, jaw], 0, 1), atol=0.03)
+    assert again.gain[jaw] == again.gain[close]
+    assert made["mouthSmileLeft"].mean() > take["mouthSmileLeft"].mean() + 0.1
+    assert again.apply(take, 0.0) == take
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"format": "facerig-style"}', '{"format": "x"}', "nul"])
+def test_files_that_are_no_style(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.style.json"
+    path.write_text(text)
+    with pytest.raises(InputError):
+        reference.read_learnt(path)
+
+
+def test_too_little_and_too_much_is_refused() -> None:
+    with pytest.raises(CurvesError):
+        reference.style_of(babble(60))
+    with pytest.raises(CurvesError):
+        reference.learn([babble(6000), babble(6000)])
+    with pytest.raises(CurvesError):
+        reference.learn([])
+
+
+def test_a_real_capture_gives_a_style() -> None:
+    path = Path(__file__).resolve().parents[2] / "shared" / "data" / "captures" / "MySlate_3_Jason_Millers_iPhone.csv"
+    if not path.is_file():
+        pytest.skip("../shared/data is absent")
+    learnt = reference.learn([exporters.read(path)])
+    assert all(-1 <= number <= 1 for number in learnt.code)
+    assert np.isfinite(learnt.gain).all()
