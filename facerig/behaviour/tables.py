@@ -53,7 +53,6 @@ def _moods(name: str, values: tuple[float, ...], unit: str, low: float, high: fl
 
 EMOFACE = "EmoFace (Liu et al. 2024): 445 intervals, refitted; envelope of 13 frames at 60 fps"
 BENTIVOGLIO = "Bentivoglio et al., Movement Disorders 12, 1997: rest 17, conversation 26 a minute"
-CAPTURE = "measured on an iPhone recording (take 3 of 4; take 4 is kept for checking)"
 NAKANO = "Nakano and Kitazawa, Exp. Brain Res. 205, 2010: blinks at the ends and pauses of speech, listeners' too"
 EVINGER = "Evinger et al., Exp. Brain Res. 100, 1994: gaze shifts over 33 degrees come with a blink nearly always"
 
@@ -99,12 +98,15 @@ TABLE: tuple[Parameter, ...] = (
     *_row("blink.evoked_from", 22, "degrees", 5, 40, f"{EVINGER}; below, a due blink is drawn instead, so that "
           "the rate is the stated one"),
     *_row("blink.evoked_full", 33, "degrees", 10, 60, EVINGER),
-    *_row("blink.lid_down", 0.4, "eyeBlink per eyeLookDown", 0, 1, f"{CAPTURE}: 0.59; take 4: 0.27"),
-    *_row("blink.lid_up", 0.4, "eyeWide per eyeLookUp", 0, 1, f"{CAPTURE}: 0.96; take 4: 0.36"),
+    *_row("blink.lid_down", 0.4, "eyeBlink per eyeLookDown", 0, 1,
+          "between two iPhone recordings of one face: 0.60 and 0.28"),
+    *_row("blink.lid_up", 0.4, "eyeWide per eyeLookUp", 0, 1,
+          "the lower of two iPhone recordings of one face: 0.96 and 0.36"),
     *_row("blink.cheek", 0.08, "cheekSquint per closure", 0, 0.5, "recordings show 0.00; orbicularis oculi pulls the "
           "cheek a little"),
     *_row("blink.squint", 0.06, "eyeSquint per closure", 0, 0.5),
-    *_row("blink.brow", 0.03, "browDown per closure", 0, 0.5, f"{CAPTURE}: up to 0.07"),
+    *_row("blink.brow", 0.03, "browDown per closure", 0, 0.5,
+          "iPhone recordings: -0.07 to 0.00 by take; a little looks alive"),
     # ---- where one looks
     *_states("gaze.fixation", (0.5, 0.42, 0.8, 1.1), "s", 0.1, 10,
              "mean; Henderson, Trends Cogn. Sci. 7, 2003: 0.2-0.5 s on a scene, longer with nothing to see"),

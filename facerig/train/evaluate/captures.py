@@ -15,7 +15,7 @@ from facerig.train.corpora.base import data_folder
 
 Floats = NDArray[np.float64]
 
-TAKES = {"alex_rom_3": "the opening and the lids' following come from it", "alex_rom_4": "kept for checking"}
+TAKES = {"alex_rom_3": "the opening comes from it", "alex_rom_4": "checks the opening"}
 FPS = 30  # of the recordings
 BEFORE, AFTER = 5, 8  # frames around the peak
 
