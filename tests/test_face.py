@@ -19,6 +19,7 @@ from facerig.errors import ModelError, OptionError
 from facerig.face import Face
 from facerig.fake import FakeModel
 from facerig.features import FEATURES
+from facerig.files import assets_folder
 from facerig.pipeline import FULL_RIG, NATIVE_RIG, Animator
 from facerig.post.gains import Gains
 from facerig.post.limits import Limits
@@ -311,6 +312,22 @@ def test_lip_scale_sizes_speech_and_keeps_closures_closed() -> None:
     assert out["mouthClose"] / out["jawOpen"] == pytest.approx(0.9)
     assert out["mouthSmileLeft"] == pytest.approx(0.4 * 0.3)  # a mood: its region's gain, but no size of speech
     assert out["browInnerUp"] == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("block", [2, 6])
+def test_the_shipped_ear_in_the_chain(block: int) -> None:
+    """Heard emotion streams, can be left out, and adds no delay; sound of long ago does not matter."""
+    if not (assets_folder() / "models" / "emotion.json").is_file():
+        pytest.skip("no ear is installed")
+    animator, deaf = Animator.load("tiny", block=block, emotion="auto"), Animator.load("tiny", block=block)
+    assert animator.delay == deaf.delay
+    samples, rate = soundfile.read(DEMO, dtype="int16")
+    samples = samples[: 3 * rate]
+    whole, session = animator.animate(samples, rate, seed=2), animator.session(rate, seed=2)
+    cuts = np.sort(np.random.default_rng(block).integers(0, len(samples), 12))
+    assert concat([*(session.push(piece) for piece in np.split(samples, cuts)), session.flush()]) == whole
+    left_out = animator.animate(samples, rate, seed=2, controls=Controls({"heard": 0.0}))
+    assert left_out == deaf.animate(samples, rate, seed=2)
 
 
 # ---- with a transcript ----------------------------------------------------------------------------------------------
