@@ -25,6 +25,7 @@ from facerig.mesh import Head
 PLOT_POINTS = 160
 # Drawn in the report: the channels that show speech best.
 PLOTTED = ("jawOpen", "mouthClose", "mouthFunnel", "eyeBlinkLeft")
+MOUTH = ("jaw", "mouth", "tongue", "viseme")  # parts of names of channels that speech moves, in most rigs
 QUIET = 0.02  # a take whose channels all move by less shows nothing
 
 
@@ -134,8 +135,10 @@ def _exported(line: Line, curves: Curves, settings: Settings, head: Head | None)
 
 def _remarks(curves: Curves) -> list[str]:
     remarks = []
-    if curves.frames and max(np.ptp(curves.values, axis=0), default=0) < QUIET:
-        remarks.append("the face hardly moves: is the clip silent?")
+    spoken = [k for k, name in enumerate(curves.channels) if any(part in name.lower() for part in MOUTH)]
+    moved = curves.values[:, spoken] if spoken else curves.values  # a face that is alive moves in silence too
+    if curves.frames and max(np.ptp(moved, axis=0), default=0) < QUIET:
+        remarks.append("the mouth hardly moves: is the clip silent?")
     if curves.seconds < 0.2:
         remarks.append(f"the clip lasts only {curves.seconds:.2f} s")
     return remarks
