@@ -102,7 +102,7 @@ def neutral_channels() -> tuple[Frames, Frames]:
 def _ratio(axis: str, own: float, normal: float) -> float:
     """A ratio as a number of the code."""
     change = float(np.log(max(own, 1e-3) / max(normal, 1e-3)))
-    return change / np.log(FULL[axis]) if change > 0 else -change / np.log(LEAST[axis])
+    return change / float(np.log(FULL[axis])) if change > 0 else -change / float(np.log(LEAST[axis]))
 
 
 def sizes(values: Frames) -> Frames:
