@@ -39,7 +39,7 @@ from facerig.post.limits import Limits
 from facerig.post.smooth import smooth
 from facerig.resample import Resample, mono
 from facerig.rig import rig
-from facerig.stage import FPS, RATE, SAMPLES, Blocks, Frames, Stage, State
+from facerig.stage import FPS, RATE, SAMPLES, Blocks, Frames, Stage, State, fallen
 from facerig.transcript.assist import Told, located, resampled, with_marks
 from facerig.transcript.read import Transcript
 
@@ -350,15 +350,6 @@ class Session:
         if out.frames:
             self.last = out.values[-1]
         return out
-
-
-def fallen(last: Frames, quiet: Frames) -> Frames:
-    """[n + 1, channels] of a quiet face, of which row 0 shows the instant of `last` -> [n, channels] without a jump:
-    what `last` differs by is let go smoothly, and nothing of it is left at the end."""
-    share = (np.arange(1, len(quiet)) / max(1, len(quiet) - 1)).astype(np.float32)[:, None]
-    left = 1 - share * share * (3 - 2 * share)
-    out: Frames = quiet[1:] + (last - quiet[0]) * left
-    return out
 
 
 # ---- putting the chain together --------------------------------------------------------------------------------

@@ -175,6 +175,15 @@ def run(stage: Stage, frames: Frames, block: int) -> Frames:
     return joined[stage.delay : stage.delay + len(frames)]
 
 
+def fallen(last: Frames, quiet: Frames) -> Frames:
+    """[n + 1, channels] of a quiet face, of which row 0 shows the instant of `last` -> [n, channels] without a jump:
+    what `last` differs by is let go smoothly, and nothing of it is left at the end."""
+    share = (np.arange(1, len(quiet)) / max(1, len(quiet) - 1)).astype(np.float32)[:, None]
+    left = 1 - share * share * (3 - 2 * share)
+    out: Frames = quiet[1:] + (last - quiet[0]) * left
+    return out
+
+
 def same_state(left: Sequence[NDArray[Any]], right: Sequence[NDArray[Any]]) -> bool:
     """Whether two states are equal bit for bit."""
     return [_fingerprint(array) for array in left] == [_fingerprint(array) for array in right]

@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerig.pipeline import Animator
+from facerig.post.lips import ARTICULATORS, MOODS
+from facerig.rig import rig
 from facerig.server import protos
 from facerig.server.app import Server
 from facerig.server.config import ServerConfig
@@ -41,6 +43,11 @@ def noise(seconds: float, seed: int = 0, rate: int = RATE) -> NDArray[np.int16]:
     rng = np.random.default_rng(seed)
     loud = 0.5 + 0.5 * np.sin(2 * np.pi * 4 * np.arange(count) / rate + seed)
     return (rng.standard_normal(count) * 3000 * loud).astype("<i2")
+
+
+def speech_channels() -> tuple[str, ...]:
+    """Channels that speech alone moves."""
+    return tuple(n for n in rig("facerig").names if n.startswith(ARTICULATORS) and not n.startswith(MOODS))
 
 
 @asynccontextmanager

@@ -24,6 +24,7 @@ from server_kit import (
     run,
     said,
     serving,
+    speech_channels,
     until,
 )
 
@@ -241,7 +242,7 @@ def test_barge_in_lets_the_mouth_fall_and_begins_anew():
     assert index == list(range(len(index)))  # numbers run on
     assert told.segment_frame == told.frame + 6
     assert told.dropped_samples > 2 * RATE
-    mouth = [plain_at(name) for name in rig("facerig").region("jaw", "lips", "tongue")]
+    mouth = [plain_at(name) for name in speech_channels()]  # a listener may smile
     before, release = values[told.frame - 1, mouth], values[told.frame : told.segment_frame, mouth]
     assert not release[-1].any()
     assert (np.diff(np.concatenate([before[None], release]), axis=0) <= 0).all()

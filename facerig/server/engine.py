@@ -13,13 +13,13 @@ import numpy as np
 
 from facerig.controls import WIDTH, Controls
 from facerig.errors import FacerigError
-from facerig.pipeline import Animator, fallen
+from facerig.pipeline import Animator
 from facerig.server.asks import moods as moods_of
 from facerig.server.batch import BatchChain
 from facerig.server.flow import Flow
 from facerig.server.outlet import Mapper, Sampler, between, native_ceiling, native_floor
 from facerig.server.partner import told
-from facerig.stage import SAMPLES, Frames
+from facerig.stage import SAMPLES, Frames, fallen
 
 Finish = Callable[[int, Frames, Frames], Frames]
 """(number of the first row, rows, moods) -> rows: what a front does to the values after rig and rate."""
