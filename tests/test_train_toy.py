@@ -25,7 +25,7 @@ from facerig.train.loop import EncoderTrainer, Run, _shifted, judged, posteriors
 from facerig.train.measures import Tally  # noqa: E402
 from facerig.train.melaug import MelAugment, _grain  # noqa: E402
 from facerig.train.motion import FACEGOOD_SUMS, GRID_MEASURES, Motion, taught  # noqa: E402
-from facerig.train.resume import load_shipped  # noqa: E402
+from facerig.train.resume import averaged, load_shipped  # noqa: E402
 from facerig.train.schedule import Schedule  # noqa: E402
 
 SAID = tuple(unit_index(name) for name in ("sil", "aa", "m", "s", "iy", "f"))
@@ -330,6 +330,14 @@ def test_a_new_run_begins_with_shipped_weights_and_full_augmentation(tmp_path: P
         assert torch.equal(trainer.net.state_dict()[key], value)
         assert torch.equal(trainer.ema.weights[key], value)
     assert trainer.schedule.strength(0) == 1.0
+
+
+def test_an_average_lies_between_and_leaves_the_other_alone() -> None:
+    one, other = Encoder(small_config()), Encoder(small_config())
+    before, theirs = one.input.weight.detach().clone(), other.input.weight.detach().clone()
+    averaged(one, other, 0.3)
+    torch.testing.assert_close(one.input.weight.detach(), 0.7 * before + 0.3 * theirs)
+    assert torch.equal(other.input.weight, theirs)
 
 
 def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:

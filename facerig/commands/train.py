@@ -24,6 +24,8 @@ def train(
     hours: Annotated[float, typer.Option(help="Synthetic speech to make where none is packed.")] = 10.0,
     seed: Annotated[int, typer.Option(help="Of crops, augmentation and first weights.")] = 1,
     batch: Annotated[int, typer.Option(help="Crops of 3.2 s in a step.")] = 40,
+    start: Annotated[Path | None, typer.Option(help="A shipped .safetensors of this preset to go on from.",
+                                               show_default=False)] = None,
     expression: Annotated[bool, typer.Option("--expression", help="Only the expression head, on the model that is in "
                                              "--out; --minutes 12 is enough.")] = False,
     threads: Annotated[int, typer.Option(help="torch's threads; 0: as torch decides.")] = 0,
@@ -43,6 +45,7 @@ def train(
     check_option("preset", preset, ", ".join(PRESETS), preset in PRESETS)
     check_option("--minutes", minutes, "more than 0", minutes > 0)
     check_option("--batch", batch, "1 or more", batch >= 1)
+    check_option("--start", str(start), "a .safetensors file that is there", start is None or start.is_file())
     try:
         from facerig.train.run import Plan
         from facerig.train.run import threads as use_threads
@@ -60,7 +63,7 @@ def train(
         emit_json(felt.train(felt.Plan(preset, minutes, out, seed=seed)))
         return
     folder = {} if cache is None else {"folder": cache}
-    plan = Plan(preset, minutes, out, hours=hours, seed=seed, batch=batch, **folder)
+    plan = Plan(preset, minutes, out, hours=hours, seed=seed, batch=batch, start=start, **folder)
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
         tasks = {part: bar.add_task(part, total=1.0) for part in ("encoder", "decoder")}
         figures = whole(plan, lambda part, progress: bar.update(tasks[part], completed=progress))

@@ -64,11 +64,21 @@ def load_ema(path: Path, net: nn.Module) -> None:
 
 
 def load_shipped(path: Path, net: nn.Module, part: str) -> None:
-    """One part ("encoder", "decoder") of a shipped model's weights into a network of its shape."""
+    """One part ("encoder", "decoder") of a shipped model's weights into a network of its shape; what the network has no
+    place for, an expression head, is left out."""
     try:
-        net.load_state_dict(_part(load_file(path), f"{part}."))
+        held, wanted = _part(load_file(path), f"{part}."), net.state_dict()
+        net.load_state_dict({key: value for key, value in held.items() if key in wanted})
     except (OSError, SafetensorError, RuntimeError) as error:
         raise ModelError(f"{path.name}: no {part} of this shape ({str(error).splitlines()[0]})") from error
+
+
+@torch.no_grad()
+def averaged(net: nn.Module, other: nn.Module, share: float) -> None:
+    """`share` of the other's weights and the rest of its own into a network."""
+    theirs = other.state_dict()
+    for key, value in net.state_dict().items():
+        value.lerp_(theirs[key], share)
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
