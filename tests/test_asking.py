@@ -110,7 +110,17 @@ def test_animate_does_what_is_asked(voice: Path, tmp_path: Path) -> None:
     assert not off.values.any()
 
 
-@pytest.mark.parametrize("option", [["--set", "gain:jaw=9"], ["--emotion", "hapy"], ["--state", "x"], ["--takes", "0"]])
+def test_a_preset_comes_on_top(voice: Path, tmp_path: Path) -> None:
+    common = ["--model", "fake", "--set", "gain:jaw=0.5"]
+    assert run(["animate", str(voice), "-o", str(tmp_path / "a.npz"), *common]) == 0
+    assert run(["animate", str(voice), "-o", str(tmp_path / "b.npz"), *common, "--preset", "hesitant"]) == 0
+    plain, hesitant = (read(tmp_path / f"{name}.npz") for name in "ab")
+    assert np.array_equal(plain["jawOpen"], hesitant["jawOpen"])
+    assert plain != hesitant
+
+
+@pytest.mark.parametrize("option", [["--set", "gain:jaw=9"], ["--emotion", "hapy"], ["--state", "x"], ["--takes", "0"],
+                                    ["--preset", "hesistant"]])
 def test_mistakes_write_nothing(voice: Path, tmp_path: Path, option: list[str]) -> None:
     before = sorted(tmp_path.iterdir())
     assert run(["animate", str(voice), "-o", str(tmp_path / "a.npz"), "--model", "fake", *option]) == 2

@@ -11,6 +11,9 @@ EMOTION = Annotated[str, typer.Option(help="off, auto (heard in the voice), a mi
                                       "or a file of keyframes (.json, .csv).", rich_help_panel=FACE)]  # fmt: skip
 STYLE = Annotated[str, typer.Option(help="Style of speaking: whispered, exaggerated:0.5, tense:0.4,tired:0.3, ...",
                                     show_default=False, rich_help_panel=FACE)]  # fmt: skip
+PRESET = Annotated[str, typer.Option(help="A way of being, on top of the rest: hesitant, confident, nervous, warm, "
+                                     "tired, ... (docs/DIALOGUE.md has them all).", show_default=False,
+                                     rich_help_panel=FACE)]  # fmt: skip
 STATE = Annotated[str, typer.Option(help="speaking, listening, thinking, idle or off; default: told by the voice.",
                                     show_default=False, rich_help_panel=FACE)]  # fmt: skip
 SET = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any control, repeatable; `facerig "

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from facerig.commands._asked import EMOTION, FACE, SEED, SET, STATE, STILL, STYLE
+from facerig.commands._asked import EMOTION, FACE, PRESET, SEED, SET, STATE, STILL, STYLE
 from facerig.errors import FacerigError, OptionError
 
 FPS_ACCEPTED = (24, 25, 30, 50, 60, 120)
@@ -40,6 +40,12 @@ class Work:
     transcript: Any
     language: str
     asked: Any
+    preset: Any
+
+    def controls(self, seed: int) -> Any:
+        """For one take: presets do some things at moments that the seed chooses."""
+        asked = self.asked.controls()
+        return self.preset.over(asked, seed) if self.preset else asked
 
 
 def register(app: typer.Typer) -> None:
@@ -67,6 +73,7 @@ def animate(
     language: Annotated[str, typer.Option(help="Language of a transcript without phones.")] = "en",
     emotion: EMOTION = "off",
     style: STYLE = "",
+    preset: PRESET = "",
     state: STATE = "",
     set_: SET = None,
     still: STILL = False,
@@ -82,6 +89,7 @@ def animate(
     """
     from facerig.asking import Asked, seeds
     from facerig.audio import Pcm
+    from facerig.dialogue.presets import preset as way_of_being
     from facerig.pipeline import Animator
     from facerig.transcript.read import read_transcript
 
@@ -90,13 +98,14 @@ def animate(
     jobs = plan(audio, out, format, seeds(seed, takes))
     asked = Asked(tuple(set_ or ()), emotion, style, state)
     asked.controls()  # a mistake is told before anything is loaded
+    being = way_of_being(preset) if preset else None
     if transcript and len(audio) > 1:
         raise OptionError(f"--transcript: got one for {len(audio)} inputs, accepted: one input (see facerig batch)")
     raw, convert = Pcm.parse(pcm) if pcm else None, _converter(rig, own_map, fps)
     said = read_transcript(transcript) if transcript else None
     animator = Animator.load(model=model, block=block, smooth=smooth, seed=seed, alive=not still, emotion=asked.hears)
     heads = {job.format: _head(job.format, head) for job in jobs}
-    work = Work(animator, raw, convert, heads, said, language, asked)
+    work = Work(animator, raw, convert, heads, said, language, asked, being)
     _report(*_run(work, jobs, json_output), json_output)
 
 
@@ -205,14 +214,14 @@ def _heard(work: Work, job: Job, progress: Any) -> Any:
     from facerig.audio import open_audio
 
     with open_audio(job.source, work.pcm) as source:
-        return work.animator.animate_source(source, progress=progress, controls=work.asked.controls(), seed=job.seed)
+        return work.animator.animate_source(source, progress=progress, controls=work.controls(job.seed), seed=job.seed)
 
 
 def _with_transcript(work: Work, job: Job) -> Any:
     from facerig.audio import read
 
     audio = read(job.source, work.pcm)
-    return work.animator.animate_said(audio, work.transcript, work.language, work.asked.controls(), job.seed)
+    return work.animator.animate_said(audio, work.transcript, work.language, work.controls(job.seed), job.seed)
 
 
 def _report(done: list[dict[str, object]], errors: list[FacerigError], as_json: bool) -> None:
