@@ -44,8 +44,8 @@ FACE = [k for k, name in enumerate(NAMES) if not name.startswith("tongue")]
 UPPER = [k for k, channel in enumerate(rig("facerig").channels) if channel.region in looks.UPPER_REGIONS]
 LOWER = [k for k in range(len(NAMES)) if k not in UPPER]
 MOUTH = [k for k, name in enumerate(NAMES) if name.startswith(("jaw", "mouth"))]
-# Channels that speech hardly moves: in them a fade can be told from articulation
-CALM = [k for k, name in enumerate(NAMES) if name.startswith(("brow", "eye", "cheekSquint", "noseSneer"))]
+# Channels that speech does not move (a sneer gives way to closures): in them a fade can be told from articulation
+CALM = [k for k, name in enumerate(NAMES) if name.startswith(("brow", "eye", "cheekSquint"))]
 FELT = ("neutral", *EMOTIONS)
 LEVELS = np.linspace(0, 1, 11, dtype=np.float32)
 Progress = Callable[[str], None]
