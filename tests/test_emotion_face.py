@@ -40,7 +40,7 @@ def spoken(frames: int = 240, seed: int = 0) -> Frames:
     out[:, MODEL.index("contact:bilabial")] = closed
     out[:, MODEL.index("contact:speech")] = np.arange(frames) < 180
     out[180:, : len(NAMES)] = 0
-    return out
+    return np.asarray(out, np.float32)
 
 
 def shown(columns: Frames, rows: Frames, block: int = 0) -> Frames:
