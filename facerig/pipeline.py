@@ -30,9 +30,9 @@ from facerig.emotion.express import Express, FeltLips
 from facerig.errors import ModelError, check_option
 from facerig.face import Face
 from facerig.fake import FakeModel
+from facerig.model import device as devices
 from facerig.model.runtime import ModelStage, OnnxModel
 from facerig.model.runtime import installed as installed_models
-from facerig.model.runtime import load as load_weights
 from facerig.phones import Timed
 from facerig.post.gains import Gains
 from facerig.post.limits import Limits
@@ -69,8 +69,15 @@ class Options:
     """Whether the face blinks, looks and moves its head: 71 channels instead of the 68 that speech moves."""
     emotion: str = "off"
     """`auto`: the emotion heard in the voice counts (control `heard`); `off`: the one asked for alone."""
+    device: str = "cpu"
+    """Where the network runs: cpu, cuda, or `auto`: cuda where it is there and gives what the cpu gives."""
+    runtime: str = "auto"
+    """By what on the cpu: onnx, torch, or `auto`: onnx, which was faster wherever it was measured."""
+    precision: str = "fp16"
+    """Of the network on cuda: fp16, bf16 or fp32."""
 
     def __post_init__(self) -> None:
+        devices.check(self.device, self.runtime, self.precision)
         check_option("emotion", self.emotion, ", ".join(EMOTION_MODES), self.emotion in EMOTION_MODES)
         check_option("block", self.block, f"whole frames from 1 to {MAX_BLOCK}", 1 <= self.block <= MAX_BLOCK)
 
@@ -89,16 +96,24 @@ class Animator:
 
     @classmethod
     def load(cls, model: str = "auto", block: int = Options.block, smooth: int = Options.smooth,
-             seed: int = Options.seed, alive: bool = Options.alive, emotion: str = Options.emotion) -> Animator:
+             seed: int = Options.seed, alive: bool = Options.alive, emotion: str = Options.emotion,
+             device: str = Options.device, runtime: str = Options.runtime,
+             precision: str = Options.precision) -> Animator:
         """Load by name or path; a missing or damaged model is a ModelError that says what to do."""
-        return build(Options(model, block, smooth, seed, alive, emotion))
+        return build(Options(model, block, smooth, seed, alive, emotion, device, runtime, precision))
 
     @cached_property
     def fingerprint(self) -> str:
         """Stands for the weights and the parts: two models of one name are not taken for each other."""
         graphs = [stage.graph for stage in self.chain.stages if isinstance(stage, OnnxModel)]
         parts = "+".join(name for name, _ in self.chain.parts)
-        return "-".join([self.model, *(hashlib.sha256(graph).hexdigest()[:16] for graph in graphs), parts])
+        others = [f"{self.runtime}-{mark[:16]}" for mark in [devices.digest(self.chain.model)] if mark]
+        return "-".join([self.model, *(hashlib.sha256(graph).hexdigest()[:16] for graph in graphs), *others, parts])
+
+    @property
+    def runtime(self) -> str:
+        """What computes the network, and where: `onnx cpu`, `torch cpu`, `cuda fp16`."""
+        return devices.said(self.chain.model)
 
     # ---- what it costs in time ------------------------------------------------------------------------------
 
@@ -358,7 +373,7 @@ class Session:
 def build(options: Options) -> Animator:
     """The chain in the order of the picture: features, model, post, behaviour."""
     native, full = rig(NATIVE_RIG), rig(FULL_RIG if options.alive else NATIVE_RIG)
-    model = load_model(options.model)
+    model = load_model(options.model, options.device, options.runtime, options.precision)
     trained = isinstance(model, ModelStage)
     face = Face(
         model, Gains(native, still=not options.alive), Limits(full.low, full.high),
@@ -385,8 +400,10 @@ def _behaviour() -> dict[str, Any]:
     return {"prosody": Prosody(), "life": Life()}
 
 
-def load_model(name: str) -> ModelStage | FakeModel:
+def load_model(name: str, device: str = Options.device, runtime: str = Options.runtime,
+               precision: str = Options.precision) -> ModelStage | FakeModel:
     """The model stage by name or path; `auto` is the default model, or the fake one where no weights are installed."""
     if name == "fake" or (name == "auto" and not installed_models()):
+        check_option("device", device, "auto or cpu for the fake model", device != "cuda")
         return FakeModel(rig(NATIVE_RIG).names)
-    return load_weights(None if name == "auto" else name)
+    return devices.load(None if name == "auto" else name, device, runtime, precision)

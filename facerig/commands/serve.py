@@ -30,6 +30,9 @@ def serve(
         int | None, typer.Option(help="/metrics and health (52080); -1: off.", show_default=False)
     ] = None,
     model: Annotated[str | None, typer.Option(help="Model by name or path.", show_default=False)] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Where the model runs: auto, cpu or cuda (auto).", show_default=False)
+    ] = None,
     block: Annotated[int | None, typer.Option(help="Native frames computed in one go (2).", show_default=False)] = None,
     plaintext: Annotated[
         bool | None, typer.Option("--plaintext", help="Listen beyond loopback without TLS.", show_default=False)
@@ -54,8 +57,8 @@ def serve(
         return
     from facerig.server.config import resolve
 
-    flags = {"host": host, "port": port, "a2f_port": a2f_port, "http_port": http_port, "model": model, "block": block,
-             "plaintext": plaintext, **_pairs(set_ or [])}
+    flags = {"host": host, "port": port, "a2f_port": a2f_port, "http_port": http_port, "model": model,
+             "device": device, "block": block, "plaintext": plaintext, **_pairs(set_ or [])}
     found = resolve(config, flags=flags)
     if show_config:
         print(found.show())

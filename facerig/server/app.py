@@ -42,7 +42,8 @@ class Server:
         self.keys = security.Keys.load(config.api_keys, config.new_per_minute)
         self.credentials = security.server_credentials(config)
         self.animator = animator or Animator.load(config.model, block=config.block, alive=config.alive,
-                                                   emotion=config.emotion)
+                                                   emotion=config.emotion, device=config.device,
+                                                   runtime=config.runtime, precision=config.precision)
         self.worker = Worker(self.animator, config.sessions, config.max_batch)
         self.house = House(self.worker, config, self.keys, Metrics())
         self.http = Http(self.house)
@@ -66,9 +67,8 @@ class Server:
         self.house.measure()
         self.worker.start()
         self.house.ready = True
-        log.info(
-            "serving", extra={"fields": {**self.ports, "model": self.animator.model, "capacity": self.house.capacity}}
-        )
+        log.info("serving", extra={"fields": {**self.ports, "model": self.animator.model,
+                                              "runtime": self.animator.runtime, "capacity": self.house.capacity}})
 
     async def stop(self, drain: float | None = None) -> None:
         """Refuse new streams, let the running ones finish for `drain` seconds, hand over the rest, go."""
@@ -139,7 +139,7 @@ class Server:
             ("grpc.keepalive_time_ms", alive),
             ("grpc.keepalive_timeout_ms", alive),
             ("grpc.keepalive_permit_without_calls", 1),
-            ("grpc.http2.min_recv_ping_interval_without_data_ms", 500),
+            ("grpc.http2.min_ping_interval_without_data_ms", 500),  # else clients that watch their link are sent away
             ("grpc.http2.ping_timeout_ms", alive),
             ("grpc.http2.max_pings_without_data", 0),
             ("grpc.server_handshake_timeout_ms", int(self.config.header_seconds * 1000)),
@@ -216,6 +216,7 @@ async def _serve(config: ServerConfig) -> None:
         "ports": server.ports,
         "capacity": server.house.capacity,
         "model": server.animator.model,
+        "runtime": server.animator.runtime,
         "pid": os.getpid(),
     }
     print(json.dumps(told), flush=True)

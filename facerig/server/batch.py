@@ -7,11 +7,27 @@ slots' memory is claimed when it is first touched.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from facerig.face import Face
-from facerig.stage import Frames, State
+from facerig.face import Face, Seeded
+from facerig.stage import Frames, Stage, State
+
+
+@runtime_checkable
+class Housed(Protocol):
+    """A stage whose states live elsewhere than in numpy, on a device say, and that brings the room for them."""
+
+    def slots(self, count: int) -> State:
+        """Arrays [count, ...] that are gathered from and scattered to as numpy's are."""
+        ...
+
+
+def _room(stage: Stage | Seeded, slots: int) -> State:
+    if isinstance(stage, Housed):
+        return stage.slots(slots)
+    return tuple(np.zeros((slots, *array.shape), array.dtype) for array in stage.start())
 
 
 class BatchChain:
@@ -24,7 +40,7 @@ class BatchChain:
     def __init__(self, face: Face, slots: int) -> None:
         self.face, self.slots = face, slots
         start = face.start()
-        self._states = tuple(np.zeros((slots, *array.shape), array.dtype) for array in start)
+        self._states: State = tuple(array for _, stage in face.parts for array in _room(stage, slots))
         self._held: tuple[int, ...] = ()
         self._stacked: State = ()
         self.bytes_per_stream = sum(array.nbytes for array in start)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from facerig.errors import InputError, OptionError, check_option
+from facerig.model.device import check as check_device
 from facerig.server.pacing import Pacing
 
 PREFIX = "FACERIG_SERVE_"
@@ -41,6 +42,12 @@ class ServerConfig:
 
     model: str = "auto"
     """Model by name or path."""
+    device: str = "auto"
+    """Where the network runs: auto (cuda where it is there and gives what the cpu gives), cpu or cuda."""
+    runtime: str = "auto"
+    """By what on the cpu: auto (onnx, measured to be faster), onnx or torch."""
+    precision: str = "fp16"
+    """Of the network on cuda: fp16, bf16 or fp32 (fp32 alone holds 1e-5 in any batch)."""
     block: int = 2
     """Native frames computed in one go: each adds 16.7 ms at most and saves model calls."""
     emotion: str = "off"
@@ -109,6 +116,7 @@ class ServerConfig:
         for name, low, high in _RANGES:
             got = getattr(self, name)
             check_option(name, got, f"{low:g} to {high:g}", low <= got <= high)
+        check_device(self.device, self.runtime, self.precision)
         Pacing.parse(self.pacing), Pacing.parse(self.a2f_pacing)
         check_option("a2f_fps", self.a2f_fps, "30 or 60", self.a2f_fps in (30, 60))
         check_option("tls_cert and tls_key", "one of them", "both or none", bool(self.tls_cert) == bool(self.tls_key))

@@ -76,7 +76,7 @@ class Worker:
     def warm_up(self) -> None:
         """Step every batch size once before anybody waits for it; blocking, so call it off the event loop."""
         most = min(self.max_batch, self.engine.batch.slots)
-        sizes = [size for size in (1, 2, 4, 8, 16, 32, 64, 128, 256) if size <= most]
+        sizes = [*(1 << k for k in range(most.bit_length()) if 1 << k < most), most]
         self.step_times = self.engine.warm_up(sizes, time.perf_counter)
 
     def start(self) -> None:
