@@ -21,22 +21,24 @@ CHANNELS = ("jawOpen", "mouthSmileLeft", "mouthSmileRight", "browInnerUp")
 POINTS = [HEAD.landmarks[f"point{n}"] for n in range(68)]
 SIDE, SCALE, SHIFT = 128, 4.0, np.array([64.0, -58.0])
 WEIGHTS = np.array([[0.0, 0, 0, 0], [0.7, 0.2, 0.2, 0]], np.float32)
+JAW_POINTS = [*range(17), *range(48, 68)]
+SIDEWAYS = np.array([[0.05, 1.0, 0.0], [0.05, -1.0, 0.0]])  # from the front the neck lies behind the chin
 TURNS = np.array([[0.0, 0, 0], [0.05, -0.2, 0.05]])
 
 
-def projected() -> np.ndarray:
+def projected(turns: np.ndarray = TURNS) -> np.ndarray:
     """Every vertex [T, V, 2] in pixels with y upwards."""
     moved = Deformer(HEAD, CHANNELS)(WEIGHTS).astype(np.float64)
-    placed: np.ndarray = SCALE * np.einsum("tab,tnb->tna", rotation_matrices(TURNS), moved)[..., :2] + SHIFT
+    placed: np.ndarray = SCALE * np.einsum("tab,tnb->tna", rotation_matrices(turns), moved)[..., :2] + SHIFT
     return placed
 
 
-def masks() -> np.ndarray:
+def masks(turns: np.ndarray = TURNS) -> np.ndarray:
     image = pytest.importorskip("PIL.Image")
     draw = pytest.importorskip("PIL.ImageDraw")
     skin = HEAD.part("face")
     out = []
-    for frame in projected()[:, : len(skin.vertices)] * [1, -1]:
+    for frame in projected(turns)[:, : len(skin.vertices)] * [1, -1]:
         picture = image.new("L", (SIDE, SIDE))
         pen = draw.Draw(picture)
         for triangle in skin.triangles:
@@ -45,10 +47,10 @@ def masks() -> np.ndarray:
     return np.stack(out)
 
 
-def blind_fit() -> tuple[Fitted, np.ndarray]:
-    """A fit of nose, brows and eyes alone: the jaw stays unknown."""
-    track = projected()[:, POINTS] + np.random.default_rng(0).normal(0, 0.6, (len(WEIGHTS), 68, 2))  # 1.5 mm
-    track[:, [*range(17), *range(48, 68)]] = np.nan
+def blind_fit(turns: np.ndarray = TURNS, noise: float = 0.6) -> tuple[Fitted, np.ndarray]:
+    """A fit of nose, brows and eyes alone: the jaw stays unknown. noise: in pixels of 2.5 mm."""
+    track = projected(turns)[:, POINTS] + np.random.default_rng(0).normal(0, noise, (len(WEIGHTS), 68, 2))
+    track[:, JAW_POINTS] = np.nan
     found = fit_track(track, HEAD, layout("68", 68), CHANNELS, TRUST, STILL, FitOptions(ridge=1e-3, smooth=0.0))
     return found, track
 
@@ -73,6 +75,31 @@ def test_masks_join_the_points(monkeypatch: pytest.MonkeyPatch) -> None:
     with_masks = refining.refined(found, track, HEAD, layout("68", 68), shapes, soft=False)
     assert apart(with_masks) < apart(without) < apart(found)
     assert with_masks.residual_mm.mean() < found.residual_mm.mean() + 8.0
+
+
+def test_masks_from_the_side_tell_a_jaw_that_no_point_tells(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the fit left the jaw shut for want of points: a channel at 0 there is unknown, not refuted."""
+    import facerig.fit.refine as refining
+
+    monkeypatch.setattr(refining, "ROUNDS", 60)
+    found, track = blind_fit(SIDEWAYS, 0.3)
+    found = replace(found, weights=np.zeros((2, 4)))
+    told = refining.refined(found, track, HEAD, layout("68", 68), masks(SIDEWAYS), soft=False).weights[:, 0]
+    assert np.abs(told - WEIGHTS[:, 0]).max() < 0.2
+    untold = refining.refined(found, track, HEAD, layout("68", 68)).weights[:, 0]
+    assert untold.tolist() == [0.0, 0.0]
+
+
+def test_masks_are_asked_only_what_the_points_leave_open() -> None:
+    from facerig.fit.refine import _told_by_masks
+    from facerig.heads.landmarks import point_deltas
+
+    deltas, known = point_deltas(HEAD, POINTS, CHANNELS).astype(np.float32), np.ones((2, 68), bool)
+    assert not _told_by_masks(deltas, known, HEAD.metres_per_unit * 1000).any()
+    known[:, JAW_POINTS] = False
+    asked = _told_by_masks(deltas, known, HEAD.metres_per_unit * 1000)
+    assert asked[CHANNELS.index("jawOpen")]
+    assert not asked[CHANNELS.index("browInnerUp")]
 
 
 def test_distances_pull_a_shifted_head_back() -> None:

@@ -22,6 +22,8 @@ ROUNDS, RATE = 150, 0.01
 NOISE_MM = 1.0  # beyond a few of these a point counts as an outlier (Huber)
 SMOOTH, HOLD = 0.05, 2e-4
 OUTLINE = 0.3  # of a millimetre of the outline against one of the points
+FAR_MM = 10.0  # of the channels that no point tells, those that move less are lost in the outline's own error
+STEPS = (0.0, 0.25, 0.5, 0.75, 1.0)  # where such a channel may begin
 EVERY = 1  # of how many of the skin's vertices the distances look at one: the back of the head is meshed coarsely
 
 
@@ -54,7 +56,12 @@ def refined(found: Fitted, track: NDArray[np.float64], head: Head, columns: Mapp
         return (placed - points) / unit * mm
 
     outline = None if masks is None else _Outline(head, found, masks, seen.shape, soft)
-    high = torch.tensor((found.weights.max(axis=0) > 0).astype(np.float32))
+    free = found.weights.max(axis=0) > 0
+    if outline is not None:
+        asked = _told_by_masks(deltas.numpy(), known.numpy(), mm)
+        free = free | asked
+        outline.begin(weights, asked, rotation_matrices(turns), scales, shifts)
+    high = torch.tensor(free.astype(np.float32))
     steps = torch.optim.Adam([{"params": [weights, turns, scales], "lr": RATE},
                               {"params": [shifts], "lr": RATE * unit * 0.1}])
     for _ in range(ROUNDS):
@@ -98,9 +105,35 @@ class _Outline:
         self._masks: Any = SoftMasks(masks, triangles) if self._soft else DistanceMasks(masks)
 
     def __call__(self, weights: Any, turns: Any, scales: Any, shifts: Any) -> Any:
+        return self._each(weights, turns, scales, shifts).mean()
+
+    def begin(self, weights: Any, asked: NDArray[np.bool_], turns: Any, scales: Any, shifts: Any) -> None:
+        """Sets each frame's asked weights, one channel after another, to the step whose outline is nearest.
+
+        Descent alone is caught: of an open mouth seen from the side, a jaw a little open is farther than a shut one.
+        """
+        import torch
+
+        with torch.no_grad():
+            for channel in np.nonzero(asked)[0]:
+                tried = []
+                for step in STEPS:
+                    weights[:, channel] = step
+                    tried.append(self._each(weights, turns, scales, shifts))
+                weights[:, channel] = weights.new_tensor(STEPS)[torch.stack(tried).argmin(dim=0)]
+
+    def _each(self, weights: Any, turns: Any, scales: Any, shifts: Any) -> Any:
         moved = self._deform(weights)[:, self._rows]
         placed = scales.exp()[:, None, None] * (moved @ turns[:, :2].transpose(1, 2)) + shifts[:, None]
-        return self._masks.loss(placed * placed.new_tensor([1.0, -1.0]))
+        return self._masks.losses(placed * placed.new_tensor([1.0, -1.0]))
+
+
+def _told_by_masks(deltas: NDArray[np.float32], known: NDArray[np.bool_], mm: float) -> NDArray[np.bool_]:
+    """Channels [C] that move points far, most of them missing: the points tell nothing, the outline may."""
+    squares = np.square(deltas).sum(axis=2)
+    far = np.sqrt(squares.max(axis=1)) * mm > FAR_MM
+    told: NDArray[np.bool_] = far & (squares @ known.mean(axis=0) < 0.5 * squares.sum(axis=1))
+    return told
 
 
 def _torch() -> Any:

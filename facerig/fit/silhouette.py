@@ -41,7 +41,11 @@ class DistanceMasks:
         self._seen = torch.tensor(masks.any(axis=(1, 2)).astype(np.float32))  # an empty mask says nothing
 
     def loss(self, places: Any) -> Any:
-        """places: [T, V, 2] in pixels -> the mean distance that is missing, in pixels."""
+        """The mean over the frames of `losses`."""
+        return self.losses(places).mean()
+
+    def losses(self, places: Any) -> Any:
+        """places: [T, V, 2] in pixels -> [T], the mean distance that is missing, in pixels."""
         functional = self._torch.nn.functional
         size = places.new_tensor([self._width, self._height])
         # pixel k has its middle at k + 0.5; what lies outside the picture counts as its border
@@ -52,7 +56,7 @@ class DistanceMasks:
             nearest = self._torch.cdist(self._outline, places).argmin(dim=2)
         found = places.gather(1, nearest[..., None].expand(-1, -1, 2))
         near = ((found - self._outline).square().sum(dim=2) + 1e-6).sqrt().clamp(max=PULL_CAP)
-        return ((inside + near.mean(dim=1)) * self._seen).mean()
+        return (inside + near.mean(dim=1)) * self._seen
 
 
 class SoftMasks:
@@ -93,11 +97,14 @@ class SoftMasks:
         return sigmoid_alpha_blend(torch.ones_like(fragments.bary_coords), fragments, self._blend)[..., 3]
 
     def loss(self, places: Any) -> Any:
-        """Pixels that differ, as the width of a band along the outline."""
+        """The mean over the frames of `losses`."""
+        return self.losses(places).mean()
+
+    def losses(self, places: Any) -> Any:
+        """Pixels that differ [T], as the width of a band along the outline."""
         wrong = (self.drawn(places) - self._masks).square().sum(dim=(1, 2))
         around = self._masks.sum(dim=(1, 2)).sqrt() * 3.5  # a disk's outline is 3.54 times the root of its area
-        return (wrong / around.clamp(min=1.0) * (around > 0)).mean() * self._pixel
-
+        return wrong / around.clamp(min=1.0) * (around > 0) * self._pixel
 
 
 class _Fragments:
