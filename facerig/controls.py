@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
@@ -256,6 +256,12 @@ class Controls:
             if any(one.before.shape != rest.shape or one.target.shape != rest.shape for one in changes):
                 raise ValueError(f"controls: group {name} has another width")
             out._tracks[name] = Track(rest, changes, int(given["seen"]))
+        return out
+
+    def copy(self) -> Controls:
+        """The same course; asking the copy, or changing it, does nothing to this one."""
+        out = Controls()
+        out._tracks = {name: replace(track) for name, track in self._tracks.items()}
         return out
 
     def rows(self, first: int, count: int) -> Frames:

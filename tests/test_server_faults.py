@@ -308,7 +308,8 @@ def broken_messages(count):
     """Valid messages with bytes changed, cut off, doubled; and noise."""
     random_ = random.Random(0)
     good = [header().SerializeToString(), audio(noise(0.02)).SerializeToString(), END.SerializeToString(),
-            pb.AnimateRequest(control=pb.Control(emotion=pb.Emotion(weights={"joy": 1.0}))).SerializeToString()]
+            pb.AnimateRequest(control=pb.Control(emotion=pb.Emotion(weights={"joy": 1.0}))).SerializeToString(),
+            pb.AnimateRequest(control=pb.Control(describe=pb.Describe(span_ms=900))).SerializeToString()]
     for _ in range(count):
         data = bytearray(random_.choice(good))
         kind = random_.randrange(4)

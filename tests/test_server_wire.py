@@ -30,7 +30,7 @@ from server_kit import (
 
 from facerig.behaviour.commands import perform
 from facerig.controls import COLUMNS, Controls, rows_of
-from facerig.emotion import styles
+from facerig.emotion import keyframes, styles
 from facerig.resample import Resample
 from facerig.rig import rig
 from facerig.server import outlet
@@ -333,6 +333,35 @@ def test_a_slow_reader_slows_its_own_stream_only():
     assert len(rows(run(work()))[0]) == 7_200  # and it loses nothing by it
 
 
+def test_what_the_controls_do_is_told_as_keyframes_that_do_the_same():
+    set_ = pb.Control(frame=30, emotion=pb.Emotion(weights={"sad": 0.5}, fade_ms=200))
+    later = pb.Control(frame=150, set=pb.Set(values={"gain:jaw": 0.5}, fade_ms=0))
+    asks = [pb.Control(frame=0, describe=pb.Describe()), pb.Control(frame=30, describe=pb.Describe(span_ms=500)),
+            pb.Control(describe=pb.Describe(span_ms=60_000))]
+    begun = header(emotion=pb.Emotion(weights={"happy": 1.0}))
+    sent = [begun, *map(wrapped, [set_, later, *asks]), audio(SAMPLES), END]
+    answers, code = run(once(sent))
+    assert code is grpc.StatusCode.OK
+    whole, short, here = (one.description for one in answers if one.WhichOneof("part") == "description")
+    wanted = Controls()
+    wanted.replace(0, "emotion", {"emotion:happy": 1.0}, 0)
+    wanted.replace(30, "emotion", {"emotion:sad": 0.5}, 200)
+    wanted.set(150, {"gain:jaw": 0.5}, 0)
+    again = keyframes.apply(Controls(), keyframes.keyframes(whole.keyframes))
+    np.testing.assert_allclose(again.rows(0, 600), wanted.rows(0, 600), atol=1e-4)
+    assert [one.split(":")[0] for one in whole.sentences] == ["0.00 s", "0.50 s", "2.50 s"]
+    assert "sad 0.5" in whole.sentences[1]
+    assert (short.frame, here.frame) == (30, 0)
+    assert "gain" not in short.keyframes
+    assert len(here.sentences) == 3
+    plain = [one for one in sent if not one.control.HasField("describe")]
+    np.testing.assert_array_equal(rows(answers)[1], rows(run(once(plain))[0])[1])  # asking changes nothing
+
+
+def wrapped(control):
+    return pb.AnimateRequest(control=control)
+
+
 def test_info_and_rigs():
     async def work():
         async with serving(**TINY) as server, channel(server.ports["facerig"]) as link:
@@ -346,6 +375,7 @@ def test_info_and_rigs():
 
     info, rigs = run(work())
     assert (info.model, info.native_fps, info.native_rate, info.serving) == ("fake", 60, 24_000, True)
+    assert info.runtime == "numpy cpu"
     assert {"joy", "happy"} <= set(info.emotions)
     assert [one.name for one in info.controls] == list(COLUMNS)
     assert "lips" in info.regions
@@ -366,6 +396,13 @@ WRONG = [
         "INVALID_ARGUMENT",
         "CODE_INVALID",
         "control",
+    ),
+    (
+        "too long a description",
+        [header(), pb.AnimateRequest(control=pb.Control(describe=pb.Describe(span_ms=60_001)))],
+        "INVALID_ARGUMENT",
+        "CODE_INVALID",
+        "describe.span_ms",
     ),
     ("rate", [header(rate=7_999)], "INVALID_ARGUMENT", "CODE_INVALID", "sample rate"),
     (

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerig.controls import EMOTIONS, FADE_MS, STATES, Controls, group, place
-from facerig.emotion import space, styles
+from facerig.emotion import describe, space, styles
 from facerig.errors import OptionError, check_option
 from facerig.rig import REGIONS
 from facerig.stage import Frames
@@ -60,6 +60,12 @@ def look_at(controls: Controls, frame: int, yaw: float, pitch: float, fade_ms: f
 def style(controls: Controls, frame: int, text: str, fade_ms: float = FADE_MS) -> None:
     """A style of speaking by name, names with weights, or eight numbers."""
     controls.replace(frame, "style", styles.columns(styles.style(text)), fade_ms)
+
+
+def described(controls: Controls, first: int, frames: int) -> tuple[str, tuple[str, ...]]:
+    """(keyframes as JSON, sentences) of what controls do from a frame on; takes milliseconds, so off the event loop."""
+    keys = describe.of(controls, frames, first)
+    return describe.text(keys), tuple(describe.sentences(keys))
 
 
 def moods(rows: Frames) -> Frames:

@@ -12,7 +12,7 @@ from facerig.errors import OptionError, check_option
 from facerig.server import asks
 from facerig.server.flow import Sound
 from facerig.server.pacing import Pacing
-from facerig.server.session import Item, Plan, Reached, Released, Resumption, Row, Session
+from facerig.server.session import Described, Item, Plan, Reached, Released, Resumption, Row, Session
 from facerig.stage import FPS
 from facerig.v1 import animation_pb2 as pb
 
@@ -33,8 +33,9 @@ PACINGS: dict[int, str] = {
     pb.Pacing.MODE_LEAD: "lead",
 }
 STATE_NAMES: dict[int, str] = {0: "", **dict(enumerate(STATES, start=1))}
-WHATS = "emotion, gains, state, interrupt, look_at, marker, set, move or style"
+WHATS = "emotion, gains, state, interrupt, look_at, marker, set, move, style or describe"
 NORMAL = "normal"
+SPAN_MS, SPAN_MOST_MS = 10_000, 60_000  # that a description covers
 MAX_NAMES = 256  # of a message: more than there are controls
 
 
@@ -95,9 +96,7 @@ def style_fault(header: pb.Header) -> str:
 
 def control(session: Session, wire: pb.Control) -> None:
     """Apply one control."""
-    frame = wire.frame if wire.HasField("frame") else None
-    if frame is not None and frame > 2**53:
-        raise OptionError(f"control.frame: got {frame}, accepted: up to 2^53")
+    frame = _frame_of(wire)
     what = wire.WhichOneof("what") or ""
     if what == "state":
         if wire.state not in STATE_NAMES:
@@ -111,6 +110,21 @@ def control(session: Session, wire: pb.Control) -> None:
         _ASK[what](session, session.now(frame), getattr(wire, what))
     else:
         raise OptionError(f"control: got nothing, accepted: {WHATS}")
+
+
+def described_span(session: Session, wire: pb.Control) -> tuple[int, int, int]:
+    """(row, native frame, native frames) that a client wants described."""
+    span_ms = wire.describe.span_ms if wire.describe.HasField("span_ms") else SPAN_MS
+    check_option("describe.span_ms", span_ms, f"1 to {SPAN_MOST_MS}", 1 <= span_ms <= SPAN_MOST_MS)
+    first = session.now(_frame_of(wire))
+    return first * session.plan.fps // FPS, first, -(-span_ms * FPS // 1000)
+
+
+def _frame_of(wire: pb.Control) -> int | None:
+    frame = wire.frame if wire.HasField("frame") else None
+    if frame is not None and frame > 2**53:
+        raise OptionError(f"control.frame: got {frame}, accepted: up to 2^53")
+    return frame
 
 
 def _ask_emotion(session: Session, at: int, wire: pb.Emotion) -> None:
@@ -177,6 +191,9 @@ def responses(items: Iterable[Item]) -> list[pb.AnimateResponse]:
         elif isinstance(item, Released):
             out.append(pb.AnimateResponse(interrupted=pb.Interrupted(
                 frame=item.frame, segment_frame=item.segment_frame, dropped_samples=item.dropped)))
+        elif isinstance(item, Described):
+            out.append(pb.AnimateResponse(description=pb.Description(
+                frame=item.frame, keyframes=item.keyframes, sentences=item.sentences)))
     return out
 
 

@@ -21,7 +21,7 @@ from facerig.server import asks, convert, faults
 from facerig.server.admission import Guest, House
 from facerig.server.codec import Decoder
 from facerig.server.pacing import Pacing
-from facerig.server.session import Item, Released, Row, Session
+from facerig.server.session import Described, Item, Released, Row, Session
 from facerig.stage import FPS, RATE
 from facerig.v1 import animation_pb2 as pb
 
@@ -164,6 +164,8 @@ class AnimationService:
                 part = request.WhichOneof("part")
                 if part == "audio":
                     await self._audio(request.audio.data, session, codec, request.audio.partner)
+                elif part == "control" and request.control.HasField("describe"):
+                    await self._describe(session, request.control)
                 elif part == "control":
                     convert.control(session, request.control)
                 elif part == "end":
@@ -201,6 +203,12 @@ class AnimationService:
         burst = session.plan.pacing.mode == "burst"
         check_length(session, config.clip_seconds if burst else config.stream_seconds)
 
+    async def _describe(self, session: Session, wire: pb.Control) -> None:
+        row, first, frames = convert.described_span(session, wire)
+        loop, course = asyncio.get_running_loop(), session.controls.copy()
+        keyframes, sentences = await loop.run_in_executor(None, asks.described, course, first, frames)
+        session.tell(Described(row, keyframes, sentences))
+
     # ---- ends ---------------------------------------------------------------------------------------------------
 
     async def _say_goodbye(self, context: Any, error: Exception, sent: int) -> AsyncIterator[pb.AnimateResponse]:
@@ -226,7 +234,7 @@ class AnimationService:
             capacity=house.capacity, serving=house.ready and not house.draining,
             limits=pb.Limits(chunk_bytes=house.config.chunk_bytes, clip_seconds=house.config.clip_seconds,
                              idle_seconds=int(house.config.idle_seconds)),
-            controls=convert.control_table(),
+            controls=convert.control_table(), runtime=animator.runtime,
         )
 
     async def rigs(self, request: pb.RigsRequest, context: Any) -> pb.RigsResponse:

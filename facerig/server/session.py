@@ -90,7 +90,16 @@ class Released:
     dropped: int
 
 
-Item = Row | Reached | Released
+@dataclass(frozen=True)
+class Described:
+    """What the controls do from a row on."""
+
+    frame: int
+    keyframes: str
+    sentences: tuple[str, ...]
+
+
+Item = Row | Reached | Released | Described
 
 
 @dataclass
@@ -248,6 +257,11 @@ class Session:
         row = here if frame is None else frame
         self._markers.append(Reached(name, row))
         self._markers = deque(sorted(self._markers, key=lambda one: one.frame))
+        self._news.set()
+
+    def tell(self, item: Described) -> None:
+        """Something that leaves before all rows that wait."""
+        self._events.append(item)
         self._news.set()
 
     def interrupt(self, release_ms: int = 100) -> None:
