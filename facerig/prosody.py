@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerig.stage import RATE, SAMPLES, Frames, State, exact_div
+from facerig.windows import windows
 
 Array = NDArray[Any]
 
@@ -102,14 +103,13 @@ def _measures(samples: Frames, count: int) -> Frames:
 
 def _lowered(samples: Frames) -> Frames:
     """[B, TAPS + 4 m] at 24 kHz -> [B, m] at 6 kHz. The sum is numpy's own: a BLAS product differs by batch size."""
-    windows = np.lib.stride_tricks.sliding_window_view(samples[:, STEP:], TAPS, axis=1)[:, ::STEP]
-    return np.asarray((windows * _LOW_PASS).sum(axis=-1), np.float32)
+    return np.asarray((windows(samples, TAPS, STEP, STEP) * _LOW_PASS).sum(axis=-1), np.float32)
 
 
 def _correlation(low: Frames, count: int) -> Frames:
     """[B, count, LONGEST + 2]: normalised autocorrelation of each frame's window."""
-    windows = np.lib.stride_tricks.sliding_window_view(low, WINDOW, axis=1)[:, :: LOW_SAMPLES][:, :count]
-    centred = (windows - windows.mean(axis=-1, keepdims=True)) * _HANN
+    own = windows(low, WINDOW, LOW_SAMPLES, count=count)
+    centred = (own - own.mean(axis=-1, keepdims=True)) * _HANN
     spectrum = np.fft.rfft(centred, FFT)
     product = np.fft.irfft(spectrum.real**2 + spectrum.imag**2, FFT)[..., : LONGEST + 2]
     return np.asarray(product / (product[..., :1] + 1e-9) / _OWN, np.float32)
@@ -120,12 +120,12 @@ def _peak(correlation: Frames) -> tuple[Frames, Frames]:
     inner = correlation[..., SHORTEST : LONGEST + 1]
     left, right = correlation[..., SHORTEST - 1 : LONGEST], correlation[..., SHORTEST + 1 : LONGEST + 2]
     score = np.where((inner >= left) & (inner >= right), inner - _COST, np.float32(-1))
-    best = score.argmax(axis=-1)[..., None]
-    before, here, after = (np.take_along_axis(side, best, -1)[..., 0] for side in (left, inner, right))
+    best = score.argmax(axis=-1)
+    row, column = np.ogrid[: best.shape[0], : best.shape[1]]
+    before, here, after, won = (side[row, column, best] for side in (left, inner, right, score))
     bend = before - 2 * here + after
     shift = np.where(bend < -1e-6, 0.5 * (before - after) / np.minimum(bend, np.float32(-1e-6)), np.float32(0))
-    found = np.take_along_axis(score, best, -1)[..., 0] > -1
-    return np.where(found, here, np.float32(0)), SHORTEST + best[..., 0] + np.clip(shift, -0.5, 0.5)
+    return np.where(won > -1, here, np.float32(0)), SHORTEST + best + np.clip(shift, -0.5, 0.5)
 
 
 # ---- what it means among its neighbours ----------------------------------------------------------------------------
@@ -134,7 +134,7 @@ def _peak(correlation: Frames) -> tuple[Frames, Frames]:
 def _columns(raw: Frames, count: int, delay: int) -> Frames:
     """[B, KEPT + count, 3] -> [B, count, P] of the frames that are `delay` frames old."""
     at = raw.shape[1] - count - (delay - _LOOK)  # the row of the first frame that is shown
-    strength, semitones, decibels = raw[..., 0], raw[..., 1], raw[..., 2]
+    strength, semitones, decibels = (np.ascontiguousarray(raw[..., k]) for k in range(len(_RAW)))
     floor = _window(decibels, at, count, SPAN - 1, 0).min(axis=-1)
     level = np.maximum(_window(decibels, at, count, SPAN - 1, 2).max(axis=-1), QUIET_DB + MIN_RANGE_DB)
     voiced = (strength > VOICED_FROM) & (decibels > QUIET_DB) & (decibels > _levels(decibels) - BELOW_LEVEL_DB)
@@ -151,15 +151,13 @@ def _columns(raw: Frames, count: int, delay: int) -> Frames:
 
 def _window(signal: Array, at: int, count: int, back: int, ahead: int) -> Array:
     """[B, count, back + 1 + ahead]: the neighbourhood of each shown frame."""
-    cut = signal[:, at - back : at + count + ahead]
-    windows: Array = np.lib.stride_tricks.sliding_window_view(cut, back + 1 + ahead, axis=1)
-    return windows
+    return windows(signal, back + 1 + ahead, first=at - back, count=count)
 
 
 def _levels(decibels: Frames) -> Array:
     """The loudest of the second before, at every remembered frame, as far as it is remembered."""
     padded = np.concatenate([np.repeat(decibels[:, :1], MEAN_SPAN, axis=1), decibels], axis=1)
-    return np.asarray(np.lib.stride_tricks.sliding_window_view(padded, MEAN_SPAN + 1, axis=1).max(axis=-1))
+    return np.asarray(windows(padded, MEAN_SPAN + 1).max(axis=-1))
 
 
 def _run(voiced: Array) -> Array:
@@ -183,8 +181,7 @@ def _relative(semitones: Frames, voiced: Array, at: int, count: int) -> Array:
 
 def _near(spoken: Array, at: int, count: int) -> Array:
     """Speech around: 1 from 80 ms before a voiced stretch to 230 ms after it, with edges of a few frames."""
-    weights = np.concatenate([np.linspace(0.2, 1, 5), np.ones(GAP_BACK - 4), np.linspace(0.8, 0, GAP_AHEAD)])
-    return np.asarray((_window(spoken, at, count, GAP_BACK, GAP_AHEAD) * weights).max(axis=-1))
+    return np.asarray((_window(spoken, at, count, GAP_BACK, GAP_AHEAD) * _NEAR).max(axis=-1))
 
 
 def _accents(decibels: Frames, voiced: Array, relative: Array, at: int, count: int) -> Array:
@@ -196,7 +193,7 @@ def _accents(decibels: Frames, voiced: Array, relative: Array, at: int, count: i
     local = (_window(decibels, first, wide, 2, 2) * _SMOOTH).sum(axis=-1)
     loud = np.where(known.sum(axis=-1) > 0, (local - average) / 10, 0)
     prominence = np.where(voiced[:, first : first + wide], 0.5 + loud + PITCH_SHARE * relative, 0)
-    near = np.lib.stride_tricks.sliding_window_view(prominence, 2 * ACCENT_HALF + 1, axis=1)
+    near = windows(prominence, 2 * ACCENT_HALF + 1)
     own = near[..., ACCENT_HALF]
     top = (own > near[..., :ACCENT_HALF].max(axis=-1)) & (own >= near[..., ACCENT_HALF + 1 :].max(axis=-1))
     strength = np.clip((own - ACCENT_FROM) / (ACCENT_FULL - ACCENT_FROM), 0, 1)
@@ -233,4 +230,5 @@ _LOW_PASS: Frames = _low_pass()
 _HANN: Frames = np.hanning(WINDOW + 2)[1:-1].astype(np.float32)
 _OWN: Frames = _window_correlation()
 _COST: Frames = (LAG_COST * np.log2(np.arange(SHORTEST, LONGEST + 1) / SHORTEST)).astype(np.float32)
+_NEAR: Array = np.concatenate([np.linspace(0.2, 1, 5), np.ones(GAP_BACK - 4), np.linspace(0.8, 0, GAP_AHEAD)])
 _SMOOTH: Frames = np.array([1, 2, 3, 2, 1], np.float32) / np.float32(9)

@@ -26,6 +26,7 @@ CHEEK, BROW = columns("cheekSquint*"), columns("browDown*")
 # frames. Opening: the mean of 25 blinks of one recording (30 fps); EmoFace's own comes down in a straight line.
 CLOSING = (0.0, 0.05, 0.25, 0.45, 0.70, 1.0)
 OPENING = (1.0, 0.93, 0.80, 0.63, 0.47, 0.36, 0.26, 0.16, 0.07, 0.0)
+_CLOSED_AT, _OPENED_AT = np.linspace(0, 1, len(CLOSING)), np.linspace(0, 1, len(OPENING))
 LONGEST = 2.0  # of the mean length
 
 
@@ -157,6 +158,6 @@ class Blink:
 
 def _envelope(lag: Floats, close: Floats, opens: Floats) -> Floats:
     """How closed, `lag` frames after the first that moves; fully closed in the last frame of closing."""
-    down = np.interp((lag + 1) / np.maximum(close, 1), np.linspace(0, 1, len(CLOSING)), CLOSING)
-    up = np.interp((lag + 1 - close) / (opens + 1), np.linspace(0, 1, len(OPENING)), OPENING)
+    down = np.interp((lag + 1) / np.maximum(close, 1), _CLOSED_AT, CLOSING)
+    up = np.interp((lag + 1 - close) / (opens + 1), _OPENED_AT, OPENING)
     return np.asarray(np.where((lag < 0) | (close == 0), 0, np.where(lag < close, down, up)), np.float64)

@@ -20,7 +20,7 @@ from facerig.stage import FPS, State
 SIDEWAYS, DOWNWARDS, UPWARDS = 34.4, 35.1, 26.4
 OUT_LEFT, IN_LEFT = columns("eyeLookOutLeft"), columns("eyeLookInLeft")
 OUT_RIGHT, IN_RIGHT = columns("eyeLookOutRight"), columns("eyeLookInRight")
-EYES = [*OUT_LEFT, *IN_LEFT, *IN_RIGHT, *OUT_RIGHT, *columns("eyeLookUp*"), *columns("eyeLookDown*")]
+EYES = np.concatenate([OUT_LEFT, IN_LEFT, IN_RIGHT, OUT_RIGHT, columns("eyeLookUp*", "eyeLookDown*")])
 TINY = 0.05  # degrees: no jump
 
 

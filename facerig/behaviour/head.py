@@ -71,8 +71,11 @@ class Head:
         """[B, n, 2]: how far the head goes along with what is attended to; small shifts are the eyes' alone."""
         tuning, wanted = self.tuning, scene.attention
         beyond = np.sign(wanted) * np.maximum(np.abs(wanted) - tuning["head.eyes_only"], 0) * tuning["head.follow"]
-        most = np.array([tuning["head.yaw_most"], tuning["head.pitch_most"]])
-        return np.asarray(np.clip(beyond, -most, most), np.float64)
+        return np.asarray(np.clip(beyond, -self._most, self._most), np.float64)
+
+    @cached_property
+    def _most(self) -> Floats:
+        return np.array([self.tuning["head.yaw_most"], self.tuning["head.pitch_most"]])
 
     @cached_property
     def _turning(self) -> Floats:
@@ -109,9 +112,13 @@ class Head:
 
     def _melody(self, melody: Floats, scene: Scene) -> Floats:
         """The head rises a little with the pitch of the voice."""
-        weights = np.hanning(self._drift + 3)[1:-1]
-        rise = weigh(np.multiply(melody[..., 0, :], melody[..., 1, :]), weights / weights.sum())
+        rise = weigh(np.multiply(melody[..., 0, :], melody[..., 1, :]), self._drifting)
         return np.clip(rise * self.tuning["head.melody"], -3, 3) * scene.body[..., 0]
+
+    @cached_property
+    def _drifting(self) -> Floats:
+        weights = np.hanning(self._drift + 3)[1:-1]
+        return np.asarray(weights / weights.sum(), np.float64)
 
     def _posture(self, scene: Scene) -> Floats:
         """[B, n, 3]: how a state and a mood hold the head."""

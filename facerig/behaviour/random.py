@@ -26,18 +26,24 @@ _S30, _S27, _S31, _S11 = (np.uint64(k) for k in (30, 27, 31, 11))
 
 
 def _mix(value: Bits) -> Bits:
-    value = (value ^ (value >> _S30)) * _FIRST
-    value = (value ^ (value >> _S27)) * _SECOND
-    mixed: Bits = value ^ (value >> _S31)
+    mixed: Bits = value ^ (value >> _S30)
+    mixed *= _FIRST
+    mixed ^= mixed >> _S27
+    mixed *= _SECOND
+    mixed ^= mixed >> _S31
     return mixed
 
 
 def bits(seed: ArrayLike, stream: str | int, index: ArrayLike) -> Bits:
     """64 random bits for every pair of seed and index (broadcast)."""
     number = _KEYS[stream] if isinstance(stream, str) else _key(stream)
-    seeds = np.atleast_1d(np.asarray(seed, np.int64)).view(np.uint64)
-    places = np.atleast_1d(np.asarray(index, np.int64)).view(np.uint64)
-    return _mix(_mix(seeds + number) + places * _GOLDEN)
+    return _mix(_mix(_unsigned(seed) + number) + _unsigned(index) * _GOLDEN)
+
+
+def _unsigned(numbers: ArrayLike) -> Bits:
+    """Never a scalar: numpy warns when one of them overflows."""
+    signed = np.asarray(numbers, np.int64)
+    return (signed if signed.ndim else signed[None]).view(np.uint64)
 
 
 def _key(number: int) -> Bits:

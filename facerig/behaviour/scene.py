@@ -23,13 +23,14 @@ Floats = NDArray[np.float64]
 CHANNELS = rig("facerig-full").names
 CURVES = len(rig("facerig").names)
 INPUTS = CURVES + len(PROSODY) + controls.WIDTH
+Places = NDArray[np.intp]
 _AT = {name: place for place, name in enumerate(CHANNELS)}
 
 
-def columns(*names: str) -> list[int]:
+def columns(*names: str) -> Places:
     """Places among the 71 channels; `eyeBlink*` stands for both sides."""
     sides = [name.replace("*", side) for name in names for side in (("Left", "Right") if "*" in name else ("",))]
-    return [_AT[name] for name in sides]
+    return np.array([_AT[name] for name in sides], np.intp)
 
 
 @dataclass
@@ -84,7 +85,7 @@ class Scene:
         """[emotions] -> [B, n]: 1 where nothing is felt."""
         return np.asarray(1 + (self.mood * (factors - 1)).sum(axis=-1), np.float64)
 
-    def lay(self, places: list[int], amount: Array) -> None:
+    def lay(self, places: Places, amount: Array) -> None:
         """Add `amount` [B, n] or [B, n, places] to weights as far as they are not full; 0 changes no bit."""
         if not amount.any():
             return

@@ -57,15 +57,14 @@ class Skeleton:
         epochs = np.floor(time / EPOCH).astype(np.int64)
         state = self._moved(state, seeds, epochs[:, -1])
         offset = time - epochs * float(EPOCH)
-        before = np.maximum(offset - rate, 0.0)
-        points = state[1][:, None]
-        here, past = (points <= offset[..., None]).sum(axis=-1), (points <= before[..., None]).sum(axis=-1)
-        other = np.nonzero(epochs != state[0][:, None])
-        if len(other[0]):
+        span = np.stack([offset, np.maximum(offset - rate, 0.0)])
+        counts = (state[1][:, None] <= span[..., None]).sum(axis=-1)
+        elsewhere = epochs != state[0][:, None]
+        if elsewhere.any():
+            other = np.nonzero(elsewhere)
             drawn = self.points(seeds[other[0]], epochs[other])
-            here[other] = (drawn <= offset[other][:, None]).sum(axis=-1)
-            past[other] = (drawn <= before[other][:, None]).sum(axis=-1)
-        return state, Where(epochs, here, here > past)
+            counts[:, other[0], other[1]] = (drawn <= span[:, other[0], other[1], None]).sum(axis=-1)
+        return state, Where(epochs, counts[0], counts[0] > counts[1])
 
     def _moved(self, state: State, seeds: Numbers, epochs: Numbers) -> State:
         """The state with the points of these epochs."""

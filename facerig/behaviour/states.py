@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from facerig import controls
-from facerig.behaviour.scene import CHANNELS, CURVES, Array, Floats, Scene, raised_cosine, recall, weigh
+from facerig.behaviour.scene import CHANNELS, CURVES, Array, Floats, Scene, columns, raised_cosine, recall, weigh
 from facerig.behaviour.tables import Tuning
 from facerig.controls import EMOTIONS, STATES
 from facerig.post.lips import ARTICULATORS, MOODS
@@ -22,7 +22,7 @@ from facerig.stage import State
 
 SPEAKING, LISTENING, THINKING, IDLE, OFF = range(len(STATES))
 SILENT = [LISTENING, THINKING, IDLE]  # the mouth rests in them
-MOUTH = [k for k, name in enumerate(CHANNELS[:CURVES]) if name.startswith(ARTICULATORS) and not name.startswith(MOODS)]
+MOUTH = columns(*(name for name in CHANNELS[:CURVES] if name.startswith(ARTICULATORS) and not name.startswith(MOODS)))
 FULL = 1 - 1e-6
 _NUMBERS = np.arange(len(STATES))
 
@@ -77,10 +77,14 @@ class States:
         off = scene.weights[..., OFF]
         scene.awake = np.where(off > FULL, 0.0, 1 - np.clip(off, 0, 1))
         released, rest = recall(state[2], np.clip(asked[..., SILENT].sum(axis=-1), 0, 1))
-        evenly = np.full(self._release, 1 / self._release)  # the smallest steps
-        self._let_go(scene, weigh(rest, evenly))
+        self._let_go(scene, weigh(rest, self._evenly))
         scene.mood = _mood(scene)
         return (heard, faded, released)
+
+    @cached_property
+    def _evenly(self) -> Floats:
+        """The smallest steps."""
+        return np.full(self._release, 1 / self._release)
 
     def _by_voice(self, lags: Array) -> Array:
         """[B, n] states from [B, n, 2, lags] of own and partner's voice."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -102,8 +103,15 @@ class OnnxModel(ModelStage):
 
     def run(self, frames: Frames, state: State) -> list[Frames]:
         feats, condition = self.split(frames)
-        names = [entry.name for entry in self._session.get_inputs()]
-        return list(self._session.run(None, dict(zip(names, (feats, condition, *state), strict=True))))
+        return list(self._session.run(self._outputs, dict(zip(self._inputs, (feats, condition, *state), strict=True))))
+
+    @cached_property
+    def _inputs(self) -> list[str]:
+        return [entry.name for entry in self._session.get_inputs()]
+
+    @cached_property
+    def _outputs(self) -> list[str]:
+        return [entry.name for entry in self._session.get_outputs()]
 
 
 def _session(graph: bytes, name: str) -> Any:

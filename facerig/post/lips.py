@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 
 from facerig.errors import check_option
 from facerig.stage import Frames, State
+from facerig.windows import windows
 
-Bounds = tuple[list[int], Frames, Frames]
+Places = NDArray[np.intp]
+Bounds = tuple[Places, Frames, Frames]
 
 BILABIAL, LABIODENTAL, SPEECH = "contact:bilabial", "contact:labiodental", "contact:speech"
 
@@ -135,7 +137,7 @@ class Lips:
         seen = np.concatenate([state[0], frames])
         count = len(frames)
         now = slice(self.memory - self.delay, self.memory - self.delay + count)
-        out = np.array(seen[now][:, self._curves])
+        out: Frames = seen[now].take(self._curves, axis=1)
         spoken = self._envelope(seen, SPEECH, self.voice, count)
         out[:, self._articulators] *= np.maximum(spoken, self._ajar(out))[:, None]
         _hold(out, self._envelope(seen, LABIODENTAL, self.teeth, count) * spoken, *self._at_teeth)
@@ -148,11 +150,11 @@ class Lips:
 
     def _envelope(self, seen: Frames, column: str, switch: Switch, count: int) -> Frames:
         """[count] 0..1 for the delayed frames: the ramps reach out from every frame that is on, the largest counts."""
-        on = switched(seen[:, self.columns.index(column)], switch)
+        on = switched(np.ascontiguousarray(seen[:, self.columns.index(column)]), switch)
         first = self.memory - self.delay - switch.fall - switch.hold
         weights = _ramps(switch)
-        windows = np.lib.stride_tricks.sliding_window_view(on[first : first + count + len(weights) - 1], len(weights))
-        reached: Frames = (windows * weights).max(axis=1, initial=np.float32(0))
+        near = windows(on, len(weights), first=first, count=count)
+        reached: Frames = (near * weights).max(axis=1, initial=np.float32(0))
         return reached
 
     # ---- what it does to the curves -------------------------------------------------------------------------
@@ -179,21 +181,21 @@ class Lips:
         """(columns, least, most) of the rules whose channel is there."""
         known = [rule for rule in rules if rule.channel in self.channels]
         least, most = (np.array(side, np.float32) for side in ([r.least for r in known], [r.most for r in known]))
-        return [self.channels.index(rule.channel) for rule in known], least, most
+        return np.array([self.channels.index(rule.channel) for rule in known], np.intp), least, most
 
     @cached_property
-    def _curves(self) -> list[int]:
-        return [i for i, name in enumerate(self.columns) if not name.startswith("contact:")]
+    def _curves(self) -> Places:
+        return np.array([i for i, name in enumerate(self.columns) if not name.startswith("contact:")], np.intp)
 
     @cached_property
-    def _articulators(self) -> list[int]:
-        return [i for i, name in enumerate(self.channels)
-                if name.startswith(ARTICULATORS) and not name.startswith(MOODS)]  # fmt: skip
+    def _articulators(self) -> Places:
+        moved = [name.startswith(ARTICULATORS) and not name.startswith(MOODS) for name in self.channels]
+        return np.flatnonzero(moved)
 
 
-def _hold(out: Frames, held: Frames, columns: list[int], least: Frames, most: Frames) -> None:
+def _hold(out: Frames, held: Frames, columns: Places, least: Frames, most: Frames) -> None:
     """Channels move into their bounds by as much as the contact is held."""
-    now = out[:, columns]
+    now = out.take(columns, axis=1)
     out[:, columns] = now + held[:, None] * (np.clip(now, least, most) - now)
 
 
@@ -201,15 +203,22 @@ def switched(evidence: Frames, switch: Switch) -> NDArray[np.bool_]:
     """Which frames are on: `enter` was reached within the last `longest` frames, and nothing under `leave` since."""
     at = np.arange(len(evidence))
     strong = np.maximum.accumulate(np.where(evidence >= switch.enter, at, -1))
-    low = np.maximum(np.float32(switch.leave), np.float32(switch.release) * _highest(evidence))
-    weak = np.maximum.accumulate(np.where(evidence < low, at, -1))
+    weak = np.maximum.accumulate(np.where(evidence < _lowest(evidence, switch), at, -1))
     return np.asarray((strong > weak) & (at - strong < switch.longest), np.bool_)
+
+
+def _lowest(evidence: Frames, switch: Switch) -> Frames:
+    """Evidence under which a contact lets go."""
+    leave = np.asarray(switch.leave, np.float32)
+    if not switch.release:
+        return leave
+    return np.asarray(np.maximum(leave, np.float32(switch.release) * _highest(evidence)), np.float32)
 
 
 def _highest(evidence: Frames) -> Frames:
     """The largest value of the last LATELY frames."""
     padded = np.concatenate([np.zeros(LATELY - 1, np.float32), evidence])
-    out: Frames = np.lib.stride_tricks.sliding_window_view(padded, LATELY).max(axis=1)
+    out: Frames = windows(padded, LATELY).max(axis=1)
     return out
 
 

@@ -1,0 +1,31 @@
+"""Sliding windows over the last axis as a view: what `sliding_window_view` gives, without its cost a call.
+
+A block of 33 ms looks through some thirty windows of a few rows each; there numpy's own checks cost more than the sums.
+Knows no meaning of a row.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+def windows(signal: Array, length: int, step: int = 1, first: int = 0, count: int | None = None) -> Array:
+    """[..., n] -> [..., count, length]: a window every `step`, from `first` on; as many as there are without `count`.
+
+    A view where the signal is in C order, of a copy otherwise; never to be written to.
+    """
+    seen = np.ascontiguousarray(signal)
+    there = (seen.shape[-1] - first - length) // step + 1
+    count = there if count is None else count
+    assert first >= 0
+    assert count <= there  # else it would read past the end
+    stride = seen.strides[-1]
+    shape, strides = (*seen.shape[:-1], count, length), (*seen.strides[:-1], step * stride, stride)
+    view: Array = np.ndarray(shape, seen.dtype, seen, first * stride, strides)
+    view.flags.writeable = False
+    return view
