@@ -22,7 +22,7 @@ ROUNDS, RATE = 150, 0.01
 NOISE_MM = 1.0  # beyond a few of these a point counts as an outlier (Huber)
 SMOOTH, HOLD = 0.05, 2e-4
 OUTLINE = 0.3  # of a millimetre of the outline against one of the points
-FAR_MM = 10.0  # of the channels that no point tells, those that move less are lost in the outline's own error
+FAR_MM = 20.0  # of the channels that no point tells; those that move less explain the outline's own error instead
 STEPS = (0.0, 0.25, 0.5, 0.75, 1.0)  # where such a channel may begin
 EVERY = 1  # of how many of the skin's vertices the distances look at one: the back of the head is meshed coarsely
 
@@ -59,7 +59,7 @@ def refined(found: Fitted, track: NDArray[np.float64], head: Head, columns: Mapp
     free = found.weights.max(axis=0) > 0
     if outline is not None:
         asked = _told_by_masks(deltas.numpy(), known.numpy(), mm)
-        free = free | asked
+        free, moved_by_masks = free | asked, torch.tensor(asked)
         outline.begin(weights, asked, rotation_matrices(turns), scales, shifts)
     high = torch.tensor(free.astype(np.float32))
     steps = torch.optim.Adam([{"params": [weights, turns, scales], "lr": RATE},
@@ -70,7 +70,8 @@ def refined(found: Fitted, track: NDArray[np.float64], head: Head, columns: Mapp
         loss = torch.nn.functional.huber_loss(distance, torch.zeros_like(distance), delta=3 * NOISE_MM)
         loss = loss + HOLD * weights.square().mean() + SMOOTH * weights.diff(dim=0).square().mean()
         if outline is not None:
-            loss = loss + OUTLINE * outline(weights, rotation_matrices(turns), scales, shifts) / unit * mm
+            drawn = torch.where(moved_by_masks, weights, weights.detach())  # small ones would explain its errors
+            loss = loss + OUTLINE * outline(drawn, rotation_matrices(turns), scales, shifts) / unit * mm
         loss.backward()
         steps.step()
         with torch.no_grad():
