@@ -32,8 +32,9 @@ def fit(
     smooth: Annotated[float, typer.Option(help="How much frames hold together.")] = 0.02,
     refine: Annotated[bool, typer.Option("--refine", help="Finish by gradient descent on torch.")] = False,
     silhouettes: Annotated[Path | None, typer.Option(help="--refine of a 2D track in pixels: masks of the head, "
-                                                          "[T, H, W] (.npy, .npz) or a folder of pictures. From the side "
-                                                          "they tell a jaw without points, from the front little.",
+                                                          "[T, H, W] (.npy, .npz) or a folder of pictures. From the "
+                                                          "side they tell a jaw without points, from the front "
+                                                          "little.",
                                                      show_default=False)] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
