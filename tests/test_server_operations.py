@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import logging
+import os
 import re
 import shutil
 import subprocess
@@ -21,7 +24,7 @@ from typer.testing import CliRunner
 import facerig
 from facerig.cli import application
 from facerig.errors import FacerigError, OptionError
-from facerig.server import app
+from facerig.server import app, logs
 from facerig.server.bench import bench_serve
 from facerig.server.config import ServerConfig, resolve
 from facerig.server.metrics import TABLE
@@ -283,3 +286,25 @@ def test_helm_chart_by_hand():
         assert {"Deployment", "Service", "HorizontalPodAutoscaler", "ConfigMap"} <= kinds
 
 
+
+
+def test_a_log_that_nobody_reads_holds_up_nobody() -> None:
+    """A pipe that is full: lines are dropped and counted, the caller goes on, and what waits is written when read."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writing, b"." * 4_096)  # full
+    os.set_blocking(writing, True)
+    with open(writing, "w", encoding="utf-8") as pipe:
+        handler = logs.Patient(pipe, waiting=16)
+        for number in range(40):
+            handler.handle(logging.LogRecord("x", logging.INFO, "", 0, f"line {number}", (), None))
+        handler.flush(0.01)  # returns although nothing moves
+        assert 40 - 17 <= handler.lost <= 40 - 16
+        read = b""
+        while b"line 15\n" not in read:
+            read += os.read(reading, 65_536)
+        handler.flush(10)
+    assert b"line 0\n" in read
+    os.close(reading)

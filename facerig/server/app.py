@@ -17,7 +17,7 @@ from typing import Any
 
 from facerig.errors import ServiceError
 from facerig.pipeline import Animator
-from facerig.server import security, tracing
+from facerig.server import logs, security, tracing
 from facerig.server.a2f import A2FService
 from facerig.server.admission import House
 from facerig.server.authoring import AuthoringService
@@ -193,7 +193,7 @@ def set_up_logging(config: ServerConfig) -> logging.Handler:
         except OSError as error:
             raise ServiceError(f"log_file: {config.log_file}: {error.strerror or error}") from error
     else:
-        handler = logging.StreamHandler()
+        handler = logs.Patient()
     handler.setFormatter(_Json() if config.log_json else logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)
     log.setLevel(logging.INFO)
