@@ -194,6 +194,29 @@ def test_an_interrupt_hands_the_state_back_to_the_voice():
     assert [(one.frame, one.state) for one in memory.standing()] == [(0, pb.STATE_IDLE), (40, pb.STATE_UNSPECIFIED)]
 
 
+def test_a_control_never_waits_behind_audio_given_after_it():
+    """While the connection takes its time over old audio, the caller sets a gain and speaks on."""
+    stream = Stream(wish=Wish(rate=RATE))
+    stream.memory.hear(bytes(4 * RATE))
+    written = []
+
+    class SlowCall:
+        async def write(self, message):
+            if message.HasField("audio") and not stream.memory.ended:
+                await stream.gains({"jaw": 0.0})
+                await stream.send(bytes(2 * RATE))
+                await stream.end()
+            written.append(message.WhichOneof("part"))
+
+        async def done_writing(self):
+            written.append("done")
+
+    run(stream._speak(SlowCall()))
+    assert written[:2] == ["audio", "control"]
+    assert written[2:-2] == ["audio"] * (len(written) - 4)
+    assert written[-2:] == ["end", "done"]
+
+
 # ---- for people ----------------------------------------------------------------------------------------------------
 
 

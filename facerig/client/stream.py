@@ -306,29 +306,33 @@ class Stream:
                     await call.write(pb.AnimateRequest(control=self._interrupt))
                     await self._acknowledged.wait()
                     sample = 0
-                for control in [one for one in memory.controls if id(one) not in told]:
-                    told.add(id(control))
-                    controls.append(control)  # holds the object, so that its id stays its own
-                    await call.write(pb.AnimateRequest(control=control))
+                while untold := [one for one in memory.controls if id(one) not in told]:
+                    told.add(id(untold[0]))
+                    controls.append(untold[0])  # holds the object, so that its id stays its own
+                    await call.write(pb.AnimateRequest(control=untold[0]))
+                # One message at a time, so that a control never waits behind audio that the caller gave after it.
                 sample = await self._speak_audio(call, sample)
-                if memory.ended and sample >= memory.samples and self._interrupt is None:
+                if sample < memory.samples or self._news.is_set():
+                    continue
+                if memory.ended:
                     await call.write(pb.AnimateRequest(end=pb.End()))
                     await call.done_writing()
                     return
-                if sample >= memory.samples and self._interrupt is None:
-                    await self._news.wait()
+                await self._news.wait()
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             return  # the listener hears of it too, and says so
 
     async def _speak_audio(self, call: Any, sample: int) -> int:
+        """The next message of audio, if any waits; the sample behind it."""
         memory, width = self.memory, self.wish.width
-        while sample < memory.samples and self._interrupt is None:
-            at = (max(sample, memory.first_sample) - memory.first_sample) * width
-            whole = len(memory.audio) // width * width
-            data = bytes(memory.audio[at : min(whole, at + MESSAGE_MOST // width * width)])
-            sample = max(sample, memory.first_sample) + len(data) // width
-            partner = bytes(memory.partner[at : at + len(data)])
-            await call.write(pb.AnimateRequest(audio=pb.AudioChunk(data=data, partner=partner)))
+        if sample >= memory.samples:
+            return sample
+        at = (max(sample, memory.first_sample) - memory.first_sample) * width
+        whole = len(memory.audio) // width * width
+        data = bytes(memory.audio[at : min(whole, at + MESSAGE_MOST // width * width)])
+        sample = max(sample, memory.first_sample) + len(data) // width
+        partner = bytes(memory.partner[at : at + len(data)])
+        await call.write(pb.AnimateRequest(audio=pb.AudioChunk(data=data, partner=partner)))
         return sample
 
 
