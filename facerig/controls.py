@@ -10,16 +10,15 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facerig.errors import OptionError, check_option
+from facerig.errors import OptionError, check_option, did_you_mean
 from facerig.rig import REGIONS
-from facerig.stage import FPS, Frames
+from facerig.stage import FPS, Frames, eased
 
 Vector = NDArray[np.float32]
 
@@ -96,9 +95,8 @@ _PLACES = {name: place for place, name in enumerate(COLUMNS)}
 def place(name: str) -> int:
     """The column of a control; an error with the nearest names where there is none."""
     if name not in _PLACES:
-        near = get_close_matches(name, COLUMNS, 3)
-        hint = f"; did you mean {' or '.join(near)}?" if near else ""
-        raise OptionError(f"control: got {name[:60]!r}, accepted: a name of `facerig info --controls`{hint}")
+        raise OptionError(f"control: got {name[:60]!r}, accepted: a name of `facerig info --controls`"
+                          f"{did_you_mean(name, COLUMNS)}")
     return _PLACES[name]
 
 
@@ -139,8 +137,7 @@ class Change:
     def at(self, numbers: NDArray[np.int64]) -> Frames:
         """[n] frame numbers -> [n, width]."""
         share = np.clip((numbers - self.start + 1) / max(1, self.frames), 0, 1)
-        eased = (share * share * (3 - 2 * share)).astype(np.float32)[:, None]
-        mixed: Frames = self.before + (self.target - self.before) * eased
+        mixed: Frames = self.before + (self.target - self.before) * eased(share).astype(np.float32)[:, None]
         mixed[share >= 1] = self.target  # exactly, so that a gain of one again changes nothing
         return mixed
 

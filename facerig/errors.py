@@ -18,6 +18,8 @@ Exit code 1 is left for faults of our own; 130 is Ctrl-C. `assert` guards invari
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -77,6 +79,12 @@ class ModelError(FacerigError):
 
 class ServiceError(FacerigError):
     exit_code = 7
+
+
+def did_you_mean(name: str, accepted: Collection[str], most: int = 3) -> str:
+    """"; did you mean ...?" for the end of an error line, or nothing where no accepted name is near."""
+    near = get_close_matches(name, list(accepted), most)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 def extra_module(name: str, feature: str, extra: str) -> Any:

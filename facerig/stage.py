@@ -175,12 +175,17 @@ def run(stage: Stage, frames: Frames, block: int) -> Frames:
     return joined[stage.delay : stage.delay + len(frames)]
 
 
+def eased(share: NDArray[Any]) -> NDArray[Any]:
+    """Shares from 0 to 1 that begin and end without a jump in speed."""
+    out: NDArray[Any] = share * share * (3 - 2 * share)
+    return out
+
+
 def fallen(last: Frames, quiet: Frames) -> Frames:
     """[n + 1, channels] of a quiet face, of which row 0 shows the instant of `last` -> [n, channels] without a jump:
     what `last` differs by is let go smoothly, and nothing of it is left at the end."""
     share = (np.arange(1, len(quiet)) / max(1, len(quiet) - 1)).astype(np.float32)[:, None]
-    left = 1 - share * share * (3 - 2 * share)
-    out: Frames = quiet[1:] + (last - quiet[0]) * left
+    out: Frames = quiet[1:] + (last - quiet[0]) * (1 - eased(share))
     return out
 
 

@@ -17,7 +17,7 @@ from facerig.behaviour.skeleton import Skeleton
 from facerig.behaviour.states import LISTENING, SPEAKING, THINKING
 from facerig.behaviour.tables import Tuning
 from facerig.prosody import ACCENT
-from facerig.stage import FPS, State
+from facerig.stage import FPS, State, eased
 
 INNER, OUTER, FURROW = columns("browInnerUp"), columns("browOuterUp*"), columns("browDown*")
 SMILE, CHEEK, FROWN, SQUINT = (columns(f"{name}*") for name in ("mouthSmile", "cheekSquint", "mouthFrown", "eyeSquint"))
@@ -146,4 +146,4 @@ class React:
 def _bell(since: Floats, rise: float, hold: float, fall: float) -> Floats:
     """0 to 1 within `rise` frames, 1 for `hold`, back within `fall`; smooth at its ends."""
     up, down = np.clip(since / rise, 0, 1), np.clip((since - rise - hold) / fall, 0, 1)
-    return np.asarray(up * up * (3 - 2 * up) * (1 - down * down * (3 - 2 * down)), np.float64)
+    return np.asarray(eased(up) * (1 - eased(down)), np.float64)

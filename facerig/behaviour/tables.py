@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facerig.controls import EMOTIONS, STATES
-from facerig.errors import OptionError
+from facerig.errors import OptionError, did_you_mean
 
 OURS = "chosen here by eye"
 
@@ -230,9 +229,8 @@ class Tuning:
 
 def _check(name: str, value: float) -> None:
     if name not in _ROWS:
-        near = get_close_matches(name, NAMES, 3)
         raise OptionError(f"behaviour parameter: got {name[:60]!r}, accepted: the names in docs/BEHAVIOUR.md"
-                          + (f"; did you mean {' or '.join(near)}?" if near else ""))
+                          f"{did_you_mean(name, NAMES)}")
     row = _ROWS[name]
     if not row.low <= value <= row.high:
         raise OptionError(f"{name}: got {value:g}, accepted: {row.low:g} to {row.high:g} {row.unit}")

@@ -11,11 +11,10 @@ Amplitudes and times are ours, in the middle of what those describe.
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from typing import NamedTuple
 
 from facerig.emotion.space import Vad
-from facerig.errors import OptionError
+from facerig.errors import OptionError, did_you_mean
 
 
 class Move(NamedTuple):
@@ -166,8 +165,7 @@ def known(name: str) -> str:
     given = name.strip().lower().replace("_", "-").replace(" ", "-")
     found = ALIASES.get(given, given)
     if found not in ACTS:
-        close = get_close_matches(given, (*ACTS, *ALIASES), 1)
-        hint = f"; did you mean {close[0]}?" if close else ""
+        hint = did_you_mean(given, (*ACTS, *ALIASES), 1)
         raise OptionError(f"act: got {name[:60]!r}, accepted: {', '.join(ACTS)}{hint}")
     return found
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from facerig.controls import CONTROLS, Controls, place
 from facerig.errors import check_option
-from facerig.stage import FPS, Frames
+from facerig.stage import FPS, Frames, eased
 
 FOREVER = 1 << 53
 LOW: Frames = np.array([control.low for control in CONTROLS], np.float32)
@@ -63,8 +63,7 @@ class Gesture:
 
 
 def _eased(share: NDArray[np.float64]) -> NDArray[np.float64]:
-    cut = np.clip(share, 0, 1)
-    return np.asarray(cut * cut * (3 - 2 * cut), np.float64)
+    return eased(np.clip(share, 0, 1))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from facerig.emotion import space
 from facerig.emotion.space import Mixture, Vad
-from facerig.errors import OptionError
+from facerig.errors import OptionError, did_you_mean
 
 
 class Label(NamedTuple):
@@ -70,7 +70,7 @@ def mixture(asked: str) -> Mixture:
         if ":" in asked or "," in asked:
             raise
         names = tuple(dict.fromkeys((*THIRTEEN, *OTHERS, *space.NAMES)))
-        hint = space.nearest(asked, names, 1)
+        hint = did_you_mean(asked.lower(), names, 1)
         raise OptionError(f"emotion: got {asked[:60]!r}, accepted: {', '.join(names)}, or weights as "
                           f"happy:0.7,surprise:0.2{hint}") from error
 

@@ -10,14 +10,13 @@ import json
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import yaml
 
-from facerig.errors import FacerigError, InputError
+from facerig.errors import FacerigError, InputError, did_you_mean
 
 MAX_BYTES = 1_000_000  # a script of ten thousand lines; more is a mistaken file
 MAX_DEPTH = 50  # brackets inside brackets
@@ -124,7 +123,7 @@ class Value:
                 raise key.got(f"{what}: a name", "text")
             name = _joined(str(key_node.value)).strip()
             if accepted is not None and name not in accepted:
-                raise key.wrong(f"{what}: got {name[:60]!r}, accepted: {listed(accepted)}{near(name, accepted)}")
+                raise key.wrong(f"{what}: got {name[:60]!r}, accepted: {choices(name, accepted)}")
             if name in out:
                 raise key.wrong(f"{what}: {name[:60]!r} stands twice")
             out[name] = Value(self.file, child)
@@ -144,10 +143,9 @@ def listed(names: Collection[str], most: int = 24) -> str:
     return ", ".join(shown) + (", ..." if len(names) > most else "")
 
 
-def near(name: str, names: Collection[str]) -> str:
-    """"; did you mean ...?", or nothing."""
-    found = get_close_matches(name.lower(), list(names), 1)
-    return f"; did you mean {found[0]}?" if found else ""
+def choices(name: str, names: Collection[str]) -> str:
+    """What would have been accepted, and the nearest of it."""
+    return listed(names) + did_you_mean(name.lower(), names, 1)
 
 
 # ---- text to nodes --------------------------------------------------------------------------------------------

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 
 from facerig.controls import Controls
 from facerig.dialogue.course import FOREVER, Course, Gesture, Habit, Recurring
-from facerig.emotion import space
-from facerig.errors import check_option
+from facerig.errors import check_option, did_you_mean
 
 FADE = 24  # native frames in which a preset comes and goes (0.4 s)
 
@@ -51,7 +50,7 @@ def preset(name: str) -> Preset:
     """By name."""
     known = name.strip().lower()
     check_option("preset", name[:60], ", ".join(PRESETS), known in PRESETS,
-                 space.nearest(known, tuple(PRESETS), 1).removeprefix("; "))  # fmt: skip
+                 did_you_mean(known, PRESETS, 1).removeprefix("; "))  # fmt: skip
     return PRESETS[known]
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from facerig import controls
 from facerig.dialogue import acts, labels, seats
 from facerig.dialogue.mood import TRAITS, Personality
-from facerig.dialogue.nodes import Value, listed, near, parse, read_file
+from facerig.dialogue.nodes import Value, choices, listed, parse, read_file
 from facerig.dialogue.presets import preset
 from facerig.dialogue.script import GAP, Character, Line, Script, file_name
 from facerig.emotion.space import Vad
@@ -237,7 +237,7 @@ def _speaker(what: str, value: Value, got: dict[str, Value], names: tuple[str, .
         return short[0], None if words.empty else words
     who = got["who"].text(f"{what}: who", "a character")
     if who not in names:
-        raise got["who"].wrong(f"{what}: who: got {who[:60]!r}, accepted: {listed(names)}{near(who, names)}")
+        raise got["who"].wrong(f"{what}: who: got {who[:60]!r}, accepted: {choices(who, names)}")
     return who, None
 
 
@@ -271,7 +271,7 @@ def _to(what: str, value: Value, who: str, names: tuple[str, ...]) -> tuple[str,
     for each in given:
         name = each.text(what, "a character")
         if name not in others:
-            raise each.wrong(f"{what}: got {name[:60]!r}, accepted: {listed(others) or 'nobody'}{near(name, others)}")
+            raise each.wrong(f"{what}: got {name[:60]!r}, accepted: {choices(name, others) or 'nobody'}")
         out.append(name)
     return tuple(dict.fromkeys(out))
 

@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from facerig.controls import COLUMNS, CONTROLS, DEFAULTS, FADE_MS, Controls, place
-from facerig.emotion.space import nearest
 from facerig.emotion.styles import AXES
-from facerig.errors import OptionError
+from facerig.errors import OptionError, did_you_mean
 
 STEP = 0.35  # of an offset or a style's number: seen at once, and three of them are all there is
 GAIN = 0.25  # of a gain
@@ -143,7 +142,7 @@ def _looked_up(phrase: str) -> tuple[tuple[Step, ...], float]:
             break
     rest = rest.removeprefix("the ").removesuffix(" please")
     if rest not in PHRASES:
-        hint = nearest(rest, tuple(PHRASES))
+        hint = did_you_mean(rest.lower(), PHRASES)
         raise OptionError(f"instruction: got {phrase[:60]!r}, accepted: {', '.join(VOCABULARY)}{hint}")
     return PHRASES[rest], degree
 

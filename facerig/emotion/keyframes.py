@@ -22,7 +22,7 @@ from typing import Any
 
 from facerig.controls import FADE_MS, MAX_FADE_MS, Controls, checked
 from facerig.emotion import space, styles
-from facerig.errors import InputError, OptionError
+from facerig.errors import InputError, OptionError, did_you_mean
 from facerig.stage import FPS
 
 MAX_BYTES = 4_000_000
@@ -141,7 +141,7 @@ def _checked(entry: Any) -> Keyframe:
     known = {*TIMES, *WHATS, "fade", "fade_ms"}
     for key in entry:
         if key not in known:
-            hint = space.nearest(str(key), tuple(known))
+            hint = did_you_mean(str(key).lower(), known)
             raise OptionError(f"got {str(key)[:40]!r}, accepted: time, fade, {', '.join(WHATS)}{hint}")
     times = [entry[name] for name in TIMES if name in entry]
     if len(times) != 1:

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facerig.controls import EMOTIONS
-from facerig.errors import OptionError
+from facerig.errors import OptionError, did_you_mean
 
 OURS = ("neutral", "happy", "sad", "angry", "fear", "disgust", "surprise", "contempt")
 A2F_NAMES = ("amazement", "anger", "cheekiness", "disgust", "fear", "grief", "joy", "outofbreath", "pain", "sadness")
@@ -62,19 +61,13 @@ VAD: dict[str, Vad] = {
 Mixture = dict[str, float]
 
 
-def nearest(name: str, names: tuple[str, ...] = NAMES, count: int = 3) -> str:
-    """"; did you mean ...?", or nothing."""
-    near = get_close_matches(name.lower(), names, count)
-    return f"; did you mean {' or '.join(near)}?" if near else ""
-
-
 def point(name: str) -> Mixture:
     """What a name stands for, as weights of the twelve."""
     known = name.strip().lower()
     if known in EMOTIONS:
         return {known: 1.0}
     if known not in WORDS:
-        raise OptionError(f"emotion: got {name[:60]!r}, accepted: {', '.join(NAMES)}{nearest(known)}")
+        raise OptionError(f"emotion: got {name[:60]!r}, accepted: {', '.join(NAMES)}{did_you_mean(known, NAMES)}")
     return dict(WORDS[known])
 
 

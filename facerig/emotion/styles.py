@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from facerig.controls import STYLE
-from facerig.emotion.space import nearest, parts
-from facerig.errors import OptionError
+from facerig.emotion.space import parts
+from facerig.errors import OptionError, did_you_mean
 
 Code = tuple[float, ...]
 
@@ -92,7 +92,7 @@ def _mixed(asked: Mapping[str, float]) -> Code:
     for name, weight in asked.items():
         known = STYLES.get(name.strip().lower())
         if known is None:
-            hint = nearest(name, tuple(STYLES))
+            hint = did_you_mean(name.lower(), STYLES)
             raise OptionError(f"style: got {name[:60]!r}, accepted: {', '.join(STYLES)}, or {STYLE} numbers{hint}")
         if not -1 <= weight <= 1:
             raise OptionError(f"style {name}: got {weight:g}, accepted: -1 to 1")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from facerig.emotion.space import A2F_NAMES
 from facerig.errors import OptionError
-from facerig.stage import Frames
+from facerig.stage import Frames, eased
 
 Vector = NDArray[np.float32]
 
@@ -153,7 +153,7 @@ class FacePost:
         if np.abs(gap).max(initial=0) <= least:
             return np.zeros((0, len(self.shapes)), np.float32)
         share = np.arange(1, frames + 1) / frames
-        left = (1 - share * share * (3 - 2 * share)).astype(np.float32)[:, None]
+        left = (1 - eased(share)).astype(np.float32)[:, None]
         return np.asarray(np.where(self._mouth, rest, last) + gap * left, np.float32)
 
     def _smoothed(self, rows: Frames) -> Frames:

@@ -10,7 +10,7 @@ import numpy as np
 from facerig.controls import EMOTIONS, STYLE
 from facerig.emotion.code import WIDTH
 from facerig.emotion.styles import STYLES
-from facerig.stage import Frames
+from facerig.stage import Frames, eased
 
 INTENSITIES = (1 / 3, 2 / 3, 1.0)
 LONGEST_FADE = 40  # frames
@@ -24,7 +24,7 @@ def course(rng: np.random.Generator, frames: int) -> Frames:
     while at < frames:
         fade, target = int(rng.integers(0, LONGEST_FADE + 1)), state(rng)
         share = np.clip((np.arange(frames - at) + 1) / max(1, fade), 0, 1)[:, None]
-        out[at:] += (target - out[at - 1 if at else 0]) * (share * share * (3 - 2 * share))
+        out[at:] += (target - out[at - 1 if at else 0]) * eased(share)
         at += fade + 1 + int(rng.exponential(STAY))
     return np.asarray(out, np.float32)
 

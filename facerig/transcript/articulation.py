@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from facerig.errors import OptionError
 from facerig.phones import Timed, flag_of_units, rasterise, units
-from facerig.stage import FPS
+from facerig.stage import FPS, eased
 from facerig.transcript.tables import Articulation, Floats, Gesture, articulation, native_channels
 
 FINE = 4  # label edges are placed to a quarter of a frame
@@ -208,7 +208,7 @@ def contact(probability: Floats, shape: Contact) -> Floats:
     spread = np.convolve(np.pad(fine, (width, width + lead), mode="edge"), hann / hann.sum(), mode="same")
     moved = spread[width + lead : width + lead + len(fine)]
     held = np.clip(shape.gain * moved, 0, 1).reshape(-1, FINE).mean(axis=1)
-    return np.asarray(held * held * (3 - 2 * held), np.float32)
+    return np.asarray(eased(held), np.float32)
 
 
 def _contacts(moves: Floats, belief: Floats, table: Articulation) -> Floats:

@@ -24,7 +24,7 @@ from facerig.controls import STYLE
 from facerig.emotion.looks import GROUP_CHANNELS, GROUPS, PACED, Looks, ends, looks, placed, whole_clip
 from facerig.model.config import CONTACTS
 from facerig.rig import rig
-from facerig.stage import Frames
+from facerig.stage import Frames, eased
 
 AHEAD = 6
 PAST = 36  # frames of loudness that a stressed syllable is compared with
@@ -125,7 +125,7 @@ def stressed(energy: Frames) -> Frames:
     mean = (windows * spoken).sum(1) / spoken.sum(1)
     low, high = STRESS_DB
     share = np.clip((loud - mean - low) / (high - low), 0, 1)
-    return around(np.asarray(share * share * (3 - 2 * share), np.float32), AHEAD)
+    return around(np.asarray(eased(share), np.float32), AHEAD)
 
 
 def _spoken(said: Speech, mood: Mood) -> Frames:
