@@ -16,70 +16,31 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from facerig.assembly import FULL_RIG as FULL_RIG  # named so by those who use an Animator
+from facerig.assembly import NATIVE_RIG as NATIVE_RIG
+from facerig.assembly import Options, build, load_model
 from facerig.audio import Audio, AudioSource, open_audio
 from facerig.controls import Controls
 from facerig.controls import place as place_of
 from facerig.curves import BAD_ARCHIVE, Curves, concat, npz_bytes
-from facerig.emotion.code import condition
-from facerig.emotion.express import Express, FeltLips
 from facerig.errors import ModelError, check_option
 from facerig.face import Face
-from facerig.fake import FakeModel
 from facerig.model import device as devices
-from facerig.model.runtime import ModelStage, OnnxModel
-from facerig.model.runtime import installed as installed_models
+from facerig.model.runtime import OnnxModel
 from facerig.phones import Timed
-from facerig.post.gains import Gains
-from facerig.post.limits import Limits
-from facerig.post.smooth import smooth
 from facerig.resample import Resample, mono
-from facerig.rig import rig
-from facerig.stage import FPS, RATE, SAMPLES, Blocks, Frames, Stage, State, fallen
+from facerig.stage import FPS, RATE, SAMPLES, Blocks, Frames, State, fallen
 from facerig.transcript.assist import Told, located, resampled, with_marks
 from facerig.transcript.read import Transcript
 
-NATIVE_RIG = "facerig"
-FULL_RIG = "facerig-full"
-MAX_BLOCK = 60
 MAX_RELEASE_MS = 2_000
-EMOTION_MODES = ("off", "auto")
 STATE_PARTS = ("edge", "blocks", "chain")
 Progress = Callable[[int, "int | None"], None]
 Ask = Callable[[Sequence[Timed]], Controls]
-
-
-@dataclass(frozen=True)
-class Options:
-    """What an Animator is loaded with."""
-
-    model: str = "auto"
-    """A name (`small`, `tiny`, `fake`), a path to weights, or `auto`: the best that is installed."""
-    block: int = 6
-    """Frames computed in one go: 6 (100 ms) costs least, 1 answers soonest. Results differ in the last bits only."""
-    smooth: int = 0
-    """Frames of smoothing on each side; each adds a frame of delay."""
-    seed: int = 0
-    """Of everything random (behaviour); the lips never depend on it."""
-    alive: bool = True
-    """Whether the face blinks, looks and moves its head: 71 channels instead of the 68 that speech moves."""
-    emotion: str = "off"
-    """`auto`: the emotion heard in the voice counts (control `heard`); `off`: the one asked for alone."""
-    device: str = "cpu"
-    """Where the network runs: cpu, cuda, or `auto`: cuda where it is there and gives what the cpu gives."""
-    runtime: str = "auto"
-    """By what on the cpu: onnx, torch, or `auto`: onnx, which was faster wherever it was measured."""
-    precision: str = "fp16"
-    """Of the network on cuda: fp16, bf16 or fp32."""
-
-    def __post_init__(self) -> None:
-        devices.check(self.device, self.runtime, self.precision)
-        check_option("emotion", self.emotion, ", ".join(EMOTION_MODES), self.emotion in EMOTION_MODES)
-        check_option("block", self.block, f"whole frames from 1 to {MAX_BLOCK}", 1 <= self.block <= MAX_BLOCK)
 
 
 @dataclass(frozen=True)
@@ -100,7 +61,9 @@ class Animator:
              device: str = Options.device, runtime: str = Options.runtime,
              precision: str = Options.precision) -> Animator:
         """Load by name or path; a missing or damaged model is a ModelError that says what to do."""
-        return build(Options(model, block, smooth, seed, alive, emotion, device, runtime, precision))
+        options = Options(model, block, smooth, seed, alive, emotion, device, runtime, precision)
+        stage = load_model(options)
+        return cls(build(options, stage), options.rig.names, block, stage.name, seed, emotion == "auto")
 
     @cached_property
     def fingerprint(self) -> str:
@@ -365,45 +328,3 @@ class Session:
         if out.frames:
             self.last = out.values[-1]
         return out
-
-
-# ---- putting the chain together --------------------------------------------------------------------------------
-
-
-def build(options: Options) -> Animator:
-    """The chain in the order of the picture: features, model, post, behaviour."""
-    native, full = rig(NATIVE_RIG), rig(FULL_RIG if options.alive else NATIVE_RIG)
-    model = load_model(options.model, options.device, options.runtime, options.precision)
-    trained = isinstance(model, ModelStage)
-    face = Face(
-        model, Gains(native, still=not options.alive), Limits(full.low, full.high),
-        condition=condition if trained else None,
-        express=Express(model.columns) if isinstance(model, ModelStage) else None,
-        lips=FeltLips(model.columns) if isinstance(model, ModelStage) else None,
-        smooth=smooth(options.smooth, len(native)) if options.smooth else None,
-        heard=_heard() if options.emotion == "auto" else None,
-        **_behaviour() if options.alive else {},
-    )  # fmt: skip
-    return Animator(face, full.names, options.block, model.name, options.seed, options.emotion == "auto")
-
-
-def _heard() -> Stage:
-    from facerig.emotion.heard import Heard
-
-    return Heard()
-
-
-def _behaviour() -> dict[str, Any]:
-    from facerig.behaviour import Life
-    from facerig.prosody import Prosody
-
-    return {"prosody": Prosody(), "life": Life()}
-
-
-def load_model(name: str, device: str = Options.device, runtime: str = Options.runtime,
-               precision: str = Options.precision) -> ModelStage | FakeModel:
-    """The model stage by name or path; `auto` is the default model, or the fake one where no weights are installed."""
-    if name == "fake" or (name == "auto" and not installed_models()):
-        check_option("device", device, "auto or cpu for the fake model", device != "cuda")
-        return FakeModel(rig(NATIVE_RIG).names)
-    return devices.load(None if name == "auto" else name, device, runtime, precision)

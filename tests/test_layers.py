@@ -17,14 +17,15 @@ GROUND = {"errors", "files", "curves", "stage", "windows", "many", "controls", "
           "phones"}
 SOUND = {"resample", "features", "prosody", "audio", "fake", "model", "post", "behaviour", "transcript", "emotion",
          "face", "asking"}
-MAIN = GROUND | SOUND | {"pipeline"}
+MAIN = GROUND | SOUND | {"assembly", "pipeline"}
 FACES = {"heads"}
 TOP = {"server", "client", "live", "preview", "train", "batch", "fit", "dialogue", "bench", "doctor", "console", "demo"}
 SIDES = {"exporters", "unreal_bridge"}
 MAY: dict[str, set[str]] = {
     **dict.fromkeys(GROUND, GROUND),
     **dict.fromkeys(SOUND, GROUND | SOUND),
-    "pipeline": GROUND | SOUND,
+    "assembly": GROUND | SOUND,
+    "pipeline": GROUND | SOUND | {"assembly"},
     "heads": GROUND | FACES,
     "fit": GROUND | FACES,
     "preview": GROUND | FACES,
