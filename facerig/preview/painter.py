@@ -58,40 +58,18 @@ def painter_class() -> type[Any]:
             self._use_program(scene)
             for node in scene.mesh_nodes:
                 for primitive in node.mesh.primitives:
-                    self._draw(primitive)
+                    _draw(GL, self._places, primitive)
             GL.glBindVertexArray(0)
             GL.glUseProgram(0)
             GL.glFlush()
             return self._read_main_framebuffer(scene, flags)
 
         def _use_program(self, scene: Any) -> None:
-            lights = scene.directional_light_nodes
             if self._program is None:
-                self._program, self._places = _compiled(GL, shaders, len(lights))
+                self._program, self._places = _compiled(GL, shaders, len(scene.directional_light_nodes))
             GL.glUseProgram(self._program)
-            at = self._places
             view, projection = self._get_camera_matrices(scene)
-            GL.glUniformMatrix4fv(at["to_screen"], 1, GL.GL_TRUE, (projection @ view).astype(np.float32))
-            GL.glUniform3fv(at["eye"], 1, scene.get_pose(scene.main_camera_node)[:3, 3].astype(np.float32))
-            GL.glUniform3fv(at["ambient"], 1, np.asarray(scene.ambient_light, np.float32)[:3])
-            toward = np.array([scene.get_pose(node)[:3, 2] for node in lights], np.float32)
-            radiance = np.array([node.light.color * node.light.intensity for node in lights], np.float32)
-            GL.glUniform3fv(at["to_light"], len(lights), toward)
-            GL.glUniform3fv(at["radiance"], len(lights), radiance)
-            GL.glUniform1i(at["picture"], 0)
-
-        def _draw(self, primitive: Any) -> None:
-            material, at = primitive.material, self._places
-            texture = material.baseColorTexture
-            GL.glUniform3fv(at["colour"], 1, np.asarray(material.baseColorFactor[:3], np.float32))
-            GL.glUniform1f(at["roughness"], float(material.roughnessFactor))
-            GL.glUniform1f(at["textured"], 0.0 if texture is None else 1.0)
-            if texture is not None:
-                GL.glActiveTexture(GL.GL_TEXTURE0)
-                texture._bind()
-            (GL.glDisable if material.doubleSided else GL.glEnable)(GL.GL_CULL_FACE)
-            GL.glBindVertexArray(primitive._vaid)
-            GL.glDrawElements(GL.GL_TRIANGLES, primitive.indices.size, GL.GL_UNSIGNED_INT, None)
+            _light(GL, self._places, scene, projection @ view)
 
         def _read_main_framebuffer(self, scene: Any, flags: int) -> Any:
             """Colours alone; pyrender would turn the depths into a picture as well."""
@@ -106,6 +84,34 @@ def painter_class() -> type[Any]:
             return np.ascontiguousarray(rows[::-1, :, :3]), None
 
     return Painter
+
+
+def _light(gl: Any, at: dict[str, int], scene: Any, to_screen: Floats) -> None:
+    """What all meshes of a picture share: the camera and the lights."""
+    lights = scene.directional_light_nodes
+    toward = np.array([scene.get_pose(node)[:3, 2] for node in lights], np.float32)
+    radiance = np.array([node.light.color * node.light.intensity for node in lights], np.float32)
+    gl.glUniformMatrix4fv(at["to_screen"], 1, gl.GL_TRUE, to_screen.astype(np.float32))
+    gl.glUniform3fv(at["eye"], 1, scene.get_pose(scene.main_camera_node)[:3, 3].astype(np.float32))
+    gl.glUniform3fv(at["ambient"], 1, np.asarray(scene.ambient_light, np.float32)[:3])
+    gl.glUniform3fv(at["to_light"], len(lights), toward)
+    gl.glUniform3fv(at["radiance"], len(lights), radiance)
+    gl.glUniform1i(at["picture"], 0)
+
+
+def _draw(gl: Any, at: dict[str, int], primitive: Any) -> None:
+    """One mesh with its material."""
+    material = primitive.material
+    texture = material.baseColorTexture
+    gl.glUniform3fv(at["colour"], 1, np.asarray(material.baseColorFactor[:3], np.float32))
+    gl.glUniform1f(at["roughness"], float(material.roughnessFactor))
+    gl.glUniform1f(at["textured"], 0.0 if texture is None else 1.0)
+    if texture is not None:
+        gl.glActiveTexture(gl.GL_TEXTURE0)
+        texture._bind()
+    (gl.glDisable if material.doubleSided else gl.glEnable)(gl.GL_CULL_FACE)
+    gl.glBindVertexArray(primitive._vaid)
+    gl.glDrawElements(gl.GL_TRIANGLES, primitive.indices.size, gl.GL_UNSIGNED_INT, None)
 
 
 def _compiled(gl: Any, shaders: Any, lights: int) -> tuple[int, dict[str, int]]:
