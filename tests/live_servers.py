@@ -86,12 +86,12 @@ def looped(make: Callable[[], AsyncIterator[int]]) -> Iterator[int]:
 
     thread = threading.Thread(target=lambda: asyncio.run(run()))
     thread.start()
-    assert ready.wait(20)
+    assert ready.wait(60)
     try:
         yield places[0]
     finally:
         done.set()
-        thread.join(20)
+        thread.join(60)
 
 
 def header(names: tuple[str, ...] = NAMES) -> Any:

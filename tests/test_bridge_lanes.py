@@ -78,7 +78,7 @@ class Slow:
         pass
 
     def send(self, sent: Pose) -> int:
-        self.gate.wait(5)
+        self.gate.wait(60)
         self.seen.append(sent.frame)
         return 1
 
@@ -111,6 +111,41 @@ def test_a_stalled_target_delays_nobody_and_gets_the_present_again() -> None:
     assert slow.seen[-DEPTH:] == [47, 48, 49]
     assert fan.lanes[0].counts.dropped == 50 - DEPTH - 1
     fan.close()
+
+
+class Gate:
+    """A lock that lets threads in by `with` only when it is opened; who does not wait gets the plain lock."""
+
+    def __init__(self) -> None:
+        self._lock, self.reached, self.open = threading.Lock(), threading.Event(), threading.Event()
+        self.release = self._lock.release
+
+    def acquire(self, blocking: bool = True) -> bool:
+        return self._lock.acquire(blocking)
+
+    def __enter__(self) -> None:
+        self.reached.set()
+        self.open.wait(60)
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def test_a_pose_never_overtakes_one_that_is_about_to_be_sent() -> None:
+    """The lane's thread is held up just before it sends the first pose; the target has become prompt meanwhile."""
+    slow, gate = Slow(), Gate()
+    slow.gate.set()
+    lane = Lane(slow)
+    lane._busy = gate  # type: ignore[assignment]
+    lane.put(pose(0))
+    assert gate.reached.wait(60)
+    slow.prompt = True
+    lane.put(pose(1))
+    gate.open.set()
+    until(lambda: len(slow.seen) == 2)
+    assert slow.seen == [0, 1]
+    lane.close()
 
 
 def test_a_failing_target_is_tried_again_with_every_pose() -> None:

@@ -31,7 +31,7 @@ def test_phone_answers_whoever_asks_until_it_stops(ear: socket.socket) -> None:
 
 def test_phone_connects_by_tcp_where_asked() -> None:
     with socket.create_server(("127.0.0.1", 0)) as pc, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
-        pc.settimeout(5)
+        pc.settimeout(60)
         phone = PhoneTarget("ifm", "127.0.0.1", 0, tcp_port=port(pc))
         dialect = next(d for d in ifacialmocap.REQUESTS.values() if d.tcp)
         asker.sendto(ifacialmocap.request(dialect), ("127.0.0.1", phone.port))
@@ -89,6 +89,6 @@ def test_vtube_studio_asks_creates_injects_and_comes_back(tmp_path: Path) -> Non
         assert asked[0] == "AuthenticationRequest"
         again.close()
         server.shutdown()
-        thread.join(5)
+        thread.join(60)
     with pytest.raises(FacerigError, match=r"again|API"):
         VtsTarget("vts", "127.0.0.1", address[1], token_file=tmp_path / "other").send(one)

@@ -20,7 +20,7 @@ class Unreal:
     """What Unreal does, from the stated layout: one TCP connection and a UDP port."""
 
     def __init__(self, server_port: int, ear: socket.socket) -> None:
-        self.link = socket.create_connection(("127.0.0.1", server_port), 5)
+        self.link = socket.create_connection(("127.0.0.1", server_port), 60)
         self.ear, self.number, self.session = ear, 0, "handshake"
 
     def ask(self, path: str, **body: object) -> dict:  # type: ignore[type-arg]
@@ -84,7 +84,7 @@ def test_two_engines_are_served_and_a_bad_peer_harms_neither(server: Ue56Target,
     engines = [Unreal(server.port, ear) for _ in range(2)]
     for number, engine in enumerate(engines):
         engine.begin(number)
-    with socket.create_connection(("127.0.0.1", server.port), 5) as bad:
+    with socket.create_connection(("127.0.0.1", server.port), 60) as bad:
         bad.sendall(b"GET / HTTP/1.0\r\n\r\n")
         assert bad.recv(100) == b""  # refused and closed
     until(lambda: server.send(pose()) == 2)
@@ -96,7 +96,7 @@ def test_two_engines_are_served_and_a_bad_peer_harms_neither(server: Ue56Target,
 
 def test_a_silent_peer_is_dropped() -> None:
     target = Ue56Target("ue56", "127.0.0.1", 0, metahuman.offers("Ada"), ue56.Device("d", "Ada"), silence=0.0)
-    with socket.create_connection(("127.0.0.1", target.port), 5) as link:
+    with socket.create_connection(("127.0.0.1", target.port), 60) as link:
         assert link.recv(100) == b""
     target.close()
 

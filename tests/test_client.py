@@ -241,7 +241,7 @@ def test_the_command_writes_files_and_sends_live(server, tmp_path):
     soundfile.write(clip, noise(0.5), RATE, subtype="PCM_16")
     with contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as ear:
         ear.bind(("127.0.0.1", 0))
-        ear.settimeout(10)
+        ear.settimeout(60)
         done = CliRunner().invoke(application(), [
             "stream", str(clip), "--server", server, "--to", str(out), "--to",
             f"livelink://127.0.0.1:{ear.getsockname()[1]}/Ada", "--json"])

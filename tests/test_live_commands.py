@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import socket
 import threading
 from pathlib import Path
@@ -89,20 +90,24 @@ def test_two_faces_from_one_process_have_their_own_subjects(voice: Path, ear: so
     bob.write_bytes(voice.read_bytes())
     target = f"livelink://127.0.0.1:{ear.getsockname()[1]}"
     assert cli.run(["live", str(voice), str(bob), "--to", target, "--model", "fake", "--seconds", "1", "--json"]) == 0
-    packets = [livelink.decode(ear.recv(2048)) for _ in range(20)]
-    assert {packet.subject for packet in packets} == {"ada", "bob"}
+    packets: list[livelink.Packet] = []
+    while {packet.subject for packet in packets} != {"ada", "bob"}:  # whose model is ready first begins first
+        packets.append(livelink.decode(ear.recv(2048)))
     assert len({packet.device for packet in packets}) == 2
     figures = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert [face["targets"][0]["failed"] for face in figures["faces"]] == [0, 0]
 
 
+@pytest.mark.usefixtures("patient")
 def test_live_ends_with_the_file_and_reports(voice: Path, ear: socket.socket,
                                              capsys: pytest.CaptureFixture[str]) -> None:
     target = f"livelink://127.0.0.1:{ear.getsockname()[1]}/Ada"
     assert cli.run(["live", str(voice), "--to", target, "--model", "fake"]) == 0
-    said = capsys.readouterr().err
-    assert "60 frames" in said
-    assert "60 sent, 0 dropped, 0 failed" in said
+    told = re.search(r"(\d+) frames.*?(\d+) sent, (\d+) dropped, 0 failed", capsys.readouterr().err, re.DOTALL)
+    assert told is not None
+    frames, sent, dropped = map(int, told.groups())
+    assert frames == sent + dropped >= 60  # more where the model was not ready in time and a frame went out again
+    assert dropped <= 3  # while the address was looked up; nothing waits after that
 
 
 def test_ctrl_c_ends_a_live_face_well(voice: Path, ear: socket.socket, capsys: pytest.CaptureFixture[str],

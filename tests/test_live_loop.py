@@ -124,7 +124,7 @@ def test_a_full_buffer_makes_a_file_wait_and_a_microphone_forget() -> None:
         row = patient.take()
         if row is not None:
             got.append(row.start)
-    worker.join(5)
+    worker.join(60)
     assert got == list(range(8))
 
 
@@ -133,7 +133,7 @@ def test_closing_lets_a_waiting_source_go() -> None:
     worker = threading.Thread(target=lambda: done.append(buffer.put(rows(5))))
     worker.start()
     buffer.close()
-    worker.join(5)
+    worker.join(60)
     assert done == [False]
 
 

@@ -25,11 +25,11 @@ def test_a_facerig_server_is_told_of_controls_that_change_meanwhile() -> None:
     def halting() -> Iterator[Any]:
         yield from blocks(voice)
         half.set()
-        assert told.wait(20)
+        assert told.wait(60)
         yield from blocks(voice)
 
     def say() -> None:
-        assert half.wait(20)
+        assert half.wait(60)
         steering.change({"gain:jaw": 0.0})
         told.set()
 

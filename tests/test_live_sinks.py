@@ -62,12 +62,13 @@ def test_what_is_no_target_says_what_is(text: str, words: str) -> None:
         sinks.make(text, "a", 0, False)
 
 
+@pytest.mark.usefixtures("patient")
 def test_what_was_sent_is_what_the_file_holds(voice: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = voice.with_name("take.npz")
     assert cli.run(["live", str(voice), "--to", str(out), "--to", "-", "--to", "terminal", "--model", "fake"]) == 0
     said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     take = exporters.read(out)
-    assert 60 <= take.frames <= 75  # frames that the machine left out are held
+    assert take.frames >= 60  # more where the model was not ready in time and a frame went out again
     by_frame = {line["frame"]: line["weights"]["jawOpen"] for line in said}
     written = dict(zip(range(min(by_frame), min(by_frame) + take.frames), take["jawOpen"].tolist(), strict=True))
     # Standard output has a thread of its own and may lose frames on a busy machine; those it has are the file's.

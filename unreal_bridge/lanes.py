@@ -98,15 +98,18 @@ class Lane:
         return self.counts.error or self.target.status()
 
     def _run(self) -> None:
-        while (pose := self._next()) is not None:
-            with self._busy:
+        while self._waits():
+            with self._busy:  # before it is taken out, or a newer pose would find the box empty and go first
+                with self._ready:
+                    pose = self._box.popleft()
                 self._send(pose)
 
-    def _next(self) -> Pose | None:
+    def _waits(self) -> bool:
+        """Whether a pose is there to be sent; waits for one until the lane is closed."""
         with self._ready:
             while not self._box and self._open:
                 self._ready.wait()
-            return self._box.popleft() if self._box else None
+            return bool(self._box)
 
     def _send(self, pose: Pose) -> None:
         try:
