@@ -33,8 +33,8 @@ CALM: dict[str, Any] = {"port": 0, "a2f_port": -1, "http_port": -1, "model": "fa
 
 
 @lru_cache(maxsize=4)
-def animator(block: int = 2) -> Animator:
-    return Animator.load("fake", block=block)
+def animator(block: int = 2, emotion: str = "off") -> Animator:
+    return Animator.load("fake", block=block, emotion=emotion)
 
 
 def noise(seconds: float, seed: int = 0, rate: int = RATE) -> NDArray[np.int16]:
@@ -54,7 +54,7 @@ def speech_channels() -> tuple[str, ...]:
 async def serving(**options: Any) -> AsyncIterator[Server]:
     """A server in this process and event loop, on free ports."""
     config = ServerConfig(**{**CALM, **options})
-    server = Server(config, animator(config.block))
+    server = Server(config, animator(config.block, config.emotion))
     await server.start()
     try:
         yield server

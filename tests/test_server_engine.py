@@ -404,9 +404,9 @@ def test_bad_parameters_are_refused(bad):
         face(**bad)
 
 
-def mood(**fields):
+def mood(hears=False, **fields):
     post = protos.message("nvidia_ace.a2f.v1.EmotionPostProcessingParameters")(**fields)
-    return a2f_params.mood_of(post, protos.message("nvidia_ace.a2f.v1.EmotionParameters")(), [])
+    return a2f_params.mood_of(post, protos.message("nvidia_ace.a2f.v1.EmotionParameters")(), [], hears)
 
 
 def test_emotion_post_processing():
@@ -439,10 +439,11 @@ def test_parts_of_a_whole_join():
     assert concat([session.push(samples), session.flush()]) == own.animate(samples, 16_000)
 
 
-def test_heard_and_asked_emotions_share_as_nvidia_says():
-    assert mood().heard(asked=False) == 1.0  # the chain's own strength is NVIDIA's default
-    assert mood(emotion_strength=0.3).heard(asked=False) == pytest.approx(0.5)
-    assert mood(preferred_emotion_strength=1.0).heard(asked=True) == 0
-    assert mood(preferred_emotion_strength=0.8).heard(asked=True) == pytest.approx(0.4)
-    assert mood(preferred_emotion_strength=0.2).heard(asked=True) == 1.0
-    assert mood(enable_preferred_emotion=False, preferred_emotion_strength=1.0).heard(asked=True) == 1.0
+def test_where_an_emotion_is_heard_the_parameters_are_of_the_mixing():
+    assert mood().mixing is None
+    given = {"emotion_contrast": 2.0, "live_blend_coef": 1.0, "max_emotions": 9, "emotion_strength": 0.3}
+    mixing = mood(hears=True, **given).mixing
+    assert (mixing.contrast, mixing.live, mixing.most, mixing.strength) == (2.0, 0.99, 6, pytest.approx(0.3))
+    assert mood(hears=True, enable_preferred_emotion=False).mixing.preferred == 0
+    assert mood(hears=True, **given).weights({"joy": 0.8, "fear": 2.0}) == {"joy": 0.8, "fear": 1.0}
+    assert mood(hears=True, live_blend_coef=0.9).fade_ms == 500

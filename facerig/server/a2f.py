@@ -36,6 +36,7 @@ AGGREGATE = "emotion_aggregate"
 CLOSING_SECONDS = 0.2
 NOTES_MOST = 12
 PATIENCE = 2.0  # seconds
+YES = ("1", "true", "yes")
 
 
 class A2FService:
@@ -132,20 +133,23 @@ class Stream:
         asked = {key: value for key, value in metadata or () if isinstance(value, str)}
         fps = int(asked.get("facerig-fps", str(house.config.a2f_fps)) or 0)
         check_option("facerig-fps", fps, "30 or 60", fps in (30, 60))
-        tongue = asked.get("facerig-tongue", str(house.config.a2f_tongue)).lower() in ("1", "true", "yes")
+        tongue = asked.get("facerig-tongue", str(house.config.a2f_tongue)).lower() in YES
+        self.tells_heard = asked.get("facerig-a2e-output", "").lower() in YES
         self.audio = header.audio_header
         self.notes: list[str] = []
         self.rig = "a2f68" if tongue else "a2f"
         self.shapes = rig(self.rig).names
         face = a2f_params.face_of(header.face_params, header.blendshape_params, self.shapes, self.notes)
-        self.hears = house.worker.animator.heard
+        hears = house.worker.animator.heard
         post, emotion = header.emotion_post_processing_params, header.emotion_params
-        self.mood = a2f_params.mood_of(post, emotion, self.notes, self.hears)
+        self.mood = a2f_params.mood_of(post, emotion, self.notes, hears)
+        if self.tells_heard and not hears:
+            self.notes.append("facerig-a2e-output: this server hears no emotion, so a2e_output stays empty")
         self.post = a2f_params.FacePost(face, self.shapes, fps)
         self._gain = face.values["inputStrength"]
         pacing = Pacing.parse(asked.get("facerig-pacing", house.config.a2f_pacing))
         plan = Plan(sound_of(self.audio), self.rig, fps, pacing, echo=True, moods=True,
-                    backlog=house.config.backlog_seconds)
+                    backlog=house.config.backlog_seconds, mixing=self.mood.mixing)
         self.session = guest.session = Session(house.worker, plan, self.post.push)
         beginning = a2f_params.asked_of(header.emotion_params.beginning_emotion, self.notes)
         self._input: list[tuple[float, dict[str, float]]] = [(0.0, beginning)] if beginning else []
@@ -201,10 +205,7 @@ class Stream:
 
     def _feel(self, frame: int, asked: Mapping[str, float], fade_ms: float) -> None:
         """An emotion that is asked for, beside the one that is heard where this server hears any."""
-        weights = self.mood.weights(asked)
-        asks.emotion(self.session.controls, frame, weights, fade_ms=fade_ms)
-        if self.hears:
-            self.session.controls.set(frame, {"heard": self.mood.heard(bool(weights))}, fade_ms)
+        asks.emotion(self.session.controls, frame, self.mood.weights(asked), fade_ms=fade_ms)
 
     # ---- out ------------------------------------------------------------------------------------------------------
 
@@ -253,12 +254,15 @@ class Stream:
         return out
 
     def _moods(self, seconds: float, mood: Any) -> Any:
-        """a2e_output stays empty: nothing is heard, and NVIDIA's own sample client fails on anything in it."""
+        """What is asked and what the face does; what was heard on request alone, since NVIDIA's own sample client fails
+        on anything in a2e_output."""
         aggregate = self._aggregate()
         asked = [emotion for at, emotion in self._input if at <= seconds]
         _add(aggregate.input_emotions.add(), seconds, asked[-1] if asked else {})
         felt = space.a2f(asks.named(mood)) if mood is not None else {}
         _add(aggregate.a2f_smoothed_output.add(), seconds, felt)
+        if self.tells_heard and mood is not None and (found := asks.heard(mood)) is not None:
+            _add(aggregate.a2e_output.add(), seconds, space.a2f(found))
         return aggregate
 
 

@@ -1,6 +1,7 @@
 """What Audio2Face's parameters mean here: face parameters, blend shape parameters, emotion post-processing. Pure.
 
-A parameter that is left out changes nothing. Those without a counterpart are collected in `notes` and said once.
+A parameter that is left out changes nothing. Where no emotion is heard, those of the heard one act on what is asked.
+Those without a counterpart are collected in `notes` and said once.
 NVIDIA's face mask divides the face's surface by height; here each shape has a height (0 chin, 1 hairline) and the
 mask divides the shapes. Strengths, smoothing and offsets act in the order in which `FacePost.push` applies them. """
 
@@ -13,8 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facerig.emotion.blend import MAX_TRANSITION
 from facerig.emotion.space import A2F_NAMES
 from facerig.errors import OptionError
+from facerig.server.hearing import MOST_COEF, Mixing
 from facerig.stage import Frames, eased
 
 Vector = NDArray[np.float32]
@@ -58,15 +61,14 @@ ALIASES = {name.lower(): name for name in DEFAULTS} | {
 
 # name, default, low, high, what it does here
 EMOTION: tuple[tuple[str, float, float, float, str], ...] = (
-    ("emotion_contrast", 1.0, 0.3, 3.0, "spreads a mixture: above 1 its strongest part prevails"),
-    ("live_blend_coef", 0.7, 0.0, 1.0, "lengthens the transition between emotions"),
+    ("emotion_contrast", 1.0, 0.3, 3.0, "spreads what is heard: above 1 its strongest part prevails"),
+    ("live_blend_coef", 0.7, 0.0, 1.0, "how much of the last thirtieth of a second of it is kept"),
     ("preferred_emotion_strength", 0.5, 0.0, 1.0, "share of the asked emotion against the heard one"),
     ("emotion_strength", 0.6, 0.0, 1.0, "gain on the result"),
-    ("max_emotions", 3.0, 1.0, 6.0, "so many strongest emotions are kept"),
+    ("max_emotions", 3.0, 1.0, 6.0, "so many of the strongest heard emotions are kept"),
 )
 TRANSITION = 0.5  # seconds: NVIDIA's default live_transition_time
 BLEND_STEP = 1 / 30  # seconds: live_blend_coef is applied once a frame of 30 a second
-HEARD_STRENGTH = 0.6  # of `facerig.emotion.blend.Blending`, NVIDIA's default too
 MAX_ENTRIES = 256  # of any map: more than any client has names for
 
 
@@ -87,12 +89,16 @@ class Mood:
     values: Mapping[str, float]
     preferred: bool = True
     transition: float = TRANSITION
+    hears: bool = False
+    """Whether an emotion is heard, with which the asked one is mixed (`mixing` says how)."""
 
     def weights(self, asked: Mapping[str, float]) -> dict[str, float]:
-        """The mixture that is shown for a mixture that was asked for."""
+        """The mixture that the face is told for one that was asked for; where none is heard, it is all there is."""
         if not self.preferred:
             return {}
         known = {name: min(1.0, max(0.0, weight)) for name, weight in asked.items() if name in A2F_NAMES}
+        if self.hears:
+            return {name: weight for name, weight in known.items() if weight > 0}
         most = max(known.values(), default=0.0)
         if most <= 0:
             return {}
@@ -101,19 +107,20 @@ class Mood:
         strongest = sorted(spread, key=lambda name: -spread[name])[: int(self.values["max_emotions"])]
         return {name: spread[name] for name in strongest}
 
-    def heard(self, asked: bool) -> float:
-        """How much the heard emotion counts (control `heard`), where an emotion is asked for and where none is.
-
-        The chain's own blend gives what is asked half the weight at 1, and the heard emotion HEARD_STRENGTH.
-        """
-        gain = min(1.0, self.values["emotion_strength"] / HEARD_STRENGTH)
-        if not self.preferred or not asked:
-            return gain
-        return min(gain, 2 * (1 - self.values["preferred_emotion_strength"]))
+    @property
+    def mixing(self) -> Mixing | None:
+        """How what is heard meets what is asked."""
+        if not self.hears:
+            return None
+        value = self.values
+        return Mixing(value["emotion_contrast"], min(MOST_COEF, value["live_blend_coef"]),
+                      value["preferred_emotion_strength"] if self.preferred else 0.0, value["emotion_strength"],
+                      int(value["max_emotions"]), min(MAX_TRANSITION, self.transition))
 
     @property
     def fade_ms(self) -> float:
-        blend = self.values["live_blend_coef"]
+        """Of a change in what is asked; NVIDIA's live blend is of what is heard, where something is."""
+        blend = 0.0 if self.hears else self.values["live_blend_coef"]
         return min(5.0, self.transition + BLEND_STEP * blend / max(0.02, 1 - blend)) * 1000
 
 
@@ -213,7 +220,10 @@ def mood_of(post: Any, emotion: Any, notes: list[str], hears: bool = False) -> M
         notes.append("preferred_emotion_strength: this server hears no emotion, so the asked one counts alone")
     if not preferred and not hears:
         notes.append("enable_preferred_emotion is off and this server hears no emotion: the face stays neutral")
-    return Mood(values, preferred, min(10.0, max(0.0, transition)))
+    notes += [f"{name}: {given:g} was cut to {most:g} for the heard emotion" for name, given, most in (
+        ("live_blend_coef", values["live_blend_coef"], MOST_COEF),
+        ("live_transition_time", transition, MAX_TRANSITION)) if hears and given > most]
+    return Mood(values, preferred, min(10.0, max(0.0, transition)), hears)
 
 
 def asked_of(given: Mapping[str, float], notes: list[str]) -> dict[str, float]:

@@ -6,10 +6,7 @@ any control by its own name. NVIDIA's ten emotions are points of the same space.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Mapping, Sequence
 
 from facerig.controls import EMOTIONS, FADE_MS, STATES, Controls, group, place
 from facerig.emotion import describe, space, styles
@@ -74,9 +71,15 @@ def moods(rows: Frames) -> Frames:
     return felt
 
 
-def named(mood: NDArray[np.float32] | Iterable[float]) -> dict[str, float]:
-    """A row of `moods` by name."""
-    return {name: float(weight) for name, weight in zip(EMOTIONS, mood, strict=True) if weight > EPSILON}
+def named(mood: Frames | Sequence[float]) -> dict[str, float]:
+    """What is felt by name: the first twelve of a row; what was heard may stand behind them."""
+    return {name: float(weight) for name, weight in zip(EMOTIONS, mood[: len(EMOTIONS)], strict=True)
+            if weight > EPSILON}
+
+
+def heard(mood: Frames | Sequence[float]) -> dict[str, float] | None:
+    """What was heard in the voice, before it was smoothed and mixed; None where nobody listens."""
+    return named(mood[len(EMOTIONS) :]) if len(mood) > len(EMOTIONS) else None
 
 
 def _range(name: str, got: float, low: float, high: float) -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from facerig.controls import Controls
-from facerig.emotion.space import A2F_NAMES
+from facerig.controls import EMOTIONS, Controls
+from facerig.emotion import space
 from facerig.errors import FacerigError, OptionError
 from facerig.pipeline import FULL_RIG, NATIVE_RIG, Animator
 from facerig.resample import Resample
@@ -22,6 +23,7 @@ from facerig.rig import rig
 from facerig.server import a2f_params, asks, faults, outlet, protos
 from facerig.server.a2f import sound_of
 from facerig.server.admission import House
+from facerig.server.hearing import Mixing, strengthened
 from facerig.server.pacing import Pacing
 from facerig.server.session import Plan, Row, Session
 from facerig.stage import FPS, Frames
@@ -35,10 +37,12 @@ class Clip:
     """[frames, native channels]"""
     samples: Frames
     rate: int
+    heard: Frames | None = None
+    """[frames, 12]: the emotion heard, smoothed and whole, where this server hears any."""
 
     @property
     def bytes(self) -> int:
-        return self.values.nbytes + self.samples.nbytes
+        return self.values.nbytes + self.samples.nbytes + (0 if self.heard is None else self.heard.nbytes)
 
     def at(self, seconds: float, animator: Animator, controls: Controls) -> Frames:
         """The native row at an instant, between frames; before and after the clip its ends."""
@@ -47,6 +51,13 @@ class Clip:
         rows = self.values[low : low + 2] if controls.neutral else self._asked(low, animator, controls)
         row: Frames = rows[0] + (rows[-1] - rows[0]) * np.float32(place - low)
         return row[None]
+
+    def felt(self, seconds: float, asked: Mapping[str, float], mixing: Mixing | None) -> dict[str, float]:
+        """What the face feels at an instant: what is asked, mixed with what is heard there."""
+        if self.heard is None or mixing is None:
+            return space.mixture(asked)
+        place = int(np.clip(seconds * FPS, 0, max(0, len(self.heard) - 1)))
+        return asks.named(strengthened(space.vector(space.mixture(asked)), self.heard[place], mixing))
 
     def _asked(self, frame: int, animator: Animator, controls: Controls) -> Frames:
         """The rows `frame` and the next one as a stream with these controls would have them."""
@@ -109,16 +120,19 @@ class AuthoringService:
         guest = self.house.enter("authoring", context.invocation_metadata())
         try:
             native = FULL_RIG if len(self.house.worker.animator.channels) == len(rig(FULL_RIG)) else NATIVE_RIG
-            plan = Plan(sound, native, FPS, Pacing("burst"), backlog=most + 1.0)
+            whole = Mixing(preferred=0.0, strength=1.0) if self.house.worker.animator.heard else None
+            plan = Plan(sound, native, FPS, Pacing("burst"), moods=whole is not None, backlog=most + 1.0, mixing=whole)
             session = guest.session = Session(self.house.worker, plan)
             await session.push(request.content)
             session.end()
-            rows = [item.values async for items in session.items() for item in items if isinstance(item, Row)]
+            rows = [item async for items in session.items() for item in items if isinstance(item, Row)]
         finally:
             self.house.leave(guest)
         width = len(self.house.worker.animator.channels)
         samples = sound.read(request.content[: len(request.content) // sound.width * sound.width])
-        return Clip(np.stack(rows) if rows else np.zeros((1, width), np.float32), samples, sound.rate)
+        values = np.stack([row.values for row in rows]) if rows else np.zeros((1, width), np.float32)
+        heard = [row.mood[: len(EMOTIONS)] for row in rows if row.mood is not None]
+        return Clip(values, samples, sound.rate, np.stack(heard) if heard else None)
 
     def _keep(self, name: str, clip: Clip) -> None:
         self.clips[name] = clip
@@ -133,13 +147,16 @@ class AuthoringService:
         notes: list[str] = []  # this service has no way to say them
         face = a2f_params.face_of(request.face_params, request.blendshape_params, self._shapes, notes)
         emotion = protos.message("nvidia_ace.a2f.v1.EmotionParameters")()
-        mood = a2f_params.mood_of(request.emotion_pp_params, emotion, notes)
-        felt = mood.weights(a2f_params.asked_of(request.preferred_emotions, notes))
+        mood = a2f_params.mood_of(request.emotion_pp_params, emotion, notes, clip.heard is not None)
+        asked = mood.weights(a2f_params.asked_of(request.preferred_emotions, notes))
+        felt = clip.felt(request.time_stamp, asked, mood.mixing)
         controls = Controls()
         if felt:
             asks.emotion(controls, 0, felt, fade_ms=0)
+        if clip.heard is not None:  # it is in what is asked now
+            controls.set(0, {"heard": 0.0}, 0)
         row = self._mapper(clip.at(request.time_stamp, self.house.worker.animator, controls))
         row = a2f_params.FacePost(face, self._shapes, FPS).push(0, row, row[:, :0])
         data = protos.message("nvidia_ace.a2f_authoring.v1.BlendShapeData")
         return data(blendshapes=row[0].tolist(), time_code=request.time_stamp,
-                    emotions={name: felt.get(name, 0.0) for name in A2F_NAMES})
+                    emotions=space.a2f(felt))

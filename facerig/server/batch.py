@@ -52,6 +52,26 @@ class BatchChain:
         for array, first in zip(self._states, self.face.start(frame, seed), strict=True):
             array[slot] = first
 
+    def part(self, name: str, slots: Sequence[int]) -> State:
+        """The states [B, ...] of one of the face's parts, as they are now."""
+        span = self._span(name)
+        if tuple(slots) == self._held:
+            return self._stacked[span]
+        self._settle()
+        return tuple(array[np.asarray(slots, np.intp)] for array in self._states[span])
+
+    def put(self, name: str, place: int, slot: int, value: Frames) -> None:
+        """One array of a part's state in a slot."""
+        self._settle(slot)
+        self._states[self._span(name)][place][slot] = value
+
+    def _span(self, name: str) -> slice:
+        """Where a part's arrays lie among all."""
+        sizes = [(part, len(stage.start())) for part, stage in self.face.parts]
+        place = [part for part, _ in sizes].index(name)
+        begin = sum(size for _, size in sizes[:place])
+        return slice(begin, begin + sizes[place][1])
+
     def step(self, slots: Sequence[int], frames: Frames) -> Frames:
         """One block [B, n, 400 (+ controls)] of the streams in these slots -> [B, n, channels]."""
         if len(slots) == 1:

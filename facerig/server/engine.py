@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from facerig.controls import WIDTH, Controls
+from facerig.controls import Controls
 from facerig.errors import FacerigError
 from facerig.pipeline import Animator
 from facerig.server.asks import moods as moods_of
 from facerig.server.batch import BatchChain
 from facerig.server.flow import Flow
+from facerig.server.hearing import PART, SHOWN, TOLD, Mixing, hearing
 from facerig.server.outlet import Mapper, Sampler, between, native_ceiling, native_floor
 from facerig.server.partner import told
 from facerig.stage import SAMPLES, Frames, fallen
@@ -37,6 +38,27 @@ class Release:
 
 
 @dataclass(eq=False)
+class Moods:
+    """What is felt at native frames that went into the face and whose rows have not left yet."""
+
+    first: int = -1
+    """The segment's native frame of the first of them."""
+    rows: Frames = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+
+    def add(self, first: int, rows: Frames) -> None:
+        self.rows = np.concatenate([self.rows, rows]) if len(self.rows) else rows
+        self.first = first if self.first < 0 else self.first
+
+    def take(self, row: int, count: int, fps: int) -> Frames:
+        """At each of these rows: read off the native frame at or before it; what lies before is forgotten."""
+        native = [native_floor(number, fps) for number in range(row, row + count)]
+        found: Frames = self.rows[np.array(native, np.intp) - self.first]
+        done = max(0, native_floor(row + count, fps) - self.first)
+        self.rows, self.first = self.rows[done:], self.first + done
+        return found
+
+
+@dataclass(eq=False)
 class Segment:
     """A stretch of audio with a beginning of its own: the stream, or what follows an interrupt."""
 
@@ -52,7 +74,10 @@ class Segment:
     """Native frame, on the controls' time, of the segment's native frame 0."""
     release: Release | None = None
     finish: Finish | None = None
-    moods: bool = False
+    moods: Moods | None = None
+    """What is felt, where the client wants to know."""
+    mixing: Mixing | None = None
+    """How a heard emotion and the one asked for are mixed, where the client says so."""
     urgent: bool = True
     limit: int = 60
     """Rows that may wait to leave; the engine does not run further ahead."""
@@ -91,7 +116,7 @@ class Engine:
 
     def __init__(self, animator: Animator, slots: int) -> None:
         self.animator = animator
-        self.batch = BatchChain(animator.chain, slots)
+        self.batch = BatchChain(hearing(animator.chain, animator.block), slots)
 
     def step(self, segments: Sequence[Segment]) -> list[Made]:
         """One block of each segment."""
@@ -115,12 +140,15 @@ class Engine:
         if taken:
             taken.sort(key=lambda pair: pair[0].slot)  # the same streams, however they came, are the same batch
             values = self.batch.step([segment.slot for segment, _ in taken], np.stack([block for _, block in taken]))
+            self._feel(taken)
             made += [self._rows(segment, values[row]) for row, (segment, _) in enumerate(taken)]
         return made
 
     def _take(self, segment: Segment) -> Frames | None:
         if segment.fresh:
             self.batch.reset(segment.slot, segment.native_base + segment.flow.position, segment.seed)
+            if segment.mixing is not None and self.batch.face.heard is not None:
+                self.batch.put(PART, TOLD, segment.slot, segment.mixing.row)
             segment.fresh = False
         first = segment.native_base + segment.flow.position
         block = segment.flow.take()
@@ -149,19 +177,26 @@ class Engine:
         row, rows = segment.sampler.push(first, values, last)
         rows = segment.mapper(rows)
         segment.produced += len(rows)
-        moods = self._moods(segment, row, len(rows)) if segment.moods else None
+        moods = segment.moods.take(row, len(rows), segment.sampler.fps) if segment.moods and len(rows) else None
         if segment.finish is not None and len(rows):
             rows = segment.finish(
                 segment.base + row, rows, np.zeros((len(rows), 0), np.float32) if moods is None else moods
             )
         return Made(segment, segment.base + row, rows, moods, last)
 
-    def _moods(self, segment: Segment, row: int, count: int) -> Frames:
-        """What is felt at each row: read off the native frame at or before it."""
-        fps = segment.sampler.fps
-        native = [segment.native_base + number * 60 // fps for number in range(row, row + count)]
-        found = [segment.controls.rows(number, 1) for number in native]
-        return moods_of(np.concatenate([*found, np.zeros((0, WIDTH), np.float32)]))
+    def _feel(self, taken: Sequence[tuple[Segment, Frames]]) -> None:
+        """What the face feels in the blocks that were stepped: asked, or mixed with what is heard."""
+        told = [(segment, block) for segment, block in taken if segment.moods is not None]
+        if not told:
+            return
+        rows = [moods_of(block[:, SAMPLES:]) for _, block in told]
+        if self.batch.face.heard is not None:
+            slots = [segment.slot for segment, _ in taken]
+            shown = self.batch.part(PART, slots)[SHOWN]
+            rows = [shown[slots.index(segment.slot)] for segment, _ in told]
+        for (segment, _), own in zip(told, rows, strict=True):
+            assert segment.moods is not None
+            segment.moods.add(segment.flow.position, own)
 
     def warm_up(self, sizes: Sequence[int], clock: Callable[[], float], repeats: int = 3) -> dict[int, float]:
         """Least seconds of a step for each batch size, on the slots' own memory (streams must not be running).

@@ -20,8 +20,9 @@ from facerig.errors import FacerigError, ProtocolError, check_option
 from facerig.pipeline import NATIVE_RIG
 from facerig.resample import Resample
 from facerig.server import asks, outlet
-from facerig.server.engine import Finish, Made, Release, Segment
+from facerig.server.engine import Finish, Made, Moods, Release, Segment
 from facerig.server.flow import Flow, Sound
+from facerig.server.hearing import Mixing
 from facerig.server.pacing import Pacer, Pacing
 from facerig.server.worker import Worker
 from facerig.stage import FPS, SAMPLES, Frames
@@ -46,6 +47,8 @@ class Plan:
     """Seconds of audio that may wait."""
     seed: int = 0
     """Of everything random in the face."""
+    mixing: Mixing | None = None
+    """How a heard emotion and the one asked for are mixed, where not as everywhere."""
 
     def __post_init__(self) -> None:
         check_option("fps", self.fps, f"{MIN_FPS} to {MAX_FPS}", MIN_FPS <= self.fps <= MAX_FPS)
@@ -142,7 +145,7 @@ class Session:
         self.worker, self.plan, self._finish = worker, plan, finish
         animator = worker.animator
         self.channels, self._mapper = outlet.mapper(NATIVE_RIG, animator.channels, plan.rig)
-        self.controls = Controls()
+        self.controls = Controls({"heard": 1.0} if animator.heard else None)  # until the client says otherwise
         self.state = ""
         """The state that was asked for last; empty where the voice tells it."""
         self.pacer = Pacer(plan.pacing, plan.fps)
@@ -176,8 +179,9 @@ class Session:
         ahead = AHEAD + plan.pacing.lead if plan.pacing.mode != "burst" else 4 * AHEAD
         return Segment(
             flow, self.slot, outlet.Sampler(plan.fps, len(self.worker.animator.channels), next_row), self.controls,
-            self._mapper, plan.seed, base, -(-base * FPS // plan.fps), None, self._finish, plan.moods,
-            urgent=plan.pacing.mode != "burst", limit=max(8, int(ahead * plan.fps)), deliver=self._deliver,
+            self._mapper, plan.seed, base, -(-base * FPS // plan.fps), None, self._finish,
+            Moods() if plan.moods else None, plan.mixing, urgent=plan.pacing.mode != "burst",
+            limit=max(8, int(ahead * plan.fps)), deliver=self._deliver,
         )
 
     def _resumed(self, resume: Resumption) -> Segment:
