@@ -28,7 +28,7 @@ types: $(VENV)/.dev
 	$(VENV)/bin/mypy
 
 check: $(VENV)/.dev
-	PYOPENGL_PLATFORM=egl $(RUN) -m pytest -n $(JOBS) --dist loadfile
+	PYOPENGL_PLATFORM=egl $(RUN) -m pytest -n $(JOBS) --dist loadfile --hypothesis-profile=repeatable
 
 # Light: what `pip install facerig` gives, pinned. Dev: what the tests need besides.
 $(VENV)/.light: setup.py pyproject.toml docs/requirements/light.txt $(shell find proto -name "*.proto")

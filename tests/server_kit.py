@@ -126,7 +126,7 @@ def rows(answers: Iterable[pb.AnimateResponse]) -> tuple[list[int], NDArray[np.f
     return [frame.index for frame in frames], np.array([frame.values for frame in frames], np.float32)
 
 
-async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait for something that must come; the time is only there to end a test that fails."""
 
     async def poll() -> None:
@@ -138,6 +138,6 @@ async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
 
 def run(work: Awaitable[Any]) -> Any:
     async def inner() -> Any:
-        return await asyncio.wait_for(work, 60)
+        return await asyncio.wait_for(work, 300)  # only there to end a test that fails
 
     return asyncio.run(inner())

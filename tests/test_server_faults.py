@@ -46,7 +46,7 @@ def address(server):
     return f"127.0.0.1:{server['ports']['facerig'] if isinstance(server, dict) else server.ports['facerig']}"
 
 
-async def play(target, samples, pause=0.02, chunk=640, wish=None, script=None):
+async def play(target, samples, pause=0.02, chunk=640, wish=None, script=None, shown=None):
     """A clip through the client library at about real time: (frames, other events, reconnects)."""
     frames, others = [], []
     async with Stream(target, wish or Wish(rate=RATE, rig="facerig-full")) as stream:
@@ -62,6 +62,8 @@ async def play(target, samples, pause=0.02, chunk=640, wish=None, script=None):
         speaker = asyncio.create_task(speak())
         async for event in stream:
             (frames if isinstance(event, Frame) else others).append(event)
+            if shown is not None and isinstance(event, Frame):
+                shown(event.index)
         await speaker
         return frames, others, stream.reconnects
 
@@ -85,26 +87,32 @@ def check(frames, samples, exact=False):
 # ---- clients that go -----------------------------------------------------------------------------------------------
 
 
+async def vanish(how):
+    """A client that goes in the middle of a stream: (free slots, seconds until there were as many)."""
+    async with serving(**SMALL) as server:
+        link = channel(server.ports["facerig"])
+        call = animate(link, None)
+        await call.write(header(mode=pb.Pacing.MODE_REALTIME))
+        await call.write(audio(noise(2.0)))
+        await until(lambda: server.worker.running == 1)
+        await call.read()
+        call.cancel() if how == "cancel" else await link.close()
+        begin = time.monotonic()
+        await until(lambda: server.worker.running == 0 and not server.house.guests, 30)  # an idle one stays for 60 s
+        await link.close()
+        return server.worker.free, time.monotonic() - begin
+
+
+@pytest.mark.parametrize("how", ["cancel", "close"])
+def test_a_vanished_client_frees_its_slot(how):
+    assert run(vanish(how))[0] == SMALL["sessions"]
+
+
+@pytest.mark.soak
 @pytest.mark.parametrize("how", ["cancel", "close"])
 def test_a_vanished_client_frees_its_slot_within_a_second(how):
-    async def work():
-        async with serving(**SMALL) as server:
-            link = channel(server.ports["facerig"])
-            call = animate(link, None)
-            await call.write(header(mode=pb.Pacing.MODE_REALTIME))
-            await call.write(audio(noise(2.0)))
-            await until(lambda: server.worker.running == 1)
-            await call.read()
-            call.cancel() if how == "cancel" else await link.close()
-            begin = time.monotonic()
-            await until(
-                lambda: server.worker.running == 0 and not server.house.guests, 1.0 if not os.environ.get("CI") else 5
-            )
-            await link.close()
-            return time.monotonic() - begin, server.worker.free
-
-    _, free = run(work())
-    assert free == SMALL["sessions"]
+    """On a quiet machine."""
+    assert run(vanish(how))[1] < 1.0
 
 
 class Wire:
@@ -151,7 +159,7 @@ def test_a_half_open_connection_is_noticed_and_its_slot_freed():
                 await call.write(audio(noise(1.0)))
                 await call.read()
                 wire.deaf.set()
-                await until(lambda: server.worker.running == 0, 20)
+                await until(lambda: server.worker.running == 0)
                 call.cancel()
             return server.worker.free
 
@@ -170,7 +178,7 @@ def test_a_replica_is_killed_under_sixteen_streams():
             under_way = UnderWay()
             playing = [asyncio.create_task(play(Target(ways[k % 2]), clip, script=under_way))
                        for k, clip in enumerate(clips)]
-            await until(lambda: under_way.count == 16, 30)
+            await until(lambda: under_way.count == 16)
             os.kill(first.pid, signal.SIGKILL)
             return await asyncio.gather(*playing)
 
@@ -189,10 +197,10 @@ def test_sigterm_hands_thirty_two_streams_over():
                 target = Target((address(one), address(other)))
                 under_way = UnderWay()
                 playing = [asyncio.create_task(play(target, clip, pause=0.04, script=under_way)) for clip in clips]
-                await until(lambda: under_way.count == 32, 30)
+                await until(lambda: under_way.count == 32)
                 first.send_signal(signal.SIGTERM)
                 found = await asyncio.gather(*playing)
-                code = await asyncio.get_running_loop().run_in_executor(None, first.wait, 20)
+                code = await asyncio.get_running_loop().run_in_executor(None, first.wait, 60)
                 return found, code
 
     found, code = run(work())
@@ -241,18 +249,17 @@ def test_resumption_repeats_controls_markers_and_frame_rate():
             await stream.gains({"brows": 0.5})
             await stream.look_at(20, 5)
 
-    async def work(breaks):
+    async def work(*breaks):
         async with serving(**SMALL) as server, Wire(server.ports["facerig"]) as wire:
-            target = Target((f"127.0.0.1:{wire.own}",))
-            playing = asyncio.create_task(play(target, samples, pause=0.01, wish=wish, script=script))
-            for _ in range(breaks):
-                await asyncio.sleep(0.35)
-                for guest in list(server.house.guests):
+            def shown(index):
+                for guest in list(server.house.guests) if index in breaks else ():
                     guest.session.fail(app.ServiceError("broken by the test"))
-            return await playing
 
-    whole, events, _ = run(work(0))
-    broken, again, reconnects = run(work(3))
+            target = Target((f"127.0.0.1:{wire.own}",))
+            return await play(target, samples, pause=0.01, wish=wish, script=script, shown=shown)
+
+    whole, events, _ = run(work())
+    broken, again, reconnects = run(work(8, 20, 32))
     assert reconnects >= 2
     assert [frame.index for frame in broken] == [frame.index for frame in whole]
     assert np.array_equal([frame.values for frame in broken], [frame.values for frame in whole])

@@ -215,7 +215,7 @@ def test_log_lines_are_json_without_secrets(tmp_path):
 
         assert run(work())[1] is grpc.StatusCode.OK
         child.terminate()
-        assert child.wait(20) == 0
+        assert child.wait(60) == 0
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert [line["event"] for line in lines] == ["serving", "stream ended", "draining"]
     assert lines[1]["frames"] == 12
