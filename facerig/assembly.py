@@ -26,6 +26,8 @@ NATIVE_RIG = "facerig"
 FULL_RIG = "facerig-full"
 MAX_BLOCK = 60
 EMOTION_MODES = ("off", "auto")
+# A model that looks ahead fewer frames than that was chosen for its answer: then nothing behind it adds a frame.
+UNHURRIED = 2
 
 
 @dataclass(frozen=True)
@@ -65,15 +67,21 @@ class Options:
 def build(options: Options, model: ModelStage | FakeModel) -> Face:
     """The chain in the order of the picture: features, model, post, behaviour."""
     native, trained = rig(NATIVE_RIG), isinstance(model, ModelStage)
+    lips = _lips(model) if isinstance(model, ModelStage) else None
     return Face(
         model, Gains(native, still=not options.alive), Limits(options.rig.low, options.rig.high),
         condition=condition if trained else None,
         express=Express(model.columns) if isinstance(model, ModelStage) else None,
-        lips=FeltLips(model.columns) if isinstance(model, ModelStage) else None,
+        lips=lips,
         smooth=smooth(options.smooth, len(native)) if options.smooth else None,
         heard=_heard() if options.emotion == "auto" else None,
-        **_behaviour() if options.alive else {},
+        **_behaviour(model.delay + lips.delay if lips is not None else None) if options.alive else {},
     )  # fmt: skip
+
+
+def _lips(model: ModelStage) -> FeltLips:
+    lips = FeltLips(model.columns)
+    return lips if model.delay >= UNHURRIED else lips.at_once()
 
 
 def _heard() -> Stage:
@@ -82,11 +90,12 @@ def _heard() -> Stage:
     return Heard()
 
 
-def _behaviour() -> dict[str, Any]:
+def _behaviour(speech: int | None) -> dict[str, Any]:
+    """Gestures that follow the voice where speech, so many frames late, is shown before they could be known."""
     from facerig.behaviour import Life
-    from facerig.prosody import Prosody
+    from facerig.prosody import DELAY, Prosody
 
-    return {"prosody": Prosody(), "life": Life()}
+    return {"prosody": Prosody(DELAY if speech is None else min(DELAY, speech)), "life": Life()}
 
 
 def load_model(options: Options) -> ModelStage | FakeModel:

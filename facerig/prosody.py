@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facerig.errors import check_option
 from facerig.stage import RATE, SAMPLES, Frames, State, exact_div
 from facerig.windows import windows
 
@@ -63,13 +64,17 @@ _KEPT = MIDDLE + MEAN_SPAN + 2 * ACCENT_HALF + DELAY  # frames of raw measures t
 
 @dataclass(frozen=True)
 class Prosody:
-    """The stage."""
+    """The stage. What a row says is known DELAY frames later and no sooner; given out with a shorter `delay` it is said
+    of a later frame, by the rest: gestures then follow the voice, and the lips need not wait for them."""
 
     delay: int = DELAY
 
+    def __post_init__(self) -> None:
+        check_option("delay", self.delay, f"frames from 0 to {DELAY}", 0 <= self.delay <= DELAY)
+
     @property
     def memory(self) -> int:
-        return _KEPT + 2 + self.delay
+        return _KEPT + 2 + DELAY
 
     def start(self) -> State:
         raw = np.zeros((_KEPT, len(_RAW)), np.float32)
@@ -84,7 +89,7 @@ class Prosody:
         """Streams stacked: states [B, ...], frames [B, n, 400] -> [B, n, P]."""
         samples = np.concatenate([state[0], frames.reshape(len(frames), -1)], axis=1)
         raw = np.concatenate([state[1], _measures(samples, frames.shape[1])], axis=1)
-        out = _columns(raw, frames.shape[1], self.delay)
+        out = _columns(raw, frames.shape[1], DELAY)
         return (samples[:, frames.shape[1] * SAMPLES :], raw[:, frames.shape[1] :]), out
 
 

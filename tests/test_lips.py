@@ -142,6 +142,20 @@ def test_a_contact_is_remembered_as_long_as_it_may_last() -> None:
     assert second[10 + stage.lips.longest + stage.lips.fall :].max() == 0
 
 
+def test_at_once_waits_for_nothing_and_still_closes_on_the_frame_of_its_evidence() -> None:
+    prompt = STAGE.at_once()
+    assert prompt.delay == 0
+    assert STAGE.delay == 2
+    frames = speaking(60, bilabial=(30, 34))
+    out = run(prompt, frames, 6)
+    jaw, close = column(out, "jawOpen"), column(out, "mouthClose")
+    assert jaw[29] == pytest.approx(0.6)
+    assert close[29] == 0
+    np.testing.assert_allclose(close[30:34], SHUT * jaw[30:34], atol=1e-6)
+    ramped = run(STAGE, frames, 6)
+    np.testing.assert_array_equal(out[30:], ramped[30:])  # from the first evidence on they are the same
+
+
 def test_delay_is_what_it_says() -> None:
     frames = np.zeros((40, len(COLUMNS)), np.float32)
     frames[:, COLUMNS.index("contact:speech")] = 1

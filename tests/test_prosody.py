@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from facerig.errors import OptionError
 from facerig.prosody import ACCENT, ENERGY, ONSET, PHRASE_END, PITCH, PROSODY, VOICE, VOICED, Prosody
 from facerig.stage import FPS, RATE, SAMPLES, Frames, run
 
@@ -125,3 +126,15 @@ def test_a_push_changes_no_argument() -> None:
     assert [array.tobytes() for array in (*state, frames)] == kept
     assert rows.shape == (6, len(PROSODY))
     assert rows.dtype == np.float32
+
+
+def test_told_sooner_it_says_the_same_of_a_later_frame() -> None:
+    sound = np.concatenate([silence(0.5), voice(150, 1), silence(1)])
+    late, soon = Prosody(), Prosody(1)
+    assert (late.delay, soon.delay) == (8, 1)
+    assert late.memory == soon.memory
+    one, other = (stage.push(stage.start(), sound)[1] for stage in (late, soon))
+    np.testing.assert_array_equal(one, other)
+    for wrong in (-1, 9):
+        with pytest.raises(OptionError, match="frames from 0 to 8"):
+            Prosody(wrong)

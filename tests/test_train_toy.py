@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
@@ -14,18 +16,18 @@ from safetensors.torch import save_file  # noqa: E402
 
 from facerig.errors import ModelError  # noqa: E402
 from facerig.features import BANDS, FEATURES, HOPS  # noqa: E402
-from facerig.model import NetConfig, preset  # noqa: E402
+from facerig.model import NetConfig, checkpoint, preset  # noqa: E402
 from facerig.model.net import Encoder, Net  # noqa: E402
 from facerig.phones import Timed, rasterise, unit_index, units  # noqa: E402
 from facerig.rig import rig  # noqa: E402
 from facerig.train import align, losses, recipe, shards  # noqa: E402
-from facerig.train.data import UNLABELLED, Crops, Store, stretched  # noqa: E402
+from facerig.train.data import UNLABELLED, Crops, Store, hard, stretched  # noqa: E402
 from facerig.train.decoder import DecoderRun, DecoderTrainer  # noqa: E402
-from facerig.train.loop import EncoderTrainer, Run, _shifted, judged, posteriors  # noqa: E402
+from facerig.train.loop import EncoderTrainer, Run, judged, posteriors, steps_at  # noqa: E402
 from facerig.train.measures import Tally  # noqa: E402
 from facerig.train.melaug import MelAugment, _grain  # noqa: E402
 from facerig.train.motion import FACEGOOD_SUMS, GRID_MEASURES, Motion, taught  # noqa: E402
-from facerig.train.resume import averaged, load_shipped  # noqa: E402
+from facerig.train.resume import averaged, load_shipped, neighbours, taken_over  # noqa: E402
 from facerig.train.schedule import Schedule  # noqa: E402
 
 SAID = tuple(unit_index(name) for name in ("sil", "aa", "m", "s", "iy", "f"))
@@ -108,14 +110,34 @@ def test_posteriors_belong_to_their_frames(trained: tuple[EncoderTrainer, list[f
 
 
 def test_labels_are_read_at_the_frame_that_the_lookahead_means() -> None:
-    rows = torch.arange(20)[None]
-    picked, steps = _shifted(rows, ahead=6, stride=2)
-    assert steps == len(picked)
-    assert picked[-1].tolist() == [12, 13, 14]  # the last step is frame 19, six ahead of 13
-    assert picked[0].tolist() == [0, 1, 2]
+    steps = steps_at(20, ahead=6, stride=2)
+    assert steps[-1] == 13  # the last step is frame 19
+    assert steps[0] == 1
 
 
 # ---- losses ---------------------------------------------------------------------------------------------------------
+
+
+def target(*said: int) -> torch.Tensor:
+    """Hard targets [1, T, units]; a single unit is said for three frames."""
+    labels = torch.tensor([said if len(said) > 1 else said * 3])
+    return losses.targets(labels, torch.from_numpy(hard(labels.shape[1])[None]), len(units()))
+
+
+def test_a_hard_label_shares_a_little_with_its_neighbours() -> None:
+    got = target(3, 3, 5, UNLABELLED)[0]
+    assert got[1, 3] == pytest.approx(1 - losses.BLUR)
+    assert got[1, 5] == pytest.approx(losses.BLUR)
+    assert got[:3].sum(1) == pytest.approx(1.0)
+    assert got[3].sum() == 0.0
+
+
+def test_a_soft_label_counts_where_there_is_one() -> None:
+    soft = hard(3)[None]
+    soft[0, 1] = [[7, 2, 0, 0], [100, 100, 0, 0]]
+    got = losses.targets(torch.full((1, 3), 5), torch.from_numpy(soft), len(units()))[0]
+    assert got[1, 7] == got[1, 2] == 0.5
+    assert got[0, 5] == got[2, 5] == 1.0
 
 
 def test_unlabelled_frames_cost_nothing_and_wrong_ones_more_than_right_ones() -> None:
@@ -125,7 +147,7 @@ def test_unlabelled_frames_cost_nothing_and_wrong_ones_more_than_right_ones() ->
     trust = torch.ones(1)
 
     def cost(unit: int) -> float:
-        return float(losses.unit_loss(sure, torch.full((1, 3), unit), trust, tables))
+        return float(losses.unit_loss(sure, target(unit)[0, 1:2], trust, tables))
 
     assert cost(UNLABELLED) == 0.0
     assert cost(SAID[1]) < 0.1 < cost(SAID[2])
@@ -134,7 +156,7 @@ def test_unlabelled_frames_cost_nothing_and_wrong_ones_more_than_right_ones() ->
 def test_contacts_follow_the_unit_tables() -> None:
     tables = losses.UnitTables.make()
     logits = torch.tensor([[8.0, -8.0, 8.0, -8.0]])
-    right, wrong = (float(losses.contact_loss(logits, torch.full((1, 3), unit_index(name)), torch.ones(1), tables))
+    right, wrong = (float(losses.contact_loss(logits, target(unit_index(name))[0, 1:2], torch.ones(1), tables))
                     for name in ("m", "f"))
     assert right < 0.1 < wrong
 
@@ -178,7 +200,7 @@ def test_the_decoder_learns_curves_and_leaves_the_encoder_alone(trained: tuple[E
 def test_crops_keep_features_and_labels_together() -> None:
     held = toy(20, 7)
     sounds = np.random.default_rng(0).normal(size=(len(units()), FEATURES)).astype(np.float32)
-    feats, labels, trust = Crops(held, {}, 128).draw(np.random.default_rng(0), 5, tempo=0.2)
+    feats, labels, trust, _ = Crops(held, {}, 128).draw(np.random.default_rng(0), 5, tempo=0.2)
     assert feats.shape == (5, 128, FEATURES)
     assert (trust == 1).all()
     nearest = ((feats[..., None, :] - sounds[list(SAID)]) ** 2).sum(-1).argmin(-1)
@@ -293,7 +315,7 @@ def test_sets_that_judge_are_never_learnt_from() -> None:
 
 
 def test_the_recipe_builds_every_preset() -> None:
-    for name in ("tiny", "small", "base"):
+    for name in ("tiny", "instant", "small", "base"):
         config = recipe.config(name)
         assert len(config.channels) == 68
         assert config.lookahead in config.taught
@@ -345,6 +367,38 @@ def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
     other = replace(small_config(), width=48)
     with pytest.raises(ModelError, match=r"a\.safetensors: no encoder of this shape"):
         load_shipped(tmp_path / "a.safetensors", Encoder(other), "encoder")
+
+
+def test_a_model_of_another_look_ahead_takes_over_all_but_the_heads_it_must_make(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    net = Net(replace(small_config(), taught=(0, 2, 6)))
+    checkpoint.save(net, tmp_path, name="far")
+    other = replace(small_config(), name="near", lookahead=1, taught=(0, 1, 2, 9))
+    near = Encoder(other)
+    load_shipped(tmp_path / "far.safetensors", near, "encoder")
+    theirs, ours = net.encoder.state_dict(), near.state_dict()
+    for key in set(theirs) & set(ours):
+        assert torch.equal(theirs[key], ours[key]), key
+    between = (theirs["heads.0.weight"] + theirs["heads.2.weight"]) / 2
+    torch.testing.assert_close(ours["heads.1.weight"], between)
+    assert torch.equal(ours["heads.9.bias"], theirs["heads.6.bias"])
+    said = taken_over(tmp_path / "far.safetensors", other)
+    for part in ("heads for 0, 33 ms", "made of their neighbours: 17, 150 ms", "left out: heads for 100 ms",
+                 "was the head for 100 ms, now it is that for 17 ms"):
+        assert part in said
+    with pytest.raises(ModelError, match=r"far\.safetensors: its width is 32, that of near is 48"):
+        taken_over(tmp_path / "far.safetensors", replace(other, width=48))
+
+
+@given(st.sets(st.integers(0, 20), min_size=1), st.integers(0, 20))
+def test_neighbours_stand_for_a_look_ahead(have: set[int], ahead: int) -> None:
+    found = neighbours(sorted(have), ahead)
+    assert {n for n, _ in found} <= have
+    assert sum(share for _, share in found) == pytest.approx(1)
+    if ahead in have:
+        assert found == [(ahead, 1.0)]
+    elif min(have) < ahead < max(have):
+        assert sum(n * share for n, share in found) == pytest.approx(ahead)
 
 
 def test_noise_scatters_about_its_mean_most_in_low_bands() -> None:

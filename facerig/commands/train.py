@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-PRESETS = ("tiny", "small", "base")
+PRESETS = ("tiny", "instant", "small", "base")
 
 
 def register(app: typer.Typer) -> None:
@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    preset: Annotated[str, typer.Argument(help="tiny, small or base.")] = "small",
+    preset: Annotated[str, typer.Argument(help="tiny, instant, small or base.")] = "small",
     minutes: Annotated[float, typer.Option(help="Wall-clock time for the training itself.")] = 120.0,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the model's files.")] = Path("assets/models"),
     cache: Annotated[Path | None, typer.Option(help="Folder of checkpoints and logs (default ~/.cache/facerig/train).",
@@ -24,7 +24,8 @@ def train(
     hours: Annotated[float, typer.Option(help="Synthetic speech to make where none is packed.")] = 10.0,
     seed: Annotated[int, typer.Option(help="Of crops, augmentation and first weights.")] = 1,
     batch: Annotated[int, typer.Option(help="Crops of 3.2 s in a step.")] = 40,
-    start: Annotated[Path | None, typer.Option(help="A shipped .safetensors of this preset to go on from.",
+    start: Annotated[Path | None, typer.Option(help="A shipped .safetensors of the same sizes to go on "
+                                               "from (instant goes on from small).",
                                                show_default=False)] = None,
     expression: Annotated[bool, typer.Option("--expression", help="Only the expression head, on the model that is in "
                                              "--out; --minutes 12 is enough.")] = False,
@@ -39,7 +40,7 @@ def train(
     from rich.console import Console
     from rich.progress import Progress
 
-    from facerig.console import emit_json
+    from facerig.console import emit_json, say
     from facerig.errors import MissingExtra, check_option
 
     check_option("preset", preset, ", ".join(PRESETS), preset in PRESETS)
@@ -62,6 +63,11 @@ def train(
 
         emit_json(felt.train(felt.Plan(preset, minutes, out, seed=seed)))
         return
+    if start is not None:
+        from facerig.train.recipe import config
+        from facerig.train.resume import taken_over
+
+        say(taken_over(start, config(preset)))
     folder = {} if cache is None else {"folder": cache}
     plan = Plan(preset, minutes, out, hours=hours, seed=seed, batch=batch, start=start, **folder)
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:

@@ -12,8 +12,9 @@ jawOpen, as ARKit means it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property, lru_cache
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,8 @@ from facerig.windows import windows
 
 Places = NDArray[np.intp]
 Bounds = tuple[Places, Frames, Frames]
+
+AnyLips = TypeVar("AnyLips", bound="Lips")
 
 BILABIAL, LABIODENTAL, SPEECH = "contact:bilabial", "contact:labiodental", "contact:speech"
 
@@ -129,6 +132,11 @@ class Lips:
     @property
     def _switches(self) -> tuple[Switch, ...]:
         return (self.lips, self.teeth, self.voice)
+
+    def at_once(self: AnyLips) -> AnyLips:
+        """The same without ramps beforehand: what is switched on comes in one frame, and no frame waits for it."""
+        switches = {f.name: getattr(self, f.name) for f in fields(self) if isinstance(getattr(self, f.name), Switch)}
+        return replace(self, **{name: replace(switch, rise=0) for name, switch in switches.items()})
 
     def start(self) -> State:
         return (np.zeros((self.memory, len(self.columns)), np.float32),)

@@ -1,8 +1,10 @@
-"""A training run on disk: weights, their running mean and the optimiser's moments as safetensors, the rest as json."""
+"""A training run on disk: weights, their running mean and the optimiser's moments as safetensors, the rest as json; and
+what a new run takes over from a shipped model, of another look-ahead too."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,14 @@ from torch import Tensor, nn
 
 from facerig.errors import ModelError
 from facerig.files import write_file
+from facerig.model.config import NetConfig
+from facerig.model.runtime import read_card
+from facerig.stage import FPS
 
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+HEADS = "heads."  # of the encoder, one a look-ahead
+SIZES = ("width", "encoder", "stride", "kernel", "spread", "heads", "decoder_width", "decoder", "condition", "channels",
+         "units")  # what weights of another model must share  # fmt: skip
 
 
 class Ema:
@@ -65,12 +73,68 @@ def load_ema(path: Path, net: nn.Module) -> None:
 
 def load_shipped(path: Path, net: nn.Module, part: str) -> None:
     """One part ("encoder", "decoder") of a shipped model's weights into a network of its shape; what the network has no
-    place for, an expression head, is left out."""
+    place for (an expression head, heads of other look-aheads) is left out, heads that are missing are made of their
+    neighbours."""
     try:
         held, wanted = _part(load_file(path), f"{part}."), net.state_dict()
-        net.load_state_dict({key: value for key, value in held.items() if key in wanted})
+        kept = {key: value for key, value in held.items() if key in wanted}
+        made = {key: _between(held, key) for key in wanted if key not in held and key.startswith(HEADS)}
+        net.load_state_dict({**kept, **made})
     except (OSError, SafetensorError, RuntimeError) as error:
         raise ModelError(f"{path.name}: no {part} of this shape ({str(error).splitlines()[0]})") from error
+
+
+def taken_over(path: Path, config: NetConfig) -> str:
+    """What `load_shipped` will take of a file for a network of this config and what not, in words; a file that does not
+    fit is a ModelError before anything is begun."""
+    theirs = NetConfig.from_dict(read_card(path)["config"], path.name)
+    for size in SIZES:
+        have, want = getattr(theirs, size), getattr(config, size)
+        if have != want:
+            raise ModelError(f"{path.name}: its {size.replace('_', ' ')} is {_told(have)}, that of {config.name} is "
+                             f"{_told(want)}; accepted: weights of a model of the same sizes")  # fmt: skip
+    both, lost, new = (_named(part) for part in (
+        [n for n in config.taught if n in theirs.taught], [n for n in theirs.taught if n not in config.taught],
+        [n for n in config.taught if n not in theirs.taught]))  # fmt: skip
+    said = [f"{path.name}: encoder and decoder go on as they are, with the heads for {both} of look-ahead"]
+    said += [f"new heads, made of their neighbours: {new}"] if new else []
+    said += [f"left out: heads for {lost}"] if lost else []
+    if theirs.lookahead != config.lookahead:
+        said.append(f"shown was the head for {_named([theirs.lookahead])}, now it is that for "
+                    f"{_named([config.lookahead])}: the decoder learns to do with less")  # fmt: skip
+    said += ["its expression head is left out: train it anew with --expression"] if theirs.expression else []
+    return "; ".join(said)
+
+
+def _told(value: object) -> str:
+    return f"{len(value)} names" if isinstance(value, tuple) else repr(value)
+
+
+def _named(frames: Sequence[int]) -> str:
+    return ", ".join(f"{n * 1000 / FPS:.0f}" for n in frames) + " ms" if frames else ""
+
+
+def _between(held: dict[str, Tensor], key: str) -> Tensor:
+    """A head of the encoder for a look-ahead that has none: read between those of the next shorter and longer one."""
+    _, ahead, kind = key.split(".")
+    near = neighbours(_look_aheads(held), int(ahead))
+    if not near:
+        raise RuntimeError(f"no heads to make the one of {ahead} frames of")
+    return sum((held[f"{HEADS}{n}.{kind}"] * share for n, share in near), torch.zeros(()))
+
+
+def _look_aheads(names: Collection[str]) -> list[int]:
+    return sorted({int(name.split(".")[1]) for name in names if name.startswith(HEADS)})
+
+
+def neighbours(have: Sequence[int], ahead: int) -> list[tuple[int, float]]:
+    """(look-ahead, share) of the one or two of `have` that stand for this one."""
+    under, over = [n for n in have if n <= ahead], [n for n in have if n >= ahead]
+    if not (under and over):
+        return [(n, 1.0) for n in (under[-1:] or over[:1])]
+    low, high = under[-1], over[0]
+    share = (ahead - low) / (high - low) if high > low else 0.0
+    return [(low, 1 - share), (high, share)] if share else [(low, 1.0)]
 
 
 @torch.no_grad()
