@@ -120,3 +120,33 @@ def test_fetch_names_the_packages_where_apt_is_not(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(prompts.shutil, "which", lambda _: None)
     with pytest.raises(InputError, match="tuxpaint-stamps-default"):
         prompts.fetch(tmp_path)
+
+
+def test_fetch_makes_its_folder_goes_on_where_it_was_and_names_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+
+    def ran(command: list[str], folder: str) -> str:
+        asked.append(command[-1])
+        if command[0] == "apt-get":
+            (Path(folder) / f"{command[-1]}_1_all.deb").touch()
+            return "E: Unable to locate package" if command[-1] == "fillets-ng-data-nl" else ""
+        assert Path(command[-1]).is_dir()
+        return ""
+
+    monkeypatch.setattr(prompts.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(prompts, "_ran", ran)
+    cache = tmp_path / "new" / "cache"
+    for _ in range(2):
+        with pytest.raises(InputError, match="1 of 14 packages cannot be had: fillets-ng-data-nl"):
+            prompts.fetch(cache)
+    assert asked.count("tuxpaint-stamps-default") == 1  # the second time it is there
+    assert asked.count("fillets-ng-data-nl") == 2
+    assert "fillets-ng-data-nl: E: Unable to locate" in capsys.readouterr().out
+
+
+def test_what_a_program_complains_of_is_passed_on(tmp_path: Path) -> None:
+    assert prompts._ran(["sh", "-c", "echo first >&2; echo no room >&2; exit 3"], str(tmp_path)) == "no room"
+    assert prompts._ran(["true"], str(tmp_path)) == ""
+    assert prompts._ran(["false"], str(tmp_path)) == "false failed"

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from facerig.cli import run
 from facerig.errors import InputError, OptionError
 from facerig.phones import Timed, unit_index, units
+from facerig.train.evaluate import published
 from facerig.train.evaluate.content import Content, auc
 from facerig.train.evaluate.critics import critic, distance, viseme_string
 from facerig.train.evaluate.events import Event, Matches, matched, near, runs, spoken_events
@@ -140,6 +141,48 @@ def test_the_lip_reader_reads_the_teacher_better_than_a_still_face() -> None:
     wanted = viseme_string(timed)
     assert distance(wanted, read(net, teach(timed, 400))) < 0.8 * len(wanted)
     assert distance(wanted, read(net, np.zeros((400, 68), np.float32))) == len(wanted)
+
+
+# ---- rhubarb's published figures ----------------------------------------------------------------------------
+
+
+def errors(curves: np.ndarray) -> dict[str, float | None]:
+    measure = published.Measure()
+    measure.add(clip(), Output(curves.astype(np.float32)))
+    return measure.figures()
+
+
+def test_errors_of_the_truth_of_a_shut_and_of_an_open_mouth() -> None:
+    truth = taught(clip()).curves
+    assert truth is not None
+    right, shut = errors(truth), errors(np.zeros((120, 68)))
+    wide = np.zeros((120, 68))
+    wide[:, CHANNELS.index("jawOpen")] = 0.6
+    assert (right["missed"], right["closed_vowels"], right["open_silences"]) == (0, 0, 0)
+    assert (shut["missed"], shut["closed_vowels"], shut["open_silences"]) == (0, 100, 0)
+    assert (errors(wide)["missed"], errors(wide)["closed_vowels"], errors(wide)["open_silences"]) == (100, 0, 100)
+
+
+def test_a_passing_fault_counts_inside_and_not_at_the_middle() -> None:
+    passing = np.zeros((120, 68))
+    passing[18:20, CHANNELS.index("jawOpen")] = 0.6  # 0.3 s: in the middle half of the first pause, past its middle
+    assert errors(passing)["open_silences"] == 50
+    assert errors(passing)["open_silences_at_middle"] == 0
+
+
+def test_errors_beside_the_published_ones() -> None:
+    own = dict(zip((*published.KINDS, *published.MIDDLE[1:]), (10.0, 0.0, 2.0, 0.0, 1.0), strict=True))
+    table = {name: {"systems": {"m": {"errors": own}}} for name in ("css10_es", "grid")}
+    beside = published.compared(table, "m")
+    assert set(beside["sets"]) == {"css10_es"}
+    held = beside["sets"]["css10_es"]
+    assert held["missed"] == {"ours": 10.0, "published": 25.0, "times_fewer": 2.5}
+    assert held["closed_vowels"]["times_fewer"] is None  # no error at all
+    assert held["all"] == {"ours": 12.0, "published": 59.0, "times_fewer": 4.92}
+    assert "another's run" in beside["source"]
+    assert ("css10_es", "rhubarb's errors over ours", ">= 2", "4.92", "reached") in targets(
+        {"model": "m", "sets": {}, "rhubarb_published": beside})
+    assert published.compared({}, "m") == {}
 
 
 # ---- rivals and the command -------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--hours", type=float, default=10.0, help="synthetic speech to make")
     got = parser.parse_args(arguments)
     cache = cache_folder(got.cache)
+    os.environ["FACERIG_CACHE"] = str(cache)  # for those who look into it by themselves, in other processes too
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     only = [name for name in got.only.split(",") if name]
     try:

@@ -169,17 +169,39 @@ def _listed(voice: Voice) -> list[tuple[str, str, Path]]:
 
 
 def fetch(cache: Path) -> None:
-    """Get the packages with apt and unpack them into the cache; nothing is installed."""
+    """Get the packages with apt and unpack them into the cache; nothing is installed. Those that are there stay, and
+    one that cannot be had does not keep the others away."""
     names = sorted({name for voice in VOICES for name in voice.packages})
     for program in ("apt-get", "dpkg-deb"):
         if not shutil.which(program):
             raise InputError(f"prompts: {program} is not here; on Debian, or install by hand: {' '.join(names)}")
+    debs = cache / "debs"
+    debs.mkdir(parents=True, exist_ok=True)
+    missed = []
+    for name in names:
+        why = "" if (debs / f".{name}").is_file() else _fetched(name, debs)
+        print(f"{name}: {why or 'here'}", flush=True)
+        missed += [name] if why else []
+    if missed:
+        raise InputError(f"prompts: {len(missed)} of {len(names)} packages cannot be had: {' '.join(missed)}; run "
+                         "apt-get update first, or go on without their voices")  # fmt: skip
+
+
+def _fetched(name: str, debs: Path) -> str:
+    """Why a package could not be got and unpacked; empty where it was."""
     with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(["apt-get", "download", *names], cwd=folder, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise InputError(f"prompts: apt-get download: {done.stderr.strip()[:200]}; run apt-get update first")
-        for file in sorted(Path(folder).glob("*.deb")):
-            subprocess.run(["dpkg-deb", "-x", str(file), str(cache / "debs")], check=True)
+        done = _ran(["apt-get", "download", name], folder)
+        for file in sorted(Path(folder).glob("*.deb")) if not done else ():
+            done = done or _ran(["dpkg-deb", "-x", str(file), str(debs.resolve())], folder)
+    if not done:
+        (debs / f".{name}").touch()  # unpacked wholly
+    return done
+
+
+def _ran(command: list[str], folder: str) -> str:
+    """What a program complains of; empty where it went well."""
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return (done.stderr.strip().splitlines() or [f"{command[0]} failed"])[-1][:200] if done.returncode else ""
 
 
 # ---- what is said and when ------------------------------------------------------------------------------------------

@@ -64,6 +64,7 @@ def show(result: Mapping[str, Any]) -> None:
     for key, title in (("robustness", "Robustness"), ("not_speech", "Sounds that are not speech")):
         if key in result:
             _plain(title, result[key])
+    _published(result.get("rhubarb_published", {}))
     if "after_end" in result:
         _plain("Mouth from 200 ms after a hard end", {"cut clips": result["after_end"]})
     rows = targets(result)
@@ -97,6 +98,14 @@ def _motion(name: str, by_system: Mapping[str, Any]) -> None:
         table("facegood: solved curves (r), jaw's lag (ms), distances on a head (mm)", heads, rows, right=heads[2:])
 
 
+def _published(held: Mapping[str, Any]) -> None:
+    rows = [(name, kind.replace("_", " "), *(_cell(side[key]) for key in ("ours", "published", "times_fewer")))
+            for name, kinds in held.get("sets", {}).items() for kind, side in kinds.items()]  # fmt: skip
+    if rows:
+        heads = ("set", "errors (percent)", "ours", "rhubarb", "x fewer")
+        table("Beside rhubarb 1.14 as published: another's run", heads, rows, right=heads[2:])
+
+
 def _solved(own: Mapping[str, Any]) -> tuple[Any, ...]:
     tracks = [own.get(name, {}) for name in ("jaw", "rounding", "closing")]
     return (*(track.get("r") for track in tracks), tracks[0].get("lag_ms"), own.get("lve_mm"), own.get("mve_mm"))
@@ -126,7 +135,14 @@ def targets(result: Mapping[str, Any]) -> list[tuple[str, str, str, str, str]]:
             for step in path:
                 got = got.get(step, {}) if isinstance(got, Mapping) else None
             rows.append(_verdict(name, " ".join(path), ">=", bound, got if isinstance(got, int | float) else None))
-    return rows + _stress_targets(result)
+    return rows + _rival_targets(result) + _stress_targets(result)
+
+
+def _rival_targets(result: Mapping[str, Any]) -> list[tuple[str, str, str, str, str]]:
+    """Rhubarb's published errors over ours; no error at all is as many times fewer as one likes."""
+    held = result.get("rhubarb_published", {}).get("sets", {})
+    return [_verdict(name, "rhubarb's errors over ours", ">=", 2.0, kinds["all"]["times_fewer"] or float("inf"))
+            for name, kinds in held.items()]  # fmt: skip
 
 
 def _stress_targets(result: Mapping[str, Any]) -> list[tuple[str, str, str, str, str]]:

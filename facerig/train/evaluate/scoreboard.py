@@ -14,7 +14,7 @@ from typing import Any
 
 from facerig.errors import OptionError
 from facerig.train.corpora import motion as motion_corpora
-from facerig.train.evaluate import content, critics, events, robustness, sets, shown, systems
+from facerig.train.evaluate import content, critics, events, published, robustness, sets, shown, systems
 from facerig.train.evaluate.motion import GridMotion, facegood_figures
 from facerig.train.evaluate.rivals import Rhubarb
 from facerig.train.evaluate.sets import Clip
@@ -48,6 +48,7 @@ class Row:
 
     content: content.Content = field(default_factory=content.Content)
     shown: shown.Shown = field(default_factory=shown.Shown)
+    errors: published.Measure = field(default_factory=published.Measure)
     critics: critics.Critics = field(default_factory=critics.Critics)
     grid: GridMotion = field(default_factory=GridMotion)
     facegood: list[tuple[Clip, Output]] = field(default_factory=list)
@@ -56,6 +57,7 @@ class Row:
         if clip.timed:
             self.content.add(clip, output)
         self.shown.add(clip, output)
+        self.errors.add(clip, output)
         self.critics.add(clip, output)
         if clip.set == "grid":
             self.grid.add(clip, output)
@@ -63,7 +65,8 @@ class Row:
             self.facegood.append((clip, output))
 
     def figures(self) -> dict[str, Any]:
-        out: dict[str, Any] = {**self.content.figures(), **self.shown.figures(), **self.critics.figures()}
+        out: dict[str, Any] = {**self.content.figures(), **self.shown.figures(), **self.critics.figures(),
+                               "errors": self.errors.figures()}  # fmt: skip
         if self.grid.error_mm or any(track.real for track in self.grid.tracks.values()):
             out["motion"] = self.grid.figures()
         if self.facegood:
@@ -88,6 +91,8 @@ def evaluate(options: Options, progress: Callable[[str], None] = lambda _: None)
         if name in STRESSED:
             stress += [clips[k] for k in sets.thinned(len(clips), 2 if options.quick else 8)]
     result: dict[str, Any] = {"model": model.name, "quick": options.quick, "rules": rules(), "sets": table}
+    if beside := published.compared(table, model.name):
+        result["rhubarb_published"] = beside
     if stress:
         progress("closing after the end")
         result["after_end"] = after_end(model, stress)
