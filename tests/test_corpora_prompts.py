@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -117,7 +118,7 @@ def test_without_packages_the_source_says_why(root: Path) -> None:
 
 
 def test_fetch_names_the_packages_where_apt_is_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(prompts.shutil, "which", lambda _: None)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(InputError, match="tuxpaint-stamps-default"):
         prompts.fetch(tmp_path)
 
@@ -135,7 +136,7 @@ def test_fetch_makes_its_folder_goes_on_where_it_was_and_names_what_is_missing(
         assert Path(command[-1]).is_dir()
         return ""
 
-    monkeypatch.setattr(prompts.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     monkeypatch.setattr(prompts, "_ran", ran)
     cache = tmp_path / "new" / "cache"
     for _ in range(2):
