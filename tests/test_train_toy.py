@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 
 from safetensors.torch import save_file  # noqa: E402
+from torch import Tensor  # noqa: E402
 
 from facerig.errors import ModelError  # noqa: E402
 from facerig.features import BANDS, FEATURES, HOPS  # noqa: E402
@@ -20,7 +21,8 @@ from facerig.model import NetConfig, checkpoint, preset  # noqa: E402
 from facerig.model.net import Encoder, Net  # noqa: E402
 from facerig.phones import Timed, rasterise, unit_index, units  # noqa: E402
 from facerig.rig import rig  # noqa: E402
-from facerig.train import align, losses, recipe, shards  # noqa: E402
+from facerig.train import align, losses, recipe, shards, smoother  # noqa: E402
+from facerig.train import run as run_module  # noqa: E402
 from facerig.train.data import UNLABELLED, Crops, Store, hard, stretched  # noqa: E402
 from facerig.train.decoder import DecoderRun, DecoderTrainer  # noqa: E402
 from facerig.train.loop import EncoderTrainer, Run, judged, posteriors, steps_at  # noqa: E402
@@ -115,10 +117,36 @@ def test_labels_are_read_at_the_frame_that_the_lookahead_means() -> None:
     assert steps[0] == 1
 
 
+def test_an_offline_reader_learns_from_what_the_encoder_hears(trained: tuple[EncoderTrainer, list[float]]) -> None:
+    net, held = trained[0].net, toy(40, 1)
+    run = smoother.SmootherRun(3600.0, steps=60, batch=6, frames=64, peak=8e-3, half=False)
+    reader = smoother.trained(net, smoother.Listened(net, held, half=False), run)
+    unseen = smoother.Listened(net, toy(6, 3), half=False)
+    feats, labels = unseen.store.clip(0)
+    got = smoother.smoothed(reader, unseen, 0, half=False)
+    assert got.shape == (len(labels), len(units()))
+    right = {shift: (got[20:-20].argmax(1) == labels[20 + shift : len(labels) - 20 + shift]).mean()
+             for shift in (-5, 0, 5)}
+    assert right[0] > 0.6 > max(right[-5], right[5])
+    near = smoother.read(net, unseen, 0, 6)
+    np.testing.assert_allclose(near, posteriors(net, feats, 6, half=False)[0], atol=5e-3)
+
+
+def test_the_mean_of_two_encoders_is_chosen_by_what_chooses(trained: tuple[EncoderTrainer, list[float]]) -> None:
+    good, bad = trained[0].net, Encoder(small_config())
+    net = Encoder(small_config())
+    for one, other, wanted in ((good, bad, run_module.START_SHARES[0]), (bad, good, run_module.START_SHARES[-1])):
+        net.load_state_dict(one.state_dict())
+        told = run_module.best_mean(net, other, {"grid": toy(6, 3), "ljspeech": toy(6, 4)})["share_of_start"]
+        assert told["taken"] == max(run_module.START_SHARES, key=lambda share: told[str(share)])
+        if one is good:
+            assert told["taken"] == wanted
+
+
 # ---- losses ---------------------------------------------------------------------------------------------------------
 
 
-def target(*said: int) -> torch.Tensor:
+def target(*said: int) -> Tensor:
     """Hard targets [1, T, units]; a single unit is said for three frames."""
     labels = torch.tensor([said if len(said) > 1 else said * 3])
     return losses.targets(labels, torch.from_numpy(hard(labels.shape[1])[None]), len(units()))

@@ -8,17 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facerig.curves import npz_bytes
-from facerig.files import write_file
-from facerig.model.net import Encoder
 from facerig.phones import flag_of_units
-from facerig.train.data import UNLABELLED, Float, Store
-from facerig.train.loop import posteriors
+from facerig.train.data import UNLABELLED, Float
 
 NEAR = 4  # frames (67 ms) within which the old labels are taken to be right as often as not
 ELSEWHERE = 0.05  # what a unit counts outside of its old place, against 1 inside
@@ -39,8 +35,7 @@ def sequence(labels: Labels) -> list[int]:
 def realigned(labels: Labels, heard: Float) -> Labels:
     """New labels of a clip from its old ones and the posteriors [T, units] heard in it."""
     units = sequence(labels)
-    score = np.log(heard + 1e-4) + np.log(_nearby(labels, heard.shape[1]) + ELSEWHERE)
-    path = viterbi(score.astype(np.float64), units)
+    path = viterbi(evidence(labels, heard), units)
     if path is None:
         return labels
     out = np.asarray(units, np.uint8)[path]
@@ -49,6 +44,12 @@ def realigned(labels: Labels, heard: Float) -> Labels:
         if not flag_of_units("is_silence")[unit] and heard[first:last, unit].mean() < IMPOSSIBLE:
             out[first:last] = UNLABELLED
     return out
+
+
+def evidence(labels: Labels, heard: Float) -> NDArray[np.float64]:
+    """[T, units] log score of every unit: what is heard, and whether the old label lies near."""
+    score = np.log(heard + 1e-4) + np.log(_nearby(labels, heard.shape[1]) + ELSEWHERE)
+    return np.asarray(score, np.float64)
 
 
 def _nearby(labels: Labels, units: int) -> Float:
@@ -62,14 +63,27 @@ def _nearby(labels: Labels, units: int) -> Float:
     return out
 
 
+class Walk(NamedTuple):
+    """The states of a known sequence: two to a sound, so that it lasts two frames at least, one to a silence."""
+
+    owner: NDArray[np.int64]
+    """Which unit of the sequence a state belongs to."""
+    stays: NDArray[np.bool_]
+    optional: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, units: Sequence[int]) -> Walk:
+        silence = flag_of_units("is_silence")
+        owner = np.array([k for k, unit in enumerate(units) for _ in range(1 if silence[unit] else 2)], np.int64)
+        optional = np.array([silence[units[k]] for k in owner], bool)
+        return cls(owner, np.append(owner[1:] != owner[:-1], True)[: len(owner)], optional)
+
+
 def viterbi(score: NDArray[np.float64], units: Sequence[int]) -> NDArray[np.int64] | None:
     """[T] the place in `units` of each frame on the best path; None where the clip is too short for its units."""
-    silence = flag_of_units("is_silence")
-    owner = np.array([k for k, unit in enumerate(units) for _ in range(1 if silence[unit] else 2)], np.int64)
+    owner, stays, optional = Walk.of(units)
     if not len(owner):
         return None
-    optional = np.array([silence[units[k]] for k in owner])
-    last_of_unit = np.append(owner[1:] != owner[:-1], True)
     entry = score[:, np.asarray(units)[owner]]
     best = np.full(len(owner), -np.inf)
     best[0] = entry[0, 0]
@@ -77,7 +91,7 @@ def viterbi(score: NDArray[np.float64], units: Sequence[int]) -> NDArray[np.int6
         best[1] = entry[0, 1]
     came = np.zeros((len(score), len(owner)), np.int8)
     for t in range(1, len(score)):
-        stay = np.where(last_of_unit, best, -np.inf)
+        stay = np.where(stays, best, -np.inf)
         step = np.concatenate([[-np.inf], best[:-1]])
         skip = np.concatenate([[-np.inf, -np.inf], np.where(optional[1:-1], best[:-2], -np.inf)])[: len(owner)]
         choices = np.stack([stay, step, skip])
@@ -109,19 +123,3 @@ def guessed(heard: Float) -> Labels:
     """Labels of a clip without a transcript: what the encoder is sure of, the rest unlabelled."""
     best = heard.argmax(1)
     return np.where(heard.max(1) >= SURE, best, UNLABELLED).astype(np.uint8)
-
-
-def relabel(net: Encoder, data: Store, path: Path) -> dict[str, float]:
-    """Write new labels for all clips, aligned where they have units and guessed where not; returns what changed."""
-    ahead, new = max(net.config.taught), {}
-    moved = struck = total = 0
-    for k, name in enumerate(data.ids):
-        feats, labels = data.clip(k)
-        heard = posteriors(net, feats, ahead)[0]
-        known = labels != UNLABELLED
-        new[name] = realigned(labels, heard) if known.any() else guessed(heard)
-        total += int(known.sum())
-        moved += int((new[name] != labels)[known].sum())
-        struck += int((new[name][known] == UNLABELLED).sum())
-    write_file(path, npz_bytes(dict(new)))
-    return {"clips": len(new), "moved": moved / max(total, 1), "struck_out": struck / max(total, 1)}

@@ -7,8 +7,8 @@ needs, each played at a rate of its own; the feature row belongs to the same ins
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +20,26 @@ from facerig.train.corpora import PackedSet
 
 UNLABELLED = 255
 PIECE = 3600  # frames of audio turned into features at a time
+GROUPED = 12_000  # frames that go through an encoder together
+KEPT = 4  # units that a soft label names
 
 Half = NDArray[np.float16]
 Float = NDArray[np.float32]
+Soft = NDArray[np.uint8]
+"""[n, 2, KEPT]: units, and the share of each in 255ths; all shares 0 where the hard label counts."""
+
+
+def with_labels(data: Store, new: Mapping[str, NDArray[np.uint8]], soft: Mapping[str, Soft]) -> Store:
+    """The same clips with other labels where there are any for their id."""
+    old = [data.clip(k)[1] for k in range(len(data.ids))]
+    labels = [new.get(name, rows) for name, rows in zip(data.ids, old, strict=True)]
+    softer = [soft.get(name, hard(len(rows))) for name, rows in zip(data.ids, old, strict=True)]
+    return replace(data, labels=np.concatenate(labels), soft=np.concatenate(softer))
+
+
+def hard(count: int) -> Soft:
+    """Soft labels that say nothing."""
+    return np.zeros((count, 2, KEPT), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -36,6 +53,11 @@ class Store:
     trust: Float
     source: NDArray[np.object_]
     ids: tuple[str, ...]
+    soft: Soft = field(default_factory=lambda: hard(0))
+
+    def __post_init__(self) -> None:
+        if len(self.soft) != len(self.labels):
+            object.__setattr__(self, "soft", hard(len(self.labels)))
 
     @property
     def hours(self) -> float:
@@ -58,10 +80,12 @@ def audio_features(samples: NDArray[np.int16]) -> Float:
     return np.concatenate(rows) if rows else np.zeros((0, FEATURES), np.float32)
 
 
-def store(packed: PackedSet, cache: Path, relabelled: Mapping[str, NDArray[np.uint8]] | None = None) -> Store:
-    """The clips of a packed set with their features; `relabelled` replaces the labels of clips by id."""
+def store(packed: PackedSet, cache: Path, relabelled: Mapping[str, NDArray[np.uint8]] | None = None,
+          softened: Mapping[str, Soft] | None = None) -> Store:
+    """The clips of a packed set with their features; `relabelled` replaces the labels of clips by id, `softened` gives
+    them soft ones."""
     clips = [clip for clip in packed.clips if clip.frames > 0]
-    feats, labels = [], []
+    feats, labels, soft = [], [], []
     for source in dict.fromkeys(clip.source for clip in clips):
         own = packed.only(sources=[source])
         table = _source_features(own, source, cache)
@@ -69,12 +93,13 @@ def store(packed: PackedSet, cache: Path, relabelled: Mapping[str, NDArray[np.ui
             feats.append(table[clip.id])
             new = (relabelled or {}).get(clip.id)
             labels.append(np.asarray(packed.labels(clip)) if new is None else new)
+            soft.append((softened or {}).get(clip.id, hard(len(labels[-1]))))
     order = [clip for source in dict.fromkeys(c.source for c in clips) for clip in packed.only(sources=[source]).clips]
     counts = np.array([len(rows) for rows in labels], np.int64)
     return Store(
         np.concatenate(feats), np.concatenate(labels), np.concatenate([[0], np.cumsum(counts)[:-1]]), counts,
         np.array([clip.trust for clip in order], np.float32), np.array([clip.source for clip in order], object),
-        tuple(clip.id for clip in order),
+        tuple(clip.id for clip in order), np.concatenate(soft),
     )  # fmt: skip
 
 
@@ -93,6 +118,17 @@ def _source_features(own: PackedSet, source: str, cache: Path) -> dict[str, Half
         found[clip.id] = table[at : at + clip.frames]
         at += clip.frames
     return found
+
+
+def grouped(counts: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Clips of like length, about GROUPED frames together."""
+    order, first = np.argsort(counts, kind="stable"), 0
+    while first < len(order):
+        last = first + 1
+        while last < len(order) and counts[order[last]] * (last + 1 - first) <= GROUPED:
+            last += 1
+        yield order[first:last]
+        first = last
 
 
 def share(clip: str, shares: Mapping[str, float]) -> float:
@@ -114,18 +150,20 @@ class Crops:
         weights = self.store.counts * np.array([share(name, self.shares) for name in self.store.ids])
         object.__setattr__(self, "_edges", np.cumsum(weights / weights.sum()))
 
-    def draw(self, rng: np.random.Generator, batch: int, tempo: float) -> tuple[Float, NDArray[np.int64], Float]:
-        """(features [B, T, 128], labels [B, T], trust [B, T]); clips at rates within 1 / (1 + tempo) .. 1 + tempo."""
+    def draw(self, rng: np.random.Generator, batch: int, tempo: float) -> tuple[Float, NDArray[np.int64], Float, Soft]:
+        """(features [B, T, 128], labels [B, T], trust [B, T], soft labels [B, T, 2, KEPT]); clips at rates within
+        1 / (1 + tempo) .. 1 + tempo."""
         feats = np.zeros((batch, self.frames, FEATURES), np.float32)
         labels = np.full((batch, self.frames), UNLABELLED, np.int64)
         trust = np.ones((batch, self.frames), np.float32)
+        soft = np.stack([hard(self.frames)] * batch)
         for row in range(batch):
             at = 0
             while at < self.frames:
-                at += self._fill(rng, feats[row, at:], labels[row, at:], trust[row, at:], tempo)
-        return feats, labels, trust
+                at += self._fill(rng, feats[row, at:], labels[row, at:], trust[row, at:], soft[row, at:], tempo)
+        return feats, labels, trust, soft
 
-    def _fill(self, rng: np.random.Generator, feats: Float, labels: NDArray[np.int64], trust: Float,
+    def _fill(self, rng: np.random.Generator, feats: Float, labels: NDArray[np.int64], trust: Float, soft: Soft,
               tempo: float) -> int:
         """Put a piece of a random clip at the beginning of these rows; returns its length."""
         edges: Float = self._edges  # type: ignore[attr-defined]
@@ -138,7 +176,7 @@ class Crops:
         last = int(self.store.starts[clip]) + count - 1
         feats[:length] = stretched(self.store.feats, first, last, length, rate)
         rows = np.minimum(first + np.round(np.arange(length) * rate).astype(np.int64), last)
-        labels[:length] = self.store.labels[rows]
+        labels[:length], soft[:length] = self.store.labels[rows], self.store.soft[rows]
         trust[:length] = self.store.trust[clip]
         return length
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,7 +21,7 @@ from facerig.features import FEATURES
 from facerig.model.config import POOLED
 from facerig.model.net import Net, pooled
 from facerig.rig import rig
-from facerig.train.data import Float, share
+from facerig.train.data import Float, grouped, share
 from facerig.train.loop import contents
 from facerig.train.losses import curve_loss
 from facerig.train.melaug import MelAugment
@@ -30,7 +30,6 @@ from facerig.train.resume import Ema
 from facerig.train.schedule import Schedule, is_eighth
 
 QUIET = -2.2  # a feature of digital silence
-GROUPED = 12_000  # frames that go through the encoder together
 
 # what a channel's name begins with, its weight in the loss; the first that fits counts
 CHANNEL_WEIGHTS: tuple[tuple[str, float], ...] = (
@@ -115,7 +114,7 @@ def heard(net: Net, data: Motion, rng: np.random.Generator, strength: float, hal
     held = data.store
     content = np.zeros((len(held.labels), net.config.width), np.float16)
     loudness = np.zeros((len(held.labels), POOLED), np.float16)
-    for group in _groups(held.counts):
+    for group in grouped(held.counts):
         longest = int(held.counts[group].max())
         feats = torch.full((len(group), longest, FEATURES), QUIET)
         for row, k in enumerate(group):
@@ -127,17 +126,6 @@ def heard(net: Net, data: Motion, rng: np.random.Generator, strength: float, hal
             span = slice(int(held.starts[k]), int(held.starts[k] + held.counts[k]))
             content[span], loudness[span] = out[row, : held.counts[k]], loud[row, : held.counts[k]]
     return Heard(content, loudness)
-
-
-def _groups(counts: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """Clips of like length, about GROUPED frames together."""
-    order, first = np.argsort(counts, kind="stable"), 0
-    while first < len(order):
-        last = first + 1
-        while last < len(order) and counts[order[last]] * (last + 1 - first) <= GROUPED:
-            last += 1
-        yield order[first:last]
-        first = last
 
 
 class DecoderTrainer:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from facerig.features import FEATURES
@@ -22,7 +23,7 @@ from facerig.model.config import NetConfig
 from facerig.model.net import Encoder
 from facerig.train import parallel
 from facerig.train.data import UNLABELLED, Crops, Float, Store
-from facerig.train.losses import UnitTables, contact_loss, unit_loss
+from facerig.train.losses import UnitTables, contact_loss, targets, unit_loss
 from facerig.train.measures import Tally
 from facerig.train.melaug import MelAugment
 from facerig.train.resume import Ema, load_run, load_shipped, save_run
@@ -143,24 +144,27 @@ class EncoderTrainer:
         return float(loss.detach())
 
     def _batch(self, strength: float) -> tuple[Tensor, Tensor, Tensor]:
-        feats, labels, trust = self.crops.draw(self.rng, self.run.batch, self.run.tempo * strength)
+        """(features, target units [B, T, U], trust): the sound is augmented, what is taught is not."""
+        feats, labels, trust, soft = self.crops.draw(self.rng, self.run.batch, self.run.tempo * strength)
         with torch.no_grad():
             augmented, marks = self.augment(torch.from_numpy(feats), torch.from_numpy(labels), self.rng, strength)
-        return augmented.to(self.device), marks.to(self.device), torch.from_numpy(trust).to(self.device)
+            spoken = (marks != 0).any(1)  # a crop that was emptied has silence for its target
+            target = targets(marks, torch.from_numpy(soft) * spoken[:, None, None, None], len(self.config.units))
+        return augmented.to(self.device), target.to(self.device), torch.from_numpy(trust).to(self.device)
 
-    def _loss(self, feats: Tensor, labels: Tensor, trust: Tensor) -> Tensor:
+    def _loss(self, feats: Tensor, target: Tensor, trust: Tensor) -> Tensor:
         """The mean over look-aheads; both phases occur, since crops begin at any frame."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.run.half):
             content = self.net.phase(feats)
         total = content.new_zeros((), dtype=torch.float32)
         aside = self.run.aside / max(1, len(self.config.taught) - 1)
         for ahead in self.config.taught:
-            picked, rows = _shifted(labels, ahead, self.config.stride)
+            steps = steps_at(feats.shape[1], ahead, self.config.stride)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.run.half):
-                units, contacts = self.net.read(content[:, -rows:].flatten(0, 1), ahead)
-            weight = _shifted(trust, ahead, self.config.stride)[0][:, 1]
-            own = unit_loss(units.float(), picked, weight, self.tables) \
-                + CONTACT * contact_loss(contacts.float(), picked, weight, self.tables)
+                units, contacts = self.net.read(content[:, -len(steps) :].flatten(0, 1), ahead)
+            wanted, weight = target[:, steps].flatten(0, 1), trust[:, steps].flatten()
+            own = unit_loss(units.float(), wanted, weight, self.tables) \
+                + CONTACT * contact_loss(contacts.float(), wanted, weight, self.tables)
             total = total + own * (1.0 if ahead == self.config.lookahead else aside)
         return total
 
@@ -187,13 +191,10 @@ class EncoderTrainer:
             csv.writer(stream).writerow([f"{key}={value}" for key, value in row.items()])
 
 
-def _shifted(rows: Tensor, ahead: int, stride: int) -> tuple[Tensor, int]:
-    """([M, 3] values at the frame `ahead` before each step and beside it, steps): the last steps of each sequence."""
-    frames = rows.shape[1]
+def steps_at(frames: int, ahead: int, stride: int) -> NDArray[np.int64]:
+    """The frames that the last steps of a crop are about: `ahead` before each."""
     steps = np.arange(stride - 1, frames, stride) - ahead
-    steps = steps[steps >= 1]
-    index = (torch.from_numpy(steps)[:, None] + torch.tensor([-1, 0, 1])).clamp(max=frames - 1)
-    return rows[:, index.to(rows.device)].flatten(0, 1), len(steps)
+    return steps[steps >= 0]
 
 
 @torch.no_grad()

@@ -39,29 +39,40 @@ class UnitTables:
         return UnitTables(self.viseme.to(device), self.contacts.to(device), self.weight.to(device))
 
 
-def unit_loss(logits: Tensor, labels: Tensor, trust: Tensor, tables: UnitTables) -> Tensor:
-    """Cross-entropy on units and on their visemes. logits [M, U]; labels [M, 3]: the frame before, the frame, after."""
+def targets(labels: Tensor, soft: Tensor, units: int) -> Tensor:
+    """[B, T, units] the share of every unit: soft labels where there are any, else the hard one and its neighbours'.
+
+    labels [B, T]; soft [B, T, 2, kept]. Rows of zeros where nothing is known.
+    """
+    shares = soft[:, :, 1].float()
+    given = shares.sum(-1, keepdim=True)
+    out = torch.zeros(*labels.shape, units).scatter_add_(2, soft[:, :, 0].long(), shares / given.clamp_min(1.0))
     known = labels != UNLABELLED
-    now = labels[:, 1]
-    safe = torch.where(known, labels, torch.where(known[:, 1:2], now[:, None], torch.zeros_like(labels)))
+    one = F.one_hot(torch.where(known, labels, torch.zeros_like(labels)), units) * known[..., None]
+    return torch.where(given > 0, out, _blurred(one.float()) * known[..., None])
+
+
+def _blurred(shares: Tensor) -> Tensor:
+    """Every frame with BLUR of its neighbour on either side; what no neighbour knows is the frame's own."""
+    padded = F.pad(shares, (0, 0, 1, 1))
+    mixed = BLUR * (padded[:, :-2] + padded[:, 2:]) + (1 - 2 * BLUR) * shares
+    return mixed / mixed.sum(-1, keepdim=True).clamp_min(1e-6)
+
+
+def unit_loss(logits: Tensor, target: Tensor, trust: Tensor, tables: UnitTables) -> Tensor:
+    """Cross-entropy on units and on their visemes. logits, target [M, U]; a target of zeros counts nothing."""
     logp = logits.log_softmax(-1)
-    share = logits.new_tensor([BLUR, 1 - 2 * BLUR, BLUR])
-    fine = -(logp.gather(1, safe) * share).sum(1)
     coarse = (logp.exp() @ tables.viseme).clamp_min(1e-6).log()
-    groups = tables.viseme.argmax(1)[safe]
-    rough = -(coarse.gather(1, groups) * share).sum(1)
-    weight = tables.weight[safe[:, 1]] * trust * known[:, 1]
+    fine = -(logp * target).sum(1)
+    rough = -(coarse * (target @ tables.viseme)).sum(1)
+    weight = (target @ tables.weight) * trust
     return ((fine + 0.5 * rough) * weight).sum() / weight.sum().clamp_min(1.0)
 
 
-def contact_loss(logits: Tensor, labels: Tensor, trust: Tensor, tables: UnitTables) -> Tensor:
+def contact_loss(logits: Tensor, target: Tensor, trust: Tensor, tables: UnitTables) -> Tensor:
     """Whether lips touch, whether there is speech, how round: [M, 4] logits against the units' tables."""
-    known = labels[:, 1] != UNLABELLED
-    safe = torch.where(labels != UNLABELLED, labels, torch.where(known, labels[:, 1], 0)[:, None])
-    target = BLUR * (tables.contacts[safe[:, 0]] + tables.contacts[safe[:, 2]]) \
-        + (1 - 2 * BLUR) * tables.contacts[safe[:, 1]]
-    weight = (tables.weight[safe[:, 1]] * trust * known)[:, None]
-    each = F.binary_cross_entropy_with_logits(logits, target, reduction="none") * weight
+    weight = ((target @ tables.weight) * trust)[:, None]
+    each = F.binary_cross_entropy_with_logits(logits, target @ tables.contacts, reduction="none") * weight
     return each.sum(0).div(weight.sum().clamp_min(1.0)).sum()
 
 

@@ -5,7 +5,7 @@ Which sets are learnt from and which only judge is a table here, and nowhere els
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,8 +17,8 @@ from facerig.model.config import NetConfig, preset
 from facerig.phones import units
 from facerig.rig import rig
 from facerig.train import shards
-from facerig.train.corpora import PackedClip, PackedSet, cache_folder, load_packed
-from facerig.train.data import Store, chosen, store
+from facerig.train.corpora import PackedClip, PackedSet, load_packed
+from facerig.train.data import Soft, Store, chosen, store
 
 # source, or the beginning of its clips' ids, and the weight of its hours in the encoder's crops; a source that was not
 # built is left out
@@ -29,7 +29,7 @@ LEARNT: tuple[tuple[str, float], ...] = (
     ("synthetic/espeak-de", 3.0),  # the languages that are asked for beside English; without this weight a Spanish
     ("synthetic/espeak-es", 3.0),  # "o" was heard as an English schwa
     ("pico", 2.0),  # nearer to people than formant synthesis
-    ("pico/de", 3.0),
+    ("pico/de", 4.0),
     ("speechocean", 3.2),  # real people
     ("prompts", 1.2),  # real people, in ten languages
     ("prompts/en", 4.0),
@@ -40,8 +40,11 @@ LEARNT: tuple[tuple[str, float], ...] = (
     ("augmented", 1.0),  # whisper, codecs, breath: see shards
 )
 
-# Real speech whose labels the encoder sharpens (or, without a transcript, guesses) when it is good enough to.
-RELABELLED = ("speechocean", "prompts", "grid", "facegood")
+# Speech whose labels the encoder sharpens and softens (or, without a transcript, guesses) when it is good enough to:
+# all that an aligner labelled. An engine's own times are right as they are.
+RELABELLED = ("speechocean", "prompts", "pico", "grid", "facegood")
+# Hours of synthetic speech beside it that the offline reader learns from, so that it keeps to the engines' times.
+READER_HOURS = 1.0
 
 # The decoder: hours of speech with the teacher's curves; sets with measured motion; weights of a set's hours.
 MOVED_HOURS: tuple[tuple[str, float], ...] = (("synthetic", 1.0), ("speechocean", 0.8), ("prompts", 0.8))
@@ -65,7 +68,7 @@ def config(name: str, **changes: object) -> NetConfig:
 
 
 def learnt(cache: Path, relabelled: Mapping[str, NDArray[np.uint8]] | None = None,
-           packed: PackedSet | None = None) -> Store:
+           softened: Mapping[str, Soft] | None = None, packed: PackedSet | None = None) -> Store:
     """Labelled clips of the training split of all sets that are learnt from, and the augmented ones."""
     held = packed or load_packed()
     clips = chosen(held, [name for name, _ in LEARNT], "train")
@@ -78,7 +81,7 @@ def learnt(cache: Path, relabelled: Mapping[str, NDArray[np.uint8]] | None = Non
     shard = cache / "augmented.npz"
     if not shard.is_file():
         shards.save(shards.augmented(labelled(own), AUGMENTED_HOURS), shard)
-    return shards.joined(store(own, cache, new), shards.read(shard))
+    return shards.joined(store(own, cache, new, softened), shards.read(shard))
 
 
 def _trust(clip: PackedClip, new: Mapping[str, NDArray[np.uint8]]) -> float:
@@ -106,30 +109,3 @@ def judges(cache: Path, packed: PackedSet | None = None) -> dict[str, Store]:
                 picked = tuple(clips[:: max(1, len(clips) // count)][:count])
                 out[name] = store(PackedSet(picked, held.arrays, held.columns), cache)
     return out
-
-
-def reloader(cache: Path, labels: Path) -> Callable[[], Store | None]:
-    """Gives the data anew whenever a source was packed or `labels` (an .npz by clip id) was written; for long runs."""
-    watched = [cache_folder() / "packed" / f"{name}.json" for name, _ in LEARNT] + [labels]
-
-    def stamp() -> tuple[float, ...]:
-        return tuple(path.stat().st_mtime if path.is_file() else 0.0 for path in watched)
-
-    seen = stamp()
-
-    def fresh() -> Store | None:
-        nonlocal seen
-        if stamp() == seen:
-            return None
-        seen = stamp()
-        return learnt(cache, read_labels(labels))
-
-    return fresh
-
-
-def read_labels(path: Path) -> dict[str, NDArray[np.uint8]]:
-    """Labels by clip id from an .npz."""
-    if not path.is_file():
-        return {}
-    with np.load(path, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}

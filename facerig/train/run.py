@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -15,10 +15,9 @@ import torch
 from facerig.model.checkpoint import save
 from facerig.model.config import NetConfig
 from facerig.model.net import Encoder, Net
-from facerig.train import parallel, recipe
-from facerig.train.align import relabel
+from facerig.train import distill, parallel, recipe, smoother
 from facerig.train.corpora import PackedSet, cache_folder, load_packed
-from facerig.train.data import Store, store
+from facerig.train.data import Store, store, with_labels
 from facerig.train.decoder import DecoderRun, DecoderTrainer
 from facerig.train.loop import EncoderTrainer, Run, judged, posteriors
 from facerig.train.motion import Motion, motion
@@ -26,9 +25,10 @@ from facerig.train.resume import averaged, load_ema, load_shipped
 
 ENCODER_SHARE = 0.8  # of the time; the decoder gets the rest
 START_PEAK = 1e-3  # learning rate of a run that goes on from shipped weights; half of a new one's
-# Share of the weights gone on from in the shipped mean of both: of 0, .15, .3, .5 the best on the sets that choose;
-# what the second run forgot comes back.
-START_SHARE = 0.3
+# Shares of the weights gone on from that are tried in the shipped mean of both: what the run forgot comes back. The
+# best on the sets that choose is taken.
+START_SHARES = (0.0, 0.15, 0.3, 0.5)
+READER_SHARE = 0.06  # of the time, for the offline reader that makes labels
 RELABEL_AT = 0.35  # of the encoder's time: by then it places boundaries as well as pocketsphinx
 
 
@@ -72,10 +72,9 @@ def train(plan: Plan, shown: Shown = _unseen) -> dict[str, Any]:
     trainer.train(partial(shown, "encoder"))
     net = Net(config)
     load_ema(trainer.path, net.encoder)
-    if plan.start:
-        averaged(net.encoder, shipped(plan.start, config), START_SHARE)
+    mean = best_mean(net.encoder, shipped(plan.start, config), trainer.judges) if plan.start else {}
     figures: dict[str, Any] = {"content": {name: judged(net.encoder.eval(), held, config.lookahead)
-                           for name, held in trainer.judges.items()}}
+                           for name, held in trainer.judges.items()}, **mean}
     figures["motion"] = train_decoder(net, plan, shown=shown)
     if rank == 0:
         save(net.cpu(), plan.out, figures)
@@ -100,15 +99,15 @@ def encoder_trainer(plan: Plan, config: NetConfig, rank: int = 0) -> EncoderTrai
     def fresh() -> Store | None:
         if labels.is_file() or time.time() - begin < RELABEL_AT * seconds:
             return None
-        sharpen(trained(trainer.path, config), plan.features, labels)
-        return recipe.learnt(plan.features, recipe.read_labels(labels))
+        sharpen(trained(trainer.path, config), plan, labels)
+        return recipe.learnt(plan.features, *distill.read(labels))
 
     run = Run(plan.run, seconds, batch=plan.batch, seed=plan.seed + rank, shares=dict(recipe.LEARNT))
     if plan.start:
         run = replace(run, start=plan.start, peak=START_PEAK, ramp=0.0)
         if not labels.is_file():
-            sharpen(shipped(plan.start, config), plan.features, labels)
-    data = recipe.learnt(plan.features, recipe.read_labels(labels))
+            sharpen(shipped(plan.start, config), plan, labels)
+    data = recipe.learnt(plan.features, *distill.read(labels))
     trainer = EncoderTrainer(config, run, data, recipe.judges(plan.features), fresh)
     return trainer
 
@@ -127,11 +126,42 @@ def shipped(weights: Path, config: NetConfig) -> Encoder:
     return encoder.eval()
 
 
-def sharpen(encoder: Encoder, features: Path, labels: Path) -> dict[str, float]:
-    """New labels of all real speech by an encoder."""
+def best_mean(net: Encoder, old: Encoder, judges: Mapping[str, Store]) -> dict[str, Any]:
+    """Leaves the best mean of both encoders in the first; says how good each was on the sets that choose."""
+    new = {key: value.clone() for key, value in net.state_dict().items()}
+    right: dict[float, float] = {}
+    for share in START_SHARES:
+        net.load_state_dict(new)
+        averaged(net, old, share)
+        found = [judged(net, judges[name], net.config.lookahead)["viseme15"] or 0.0
+                 for name in recipe.CHOOSING if name in judges]
+        right[share] = round(float(np.mean(found)), 2) if found else 0.0
+    best = max(right, key=lambda share: right[share])
+    net.load_state_dict(new)
+    averaged(net, old, best)
+    return {"share_of_start": {"taken": best, **{str(share): value for share, value in right.items()}}}
+
+
+def sharpen(encoder: Encoder, plan: Plan, labels: Path) -> dict[str, float]:
+    """New labels, hard and soft, of all speech that an aligner labelled: first by the encoder, then by an offline
+    reader that learns from those on top of it."""
+    heard = smoother.Listened(encoder, relabelled(plan))
+    old, far = heard.store, max(encoder.config.taught)
+    real = [k for k, name in enumerate(old.ids) if not name.startswith("synthetic")]
+    names, before = [old.ids[k] for k in real], [old.clip(k)[1] for k in real]
+    distill.write(names, before, lambda j: smoother.read(encoder, heard, real[j], far), labels)
+    heard.store = with_labels(old, *distill.read(labels))
+    seconds = plan.minutes * 60 * READER_SHARE
+    reader = smoother.trained(encoder, heard, smoother.SmootherRun(seconds, seed=plan.seed, shares=dict(recipe.LEARNT)))
+    return distill.write(names, before, lambda j: smoother.smoothed(reader, heard, real[j]), labels)
+
+
+def relabelled(plan: Plan) -> Store:
+    """What is labelled anew, and some synthetic speech, whose labels are right."""
     held = load_packed()
-    clips = [c for name in recipe.RELABELLED if name in held.columns for c in held.only("train", [name]).clips]
-    return relabel(encoder, store(PackedSet(tuple(clips), held.arrays, held.columns), features), labels)
+    clips = [c for name in _present(held, recipe.RELABELLED) for c in held.only("train", [name]).clips]
+    clips += _some(held, "synthetic", recipe.READER_HOURS, plan.seed)
+    return store(PackedSet(tuple(clips), held.arrays, held.columns), plan.features)
 
 
 def train_decoder(net: Net, plan: Plan, seconds: float | None = None,

@@ -72,7 +72,8 @@ def joined(one: Store, other: Store) -> Store:
     return Store(np.concatenate([one.feats, other.feats]), np.concatenate([one.labels, other.labels]),
                  np.concatenate([one.starts, other.starts + len(one.labels)]),
                  np.concatenate([one.counts, other.counts]), np.concatenate([one.trust, other.trust]),
-                 np.concatenate([one.source, other.source]), one.ids + other.ids)
+                 np.concatenate([one.source, other.source]), one.ids + other.ids,
+                 np.concatenate([one.soft, other.soft]))
 
 
 __all__ = ["SOURCE", "augmented", "joined", "read", "save"]

@@ -1,0 +1,110 @@
+"""Soft labels: probabilities of the units that are known to be said, by an offline reader that learns from labels."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from facerig.phones import flag_of_units, unit_index, units  # noqa: E402
+from facerig.train import distill  # noqa: E402
+from facerig.train.align import Walk  # noqa: E402
+from facerig.train.data import UNLABELLED  # noqa: E402
+
+SIL, M, AA = unit_index("sil"), unit_index("m"), unit_index("aa")
+Labels = np.ndarray
+
+
+def brute(score: np.ndarray, said: list[int]) -> np.ndarray:
+    """The same by counting every path."""
+    walk, out = Walk.of(said), np.zeros_like(score)
+    last = len(walk.owner) - 1
+    starts = {0, 1} if walk.optional[0] else {0}
+    ends = {last, last - 1} if walk.optional[-1] else {last}
+    for path in itertools.product(range(last + 1), repeat=len(score)):
+        if path[0] not in starts or path[-1] not in ends or not all(
+                _may(walk, one, other) for one, other in itertools.pairwise(path)):
+            continue
+        names = [said[walk.owner[state]] for state in path]
+        weight = np.exp(sum(score[t, name] for t, name in enumerate(names)))
+        for t, name in enumerate(names):
+            out[t, name] += weight
+    return np.asarray(out / out.sum(1, keepdims=True))
+
+
+def _may(walk: Walk, one: int, other: int) -> bool:
+    if other == one:
+        return bool(walk.stays[one])
+    return other == one + 1 or (other == one + 2 and bool(walk.optional[one + 1]))
+
+
+@pytest.mark.parametrize("said", [[SIL, M, AA, SIL], [M, AA], [SIL, M, SIL, AA], [M, AA, M]])
+def test_occupancies_are_those_of_all_paths(said: list[int]) -> None:
+    score = np.random.default_rng(len(said)).normal(size=(7, len(units())))
+    got = distill.occupancies(score, said)
+    assert got is not None
+    np.testing.assert_allclose(got, brute(score, said), atol=1e-5)
+
+
+def test_a_clip_too_short_for_its_text_has_none() -> None:
+    assert distill.occupancies(np.zeros((3, len(units()))), [M, AA, M]) is None
+    assert distill.occupancies(np.zeros((3, len(units()))), []) is None
+
+
+def test_a_long_clip_whose_text_is_far_off_is_still_finite() -> None:
+    score = np.full((2000, len(units())), -20.0)
+    score[:, SIL] = 0.0
+    got = distill.occupancies(score, [M, AA] * 40)
+    assert got is None or np.isfinite(got).all()
+
+
+def heard(labels: np.ndarray, sure: float = 0.8) -> np.ndarray:
+    out = np.full((len(labels), len(units())), (1 - sure) / (len(units()) - 1), np.float32)
+    out[np.arange(len(labels)), labels] = sure
+    return out
+
+
+def test_soft_labels_are_sure_inside_and_unsure_at_the_edges() -> None:
+    labels = np.repeat([SIL, M, AA, SIL], 8).astype(np.uint8)
+    sounds = heard(labels)
+    sounds[15] = sounds[16] = (sounds[14] + sounds[17]) / 2
+    soft = distill.softened(labels, sounds)
+    share = soft[:, 1].astype(float) / soft[:, 1].sum(1, keepdims=True)
+    assert (soft[:, 0, 0][[4, 12, 20, 28]] == [SIL, M, AA, SIL]).all()
+    assert share[[4, 12, 20, 28], 0].min() > 0.85
+    assert share[15:17, 0].max() < 0.8
+
+
+def test_what_is_not_in_the_text_is_hardly_taught() -> None:
+    labels = np.repeat([M, AA], 10).astype(np.uint8)
+    sounds = heard(np.repeat([M, SIL], 10), 0.9)
+    soft = distill.softened(labels, sounds)
+    assert (soft[13:, 0, 0] == AA).all()
+    assert (soft[13:, 0, 1] == SIL).all()
+
+
+def test_a_clip_without_text_is_taught_what_is_heard() -> None:
+    sounds = heard(np.repeat([M, AA], 10))
+    soft = distill.softened(np.full(20, UNLABELLED, np.uint8), sounds)
+    assert (soft[:, 0, 0] == np.repeat([M, AA], 10)).all()
+
+
+def test_labels_written_are_labels_read(tmp_path: Path) -> None:
+    labels = [np.repeat([SIL, M, AA], 8).astype(np.uint8), np.full(10, UNLABELLED, np.uint8)]
+    sounds = [heard(np.roll(labels[0], 2)), heard(np.repeat([AA], 10), 0.5)]
+    changed = distill.write(["a", "b/c"], labels, sounds.__getitem__, tmp_path / "labels.npz")
+    hard, soft = distill.read(tmp_path / "labels.npz")
+    assert changed["moved"] > 0
+    assert set(hard) == set(soft) == {"a", "b/c"}
+    assert soft["a"].shape == (24, 2, 4)
+    assert (hard["b/c"] == UNLABELLED).all()  # heard too unsurely to count as a label
+    assert (soft["b/c"] == 0)[:, 1].all()
+    assert flag_of_units("is_silence")[hard["a"][0]]
+
+
+def test_no_file_no_labels(tmp_path: Path) -> None:
+    assert distill.read(tmp_path / "none.npz") == ({}, {})
