@@ -28,7 +28,7 @@ from facerig.train.decoder import DecoderRun, DecoderTrainer  # noqa: E402
 from facerig.train.loop import EncoderTrainer, Run, judged, posteriors, steps_at  # noqa: E402
 from facerig.train.measures import Tally  # noqa: E402
 from facerig.train.melaug import MelAugment, _grain  # noqa: E402
-from facerig.train.motion import FACEGOOD_SUMS, GRID_MEASURES, Motion, taught  # noqa: E402
+from facerig.train.motion import FACEGOOD_SUMS, GRID_MEASURES, Motion, belief, taught  # noqa: E402
 from facerig.train.resume import averaged, load_shipped, neighbours, taken_over  # noqa: E402
 from facerig.train.schedule import Schedule  # noqa: E402
 
@@ -208,6 +208,18 @@ def toy_motion(seconds: int, seed: int) -> Motion:
     measures = np.full((len(curves), len(GRID_MEASURES) + len(FACEGOOD_SUMS)), np.nan, np.float32)
     measures[:, 0] = curves[:, rig("facerig").names.index("jawOpen")].astype(np.float32) * 30
     return Motion(held, curves, np.ones(len(curves), bool), measures)
+
+
+def test_the_teacher_shows_soft_labels_where_there_are_any() -> None:
+    sil, aa = unit_index("sil"), unit_index("aa")
+    labels, soft = np.full(9, aa, np.uint8), hard(9)
+    soft[4] = [[aa, sil, 0, 0], [51, 204, 0, 0]]
+    believed = belief(labels, soft)
+    assert believed[4, [sil, aa]] == pytest.approx([0.8, 0.2])
+    assert (believed[[0, 3, 5]] == belief(labels)[[0, 3, 5]]).all()
+    jaw = rig("facerig").names.index("jawOpen")
+    feats = np.zeros((9, FEATURES), np.float32)
+    assert taught(feats, labels, None, soft)[4, jaw] < taught(feats, labels, None)[4, jaw]
 
 
 def test_the_decoder_learns_curves_and_leaves_the_encoder_alone(trained: tuple[EncoderTrainer, list[float]]) -> None:

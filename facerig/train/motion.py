@@ -7,7 +7,7 @@ sums of channels that mean the same thing in both rigs; each with a scale and an
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from facerig.phones import units
 from facerig.rig import rig
 from facerig.train.corpora import PackedSet
 from facerig.train.corpora.base import data_folder
-from facerig.train.data import UNLABELLED, Float, Store, store
+from facerig.train.data import UNLABELLED, Float, Soft, Store, store
 from facerig.train.teacher import expected
 
 EYES_MM = 63.0  # GRID's unit, the distance between an adult's eyes
@@ -62,27 +62,43 @@ def energy(feats: Float) -> Float:
     return np.asarray(10 * np.log10(np.exp(feats * SPREAD + MEAN).mean(1)), np.float32)
 
 
-def belief(labels: NDArray[np.uint8]) -> Float:
-    """[n, units] one-hot, blurred over neighbours; unlabelled frames count as silence."""
+def belief(labels: NDArray[np.uint8], soft: Soft | None = None) -> Float:
+    """[n, units] the soft labels where there are any; else one-hot, blurred over neighbours, unlabelled as silence."""
     hot = np.eye(len(units()), dtype=np.float32)[np.where(labels == UNLABELLED, 0, labels)]
     padded = np.pad(hot, ((1, 1), (0, 0)), mode="edge")
-    return np.asarray(sum(w * padded[k : k + len(hot)] for k, w in enumerate(BLUR)), np.float32)
+    blurred = np.asarray(sum(w * padded[k : k + len(hot)] for k, w in enumerate(BLUR)), np.float32)
+    if soft is None:
+        return blurred
+    shares = soft[:, 1].astype(np.float32)
+    given = shares.sum(1, keepdims=True)
+    out = np.zeros_like(blurred)
+    rows = np.arange(len(out))
+    for unit, share in zip(soft[:, 0].T, (shares / np.maximum(given, 1.0)).T, strict=True):
+        out[rows, unit] += share
+    return np.where(given > 0, out, blurred)
 
 
-def taught(feats: Float, labels: NDArray[np.uint8], heard: Callable[[Float], Float] | None) -> Float:
+def taught(feats: Float, labels: NDArray[np.uint8], heard: Callable[[Float], Float] | None,
+           soft: Soft | None = None) -> Float:
     """The teacher's curves of a clip: from its labels, or from what a network heard where it has none."""
     labelled = (labels != UNLABELLED).any()
-    believed = belief(labels) if labelled or heard is None else heard(feats)
+    believed = belief(labels, soft) if labelled or heard is None else heard(feats)
     return expected(believed, energy(feats))
 
 
-def motion(packed: PackedSet, cache: Path, heard: Callable[[Float], Float] | None = None) -> Motion:
-    """Everything for these clips; `heard` gives posteriors for clips without labels."""
-    held = store(packed, cache)
+def motion(packed: PackedSet, cache: Path, heard: Callable[[Float], Float] | None = None,
+           relabelled: Mapping[str, NDArray[np.uint8]] | None = None,
+           softened: Mapping[str, Soft] | None = None) -> Motion:
+    """Everything for these clips; `heard` gives posteriors for clips without labels, `relabelled` and `softened` give
+    better labels to those that have some."""
+    spoken = {clip.id for clip in packed.clips if clip.label_kind != "none"}
+    new = {name: rows for name, rows in (relabelled or {}).items() if name in spoken}
+    held = store(packed, cache, new, softened)
     curves, known = [], []
     for k in range(len(held.ids)):
         feats, labels = held.clip(k)
-        curves.append(taught(feats, labels, heard).astype(np.float16))
+        first = int(held.starts[k])
+        curves.append(taught(feats, labels, heard, held.soft[first : first + len(labels)]).astype(np.float16))
         known.append((labels != UNLABELLED) | (heard is not None and not (labels != UNLABELLED).any()))
     return Motion(held, np.concatenate(curves), np.concatenate(known), _measures(packed, held))
 

@@ -55,6 +55,11 @@ class Plan:
     def run(self) -> Path:
         return self.folder / self.name
 
+    @property
+    def labels(self) -> Path:
+        """What `sharpen` writes."""
+        return self.run / "labels.npz"
+
 
 Shown = Callable[[str, float], None]
 
@@ -92,7 +97,7 @@ def build_corpora(hours: float) -> None:
 
 def encoder_trainer(plan: Plan, config: NetConfig, rank: int = 0) -> EncoderTrainer:
     """The trainer, which relabels its data once on the way."""
-    labels = plan.run / "labels.npz"
+    labels = plan.labels
     seconds = plan.minutes * 60 * ENCODER_SHARE
     begin = time.time()
 
@@ -169,27 +174,28 @@ def train_decoder(net: Net, plan: Plan, seconds: float | None = None,
     """Decoder and its figures on measured motion that it did not learn from."""
     if plan.start:
         load_shipped(plan.start, net.decoder, "decoder")
-    data, judges = motions(net, plan.features, plan.seed)
+    data, judges = motions(net, plan)
     run = DecoderRun(seconds or plan.minutes * 60 * (1 - ENCODER_SHARE), seed=plan.seed, shares=dict(recipe.MOVED))
     trainer = DecoderTrainer(net, run, data, judges)
     trainer.train(partial(shown, "decoder"))
     return trainer.judge()
 
 
-def motions(net: Net, features: Path, seed: int) -> tuple[Motion, dict[str, Motion]]:
-    """(what the decoder learns from, what judges it)."""
+def motions(net: Net, plan: Plan) -> tuple[Motion, dict[str, Motion]]:
+    """(what the decoder learns from, what judges it): the teacher shows the labels that the encoder was taught."""
     held = load_packed()
     net.encoder.eval()
 
     def heard(feats: Any) -> Any:
         return posteriors(net.encoder, feats, net.config.lookahead)[0]
 
-    learnt = [clip for name, hours in recipe.MOVED_HOURS for clip in _some(held, name, hours, seed)]
+    learnt = [clip for name, hours in recipe.MOVED_HOURS for clip in _some(held, name, hours, plan.seed)]
     learnt += [clip for clip in held.only("train", _present(held, recipe.MEASURED)).clips if clip.target_start >= 0]
     judges = {name: [c for c in held.only("val", [name]).clips if c.target_start >= 0][: recipe.MEASURED_JUDGES]
               for name in _present(held, recipe.MEASURED)}
-    return (motion(PackedSet(tuple(learnt), held.arrays, held.columns), features, heard),
-            {name: motion(PackedSet(tuple(clips), held.arrays, held.columns), features, heard)
+    labels = distill.read(plan.labels)
+    return (motion(PackedSet(tuple(learnt), held.arrays, held.columns), plan.features, heard, *labels),
+            {name: motion(PackedSet(tuple(clips), held.arrays, held.columns), plan.features, heard)
              for name, clips in judges.items() if clips})  # fmt: skip
 
 
