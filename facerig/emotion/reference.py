@@ -56,7 +56,7 @@ LEAST = {"jaw": 0.5, "lips": 0.49, "tempo": 0.93}
 
 def style_of(curves: Curves) -> styles.Code:
     """The code that brings the model's neutral speech nearest to these habits."""
-    own, normal = statistics(_values(curves)), neutral()
+    own, normal = statistics(values(curves)), neutral()
     numbers = {
         "jaw": _ratio("jaw", own["jaw"], normal["jaw"]),
         "lips": _ratio("lips", own["lips"], normal["lips"]),
@@ -130,7 +130,7 @@ def _paired() -> tuple[list[int], list[int]]:
     return left, [names.index(names[k].removesuffix("Left") + "Right") for k in left]
 
 
-def _values(curves: Curves) -> Frames:
+def values(curves: Curves) -> Frames:
     """[n, 68] at the native rate, in our order; Live Link's and other ARKit spellings are taken."""
     names = rig(looks.RIG).names
     spelt = {name[:1].lower() + name[1:]: name for name in curves.channels}
@@ -162,11 +162,11 @@ class Learnt:
         places = [names.index(name) if name in names else -1 for name in curves.channels]
         gain = np.array([self.gain[k] if k >= 0 else 1.0 for k in places], np.float32)
         rest = np.array([self.rest[k] if k >= 0 else 0.0 for k in places], np.float32)
-        values = curves.values * (1 + strength * (gain - 1))
-        values += strength * rest * (1 - np.clip(values, 0, 1))
+        out = curves.values * (1 + strength * (gain - 1))
+        out += strength * rest * (1 - np.clip(out, 0, 1))
         kept = [k for k, name in enumerate(curves.channels) if places[k] < 0 or name.startswith("head")]
-        values[:, kept] = curves.values[:, kept]
-        return curves.with_values(np.where(curves.values > 1, values, np.clip(values, 0, 1)).astype(np.float32))
+        out[:, kept] = curves.values[:, kept]
+        return curves.with_values(np.where(curves.values > 1, out, np.clip(out, 0, 1)).astype(np.float32))
 
     def to_json(self) -> str:
         names = rig(looks.RIG).names
@@ -178,10 +178,10 @@ class Learnt:
 
 def learn(captures: Sequence[Curves]) -> Learnt:
     """From up to three minutes of captured curves."""
-    values = np.concatenate([_values(one) for one in captures]) if captures else np.zeros((0, 0), np.float32)
-    if not len(values) or len(values) > LONGEST * FPS:
-        raise CurvesError(f"style: got {len(values) / FPS:.0f} s of captures, accepted: {SHORTEST:g} to {LONGEST:g} s")
-    moving = values[moving_frames(values)]
+    native = np.concatenate([values(one) for one in captures]) if captures else np.zeros((0, 0), np.float32)
+    if not len(native) or len(native) > LONGEST * FPS:
+        raise CurvesError(f"style: got {len(native) / FPS:.0f} s of captures, accepted: {SHORTEST:g} to {LONGEST:g} s")
+    moving = native[moving_frames(native)]
     size, rest = neutral_channels()
     own = sizes(moving)
     gain = np.clip((own + PULL) / (size + PULL), *GAIN_RANGE)
@@ -193,7 +193,7 @@ def learn(captures: Sequence[Curves]) -> Learnt:
     raised = np.clip(np.percentile(moving, 20, axis=0) - rest, *REST_RANGE)
     opening = [k for k, name in enumerate(names) if name.startswith(_OPENING)]
     raised[opening] = 0.0  # a rest that held the lips apart would undo closures
-    joined = Curves(names, FPS, values)
+    joined = Curves(names, FPS, native)
     return Learnt(style_of(joined), gain.astype(np.float32), raised.astype(np.float32))
 
 

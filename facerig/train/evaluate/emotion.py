@@ -1,4 +1,5 @@
-"""Emotion and style in the shipped face, measured: exchange, lips, closures, intensity, fades, leakage, probes.
+"""Emotion and style in the shipped face, measured: exchange, lips, closures, intensity, fades, leakage,
+accents, styles from references; and what can be read out of the codes (`codes`).
 
 `facerig eval --emotion`. Curves are those of the chain (model, express, lips) on clips that nothing here was trained
 on; the readers and classifiers are trained on `LEARN`'s clips and judge `JUDGE`'s, other people in other languages.
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facerig.controls import EMOTIONS, STYLE, Controls, group, place, rows_of
+from facerig.controls import EMOTIONS, Controls, group, place, rows_of
 from facerig.emotion import code, looks, space, styles
 from facerig.emotion.express import Express, FeltLips
 from facerig.errors import InputError
@@ -27,13 +28,13 @@ from facerig.model.runtime import BLOCK, DEFAULT, ModelStage, load
 from facerig.phones import VISEMES15, rasterise, viseme15_of_units
 from facerig.rig import rig
 from facerig.stage import Frames
-from facerig.train.evaluate import sets
+from facerig.train.evaluate import codes, manner, sets
 from facerig.train.evaluate.events import Matches, runs, spoken_events
 from facerig.train.evaluate.probes import Probe, around, rank_correlation
 from facerig.train.evaluate.sets import Clip
 from facerig.train.evaluate.shown import CLOSED_MM, reference_mouth
 from facerig.train.motion import energy
-from facerig.train.teacher.expression import expressive
+from facerig.train.teacher.expression import expressive, stressed
 
 LEARN = (("grid", 40), ("css10_es", 41))
 JUDGE = (("emodb", 48), ("ljspeech", 12), ("emu_ae", 7))
@@ -46,6 +47,7 @@ LOWER = [k for k in range(len(NAMES)) if k not in UPPER]
 MOUTH = [k for k, name in enumerate(NAMES) if name.startswith(("jaw", "mouth"))]
 # Channels that speech does not move (a sneer gives way to closures): in them a fade can be told from articulation
 CALM = [k for k, name in enumerate(NAMES) if name.startswith(("brow", "eye", "cheekSquint"))]
+BROWS = [k for k, name in enumerate(NAMES) if name.startswith(("browInnerUp", "browOuterUp"))]
 FELT = ("neutral", *EMOTIONS)
 LEVELS = np.linspace(0, 1, 11, dtype=np.float32)
 Progress = Callable[[str], None]
@@ -130,7 +132,9 @@ def evaluate(model: str | None = None, quick: bool = False, progress: Progress =
         ("fades", lambda: fades(faces, few)),
         ("strength_zero", lambda: strength_zero(faces, few)),
         ("leakage", lambda: leakage(faces, few)),
-        ("probes", lambda: probes(Path(model or DEFAULT).stem, learn, judge)),
+        ("accents", lambda: accents(faces, few)),
+        ("reference", lambda: manner.reference(faces, judge, quick)),
+        ("codes", lambda: codes_read(Path(model or DEFAULT).stem, quick)),
         ("heard", heard),
     ):
         progress(name)
@@ -296,83 +300,39 @@ def _ratio(change: Frames, other: Sequence[int], own: Sequence[int]) -> float:
     return float(np.abs(change[:, other]).mean() / max(1e-9, np.abs(change[:, own]).mean()))
 
 
-# ---- what can be read out of the codes --------------------------------------------------------------------------
+# ---- accents, and what is measured elsewhere --------------------------------------------------------------------
 
 
-def probes(name: str, learn: Sequence[Clip], judge: Sequence[Clip]) -> dict[str, Any] | None:
-    """Content, emotion and style code, each asked for visemes, emotion and style; clips are paired with both at random.
+def accents(faces: Faces, clips: Sequence[Clip]) -> dict[str, Any]:
+    """Correlation of the brows with stress over spoken frames: whether they flash with the words; ceiling: taught."""
+    out: dict[str, Any] = {"chance": 0.0}
+    for name, emotion, style in (("happy", "happy", "normal"), ("surprise", "surprise", "normal"),
+                                 ("amazement", "amazement", "normal"), ("lively", "neutral", "lively")):
+        got: list[Frames] = []
+        taught: list[Frames] = []
+        stress: list[Frames] = []
+        for clip in clips:
+            rows = rows_for(len(clip.mel), emotion, style=style)
+            spoken = viseme15_of_units()[rasterise(clip.timed, len(clip.mel))] > 0
+            for made, kept in ((faces.shown(clip, [rows])[0], got), (faces.taught(clip, rows), taught)):
+                raised = made[:, BROWS].sum(1)[spoken]
+                kept.append(raised - raised.mean())
+            stress.append(stressed(energy(clip.mel))[spoken])
+        said = np.concatenate(stress)
+        out[name] = {"r": _r(np.concatenate(got), said), "ceiling": _r(np.concatenate(taught), said)}
+    return out
 
-    The voice's own emotion and its speaker are asked of the content code too (EMO-DB, speakers apart): what the encoder
-    keeps of them is no part of what is asked for, but it is there.
-    """
+
+def _r(a: Frames, b: Frames) -> float:
+    return round(float(np.corrcoef(a, b)[0, 1]), 3)
+
+
+def codes_read(name: str, quick: bool) -> dict[str, Any] | None:
+    """The matrix of codes and probes; None where the weights are not beside the graph."""
     path = assets_folder() / "models" / f"{name}.safetensors"
     if not path.is_file():
         return None
-    named = [known for known in styles.STYLES if known != "lopsided"]
-    sizes = (len(VISEMES15), len(FELT), len(named))
-    rng, parts = np.random.default_rng(3), []
-    for clips in (learn, judge):
-        codes: list[tuple[Frames, ...]] = []
-        for clip in (own for own in clips for _ in range(3)):
-            felt, styled = int(rng.integers(len(FELT))), int(rng.integers(len(named)))
-            truth = viseme15_of_units()[rasterise(clip.timed, len(clip.mel))]
-            rows = np.flatnonzero(truth > 0)[::6]
-            asked = code.condition(rows_for(1, FELT[felt], 0.5 + 0.5 * rng.random(), named[styled]))
-            both = np.repeat(asked, len(rows), 0)
-            labels = np.stack([truth[rows], np.full(len(rows), felt), np.full(len(rows), styled)], 1)
-            codes.append((_content(path, clip)[rows], both[:, : -STYLE], both[:, -STYLE:], labels))
-        parts.append([np.concatenate(column) for column in zip(*codes, strict=True)])
-    (*train, known), (*test, wanted) = parts
-    out: dict[str, Any] = {"target": {"diagonal": 90, "off": "chance + 10"}}
-    for title, one, other in zip(("content", "emotion", "style"), train, test, strict=True):
-        out[title] = {what: {"accuracy": Probe.fit(one, known[:, k].astype(np.int64), size).accuracy(
-                          other, wanted[:, k].astype(np.int64)), "chance": round(100 / size, 1)}
-                      for k, (what, size) in enumerate(zip(("visemes", "emotion", "style"), sizes, strict=True))}
-    out["content"]["visemes"]["accuracy"] = _own_reading(load(name), judge)  # linear as well, of all training words
-    return {**out, "voice_in_content": _voice(path, [clip for clip in judge if clip.set == "emodb"])}
-
-
-def _own_reading(model: ModelStage, clips: Sequence[Clip]) -> float:
-    """Visemes by the encoder's own linear head, percent of spoken frames, the mean over the visemes."""
-    pairs = [(viseme15_of_units()[model.posteriors(clip.mel)[2].argmax(1)],
-              viseme15_of_units()[rasterise(clip.timed, len(clip.mel))]) for clip in clips]
-    got, truth = (np.concatenate(side) for side in zip(*pairs, strict=True))
-    right = (got == truth)[truth > 0]
-    kinds = truth[truth > 0]
-    return round(100 * float(np.mean([right[kinds == k].mean() for k in np.unique(kinds)])), 1)
-
-
-_CONTENTS: dict[str, Frames] = {}
-
-
-def _content(path: Path, clip: Clip) -> Frames:
-    """[n, width] the encoder's output at the frames that it is for."""
-    import torch
-
-    from facerig.model.checkpoint import load_net
-    from facerig.train.loop import contents
-
-    key = f"{path}:{clip.id}"
-    if key not in _CONTENTS:
-        net = load_net(path)
-        tail = np.full((net.config.lookahead, clip.mel.shape[1]), clip.mel.min(), np.float32)
-        with torch.no_grad():
-            out = contents(net.encoder, torch.from_numpy(np.concatenate([clip.mel, tail]))[None], half=False)[0]
-        _CONTENTS[key] = out.numpy()[net.config.lookahead :]
-    return _CONTENTS[key]
-
-
-def _voice(path: Path, clips: Sequence[Clip]) -> dict[str, Any] | None:
-    """Acted emotion from the mean content of a clip, each speaker judged by a probe of the others."""
-    letters = "WLEAFTN"
-    if len({clip.speaker for clip in clips}) < 2:
-        return None
-    means = np.stack([_content(path, clip).mean(0) for clip in clips])
-    labels = np.array([letters.index(clip.stem[5]) for clip in clips], np.int64)
-    speakers = np.array([clip.speaker for clip in clips])
-    right = np.concatenate([Probe.fit(means[speakers != who], labels[speakers != who], len(letters)).guess(
-        means[speakers == who]) == labels[speakers == who] for who in np.unique(speakers)])
-    return {"emotion_of_the_voice": round(100 * float(right.mean()), 1), "chance": round(100 / len(letters), 1)}
+    return {"real": codes.real(path, quick), "parallel": codes.parallel(path, quick)}
 
 
 def heard() -> dict[str, Any] | str:
