@@ -16,10 +16,12 @@ from server_kit import RATE, animator, cut, noise, process, run, serving
 from typer.testing import CliRunner
 
 import facerig.client
+from facerig.behaviour.partner import Partnered
 from facerig.cli import application
 from facerig.client import Frame, Marker, Notice, Stream, Target, Wish, astream, stream
 from facerig.client.memory import Memory
 from facerig.client.meter import Meter, levels
+from facerig.controls import Controls
 from facerig.errors import AudioError, FacerigError, OptionError, ServiceError
 from facerig.rig import rig
 from facerig.v1 import animation_pb2 as pb
@@ -39,8 +41,8 @@ def whole(samples=None):
 
 
 def test_public_names():
-    assert facerig.client.__all__ == ["Event", "Frame", "Interrupted", "Marker", "Notice", "Stream", "Target", "Wish",
-                                      "astream", "stream"]
+    assert facerig.client.__all__ == ["Description", "Event", "Frame", "Interrupted", "Marker", "Notice", "Playing",
+                                      "Stream", "Target", "Wish", "astream", "stream"]
 
 
 def test_for_frame_in_stream_of_an_array(server):
@@ -109,6 +111,121 @@ def test_events_and_controls():
     assert frames[40].emotion == {"happy": 1.0}
     assert frames[59].values[channels.index("jawOpen")] == 0
     assert b"".join(frame.audio for frame in frames) == noise(0.5).tobytes() * 2
+
+
+def test_a_description_is_read_edited_and_sent_again():
+    """What a stream was asked, as text; the text with a word changed makes another stream do that."""
+    wish = Wish(rate=RATE, rig="facerig-full", pacing="burst", style="tense", moods=True)
+    voice = noise(1.0)
+
+    async def work():
+        async with serving(**TINY) as running:
+            target = Target((f"127.0.0.1:{running.ports['facerig']}",))
+            async with Stream(target, wish) as talk:
+                await talk.send(voice[:8000].tobytes())
+                await talk.emotion({"joy": 0.5}, fade_ms=100)
+                told, here = await asyncio.gather(talk.describe(frame=0), talk.describe(500))
+                await talk.send(voice[8000:].tobytes())
+                await talk.end()
+                first = [event async for event in talk if isinstance(event, Frame)]
+                with pytest.raises(ServiceError, match="whose end was sent"):
+                    await talk.describe()
+            async with Stream(target, Wish(rate=RATE, rig="facerig-full", pacing="burst", moods=True)) as again:
+                await again.keyframes(told.keyframes.replace("happy:0.5", "happy:0.25"))
+                await again.send(voice.tobytes())
+                await again.end()
+                second = [event async for event in again if isinstance(event, Frame)]
+            return told, here, first, second, talk.memory.controls
+
+    told, here, first, second, kept = run(work())
+    assert (told.frame, here.frame) == (0, 30)
+    assert [line.split(":")[0] for line in told.sentences] == ["0.00 s", "0.50 s"]
+    assert "tense" in told.sentences[0]
+    assert "happy 0.5" in told.sentences[1]
+    assert not [one for one in kept if one.HasField("describe")]  # a question that was answered is forgotten
+    assert first[50].emotion == {"happy": 0.5}
+    assert second[50].emotion == {"happy": 0.25}
+    styled = [frame.values for frame in first[:25]], [frame.values for frame in second[:25]]
+    assert np.abs(np.subtract(*styled)).max() < 1e-3  # the style is that of the first stream
+
+
+def test_a_question_survives_the_loss_of_the_server():
+    async def work():
+        async with serving(**TINY) as one, serving(**TINY) as two:
+            target = Target(tuple(f"127.0.0.1:{server.ports['facerig']}" for server in (one, two)))
+            async with Stream(target, Wish(rate=RATE)) as talk:
+                await talk.send(noise(0.5).tobytes())
+                for guest in list(one.house.guests):
+                    guest.session.tell = lambda item: None  # the answer is lost with the server
+                question = asyncio.create_task(talk.describe(frame=0))
+                while not talk.memory.controls:
+                    await asyncio.sleep(0)
+                for guest in list(one.house.guests):
+                    guest.session.fail(ServiceError("broken by the test"))
+                told = await question
+                waiting = asyncio.create_task(talk.describe())
+                await asyncio.sleep(0)
+                await talk.end()
+                return told, await waiting, talk.reconnects
+
+    told, at_the_end, reconnects = run(work())
+    assert told.sentences == at_the_end.sentences == ("neutral throughout",)
+    assert reconnects == 1
+
+
+def test_a_blocking_caller_asks_and_tells_while_frames_come(server):
+    frames = stream(noise(30.0), server, RATE, rig="facerig-full", pacing="realtime", emotion={"sad": 1.0}, moods=True)
+    with pytest.raises(ServiceError, match="before its first frame"):
+        frames.describe()
+    assert next(frames).emotion == {"sad": 1.0}
+    assert "sad" in frames.describe(frame=0).sentences[0]
+    frames.do(lambda running: running.emotion({"fear": 1.0}, fade_ms=0))
+    told = frames.describe()
+    assert "fear" in told.sentences[0]
+    frames.close()
+    with pytest.raises(ServiceError, match="after its end"):
+        frames.describe()
+
+
+def test_a_partner_beside_a_voice(server, tmp_path):
+    """Files and arrays; two channels are heard from somewhere; the bits are the library's."""
+    voice, other = noise(1.0), np.stack([noise(1.4, seed=3), noise(1.4, seed=3) // 4], axis=1)
+    path = tmp_path / "other.wav"
+    soundfile.write(path, other, RATE, subtype="PCM_16")
+    wanted = animator().animate(voice, RATE, controls=Partnered(Controls(), other[: len(voice)], RATE)).values
+    for partner in (other, path):
+        frames = list(stream(voice, server, RATE, rig="facerig-full", pacing="burst", partner=partner))
+        assert np.array_equal([frame.values for frame in frames], wanted)
+    for wrong, word in ((np.zeros((9, 3), np.float32), "shape"), (iter([voice]), "a file or an array"),
+                        (tmp_path / "absent.wav", "cannot be read")):
+        with pytest.raises(FacerigError, match=word):
+            next(stream(voice, server, RATE, partner=wrong))
+    with pytest.raises(OptionError, match="16000 Hz"):
+        next(stream(voice, server, 24_000, partner=path))
+
+
+def test_a_partner_of_two_channels_survives_broken_connections():
+    voice, other = noise(3.0), np.stack([noise(3.0, seed=3) // 5, noise(3.0, seed=3)], axis=1)
+    wish = Wish(rate=RATE, rig="facerig-full", partner_channels=2)
+
+    async def work():
+        async with serving(**TINY) as one, serving(**TINY) as two:
+            target, found = Target(tuple(f"127.0.0.1:{s.ports['facerig']}" for s in (one, two))), []
+            async with Stream(target, wish) as talk:
+                for at in range(0, len(voice), 3000):
+                    await talk.send(voice[at : at + 3000].tobytes(), other[at : at + 3000].tobytes())
+                await talk.end()
+                async for event in talk:
+                    found.append(event)
+                    if event.index in (50, 110):
+                        for guest in [*one.house.guests, *two.house.guests]:
+                            guest.session.fail(ServiceError("broken by the test"))
+            return found, talk.reconnects
+
+    found, reconnects = run(work())
+    wanted = animator().animate(voice, RATE, controls=Partnered(Controls(), other, RATE)).values
+    assert reconnects == 2
+    assert np.array_equal([frame.values for frame in found], wanted)
 
 
 def test_nobody_there():

@@ -205,7 +205,7 @@ def test_the_face_does_what_its_metadata_tells():
     own = animator(2, "auto")
     heard = Hearing(own.chain.heard, own.block)
     state, parts, feats = heard.start(), [], features()
-    state = (*state[:3], mixing.row, state[4])
+    state = (*state[:-2], mixing.row, state[-1])
     rows = Controls({"heard": 1.0}).rows(0, len(feats))
     for at in range(0, len(feats), own.block):
         state, out = heard.push(state, np.concatenate([feats, rows], axis=1)[at : at + own.block])

@@ -29,14 +29,12 @@ from server_kit import (
 )
 
 from facerig.behaviour.commands import perform
-from facerig.controls import COLUMNS, Controls, rows_of
+from facerig.behaviour.gaze import SIDEWAYS
+from facerig.behaviour.partner import Partnered
+from facerig.controls import COLUMNS, Controls
 from facerig.emotion import keyframes, styles
-from facerig.resample import Resample
 from facerig.rig import rig
 from facerig.server import outlet
-from facerig.server.partner import Partner, told
-from facerig.stage import SAMPLES as SAMPLES_A_FRAME
-from facerig.stage import run as run_stage
 from facerig.v1 import animation_pb2 as pb
 
 TINY = {"sessions": 4, "max_batch": 4, "capacity": 4}
@@ -280,17 +278,72 @@ def test_a_partner_is_heard_and_not_spoken():
     mouth = [plain_at(name) for name in rig("facerig").region("jaw", "tongue")]
     assert np.array_equal(values[:, mouth], rows(alone)[1][:, mouth])
     assert not np.array_equal(values, rows(alone)[1])
-    heard = Partner(Resample(rate), 0, 0)
-    heard.feed(talk.astype(np.float32) / np.float32(32768))
-    controls, face = heard.take(200), animator().chain
-    silence = np.zeros((200, SAMPLES_A_FRAME), np.float32)
-    whole = run_stage(face, np.concatenate([silence, told(rows_of(200), controls)], axis=1), 2)
-    assert np.array_equal(values[:170], whole[:170])
+    own = animator().animate(np.zeros_like(talk), rate, controls=Partnered(Controls(), talk, rate))
+    assert np.array_equal(values, own.values)
 
 
-@pytest.mark.parametrize("chunk", [pb.AudioChunk(data=bytes(8), partner=bytes(6)), pb.AudioChunk(partner=bytes(7))])
-def test_a_partner_speaks_as_long_as_oneself(chunk):
-    answers, code = run(once([header(), pb.AnimateRequest(audio=chunk), END]))
+def panned(degrees, seconds=2.5):
+    """Syllables from somewhere, as two microphones a head's width apart hear them; then a pause."""
+    sound = np.where(np.arange(round(seconds * RATE)) < 1.6 * RATE, noise(seconds, seed=8), 0) * 0.8
+    late = 0.18 / 343 * RATE * np.sin(np.radians(degrees))
+    turn = np.exp(-2j * np.pi * np.fft.rfftfreq(len(sound)) * late)
+    return np.rint(np.stack([sound, np.fft.irfft(np.fft.rfft(sound) * turn, len(sound))], axis=1)).astype("<i2")
+
+
+def beside(own, other, size, **fields):
+    """Header and chunks of a voice with its partner's; `other` may have other channels."""
+    channels = {"channels": own.ndim, "partner_channels": other.ndim}
+    first = header(audio=pb.AudioFormat(rate=RATE, **channels), **fields)
+    return [first, *(pb.AnimateRequest(audio=pb.AudioChunk(data=own[at : at + size].tobytes(),
+                                                           partner=other[at : at + size].tobytes()))
+                     for at in range(0, len(own), size))]
+
+
+@pytest.mark.parametrize(("size", "own_sides"), [(331, 1), (40_000, 1), (5_000, 2)])
+def test_two_channels_of_a_partner_say_where_he_speaks(size, own_sides):
+    """The wire gives the bits that the library gives; one's own two channels are one voice, from nowhere."""
+    voice, other = noise(2.5, seed=4), panned(55)
+    own = voice if own_sides == 1 else np.stack([voice, voice // 3], axis=1)
+    answers, code = run(once([*beside(own, other, size), END]))
+    assert code is grpc.StatusCode.OK, answers[-1]
+    wanted = animator().animate(own, RATE, controls=Partnered(Controls(), other, RATE))
+    assert np.array_equal(rows(answers)[1], wanted.values)
+    mixed = animator().animate(own, RATE, controls=Partnered(Controls(), other.mean(axis=1).astype("<i2"), RATE))
+    assert np.degrees(wanted["headYaw"] - mixed["headYaw"]).max() > 15
+
+
+@pytest.mark.parametrize("degrees", [-60, -20, 35, 70])
+def test_the_face_turns_to_who_speaks_and_back(degrees):
+    other = np.concatenate([panned(degrees), np.zeros((4 * RATE, 2), "<i2")])
+    asked = {"life:idle": 0, "life:blink": 0, "life:react": 0}
+    answers, _ = run(once([*beside(np.zeros(len(other), "<i2"), other, 9_000, controls=asked), END]))
+    values = dict(zip(answers[0].header.channels, rows(answers)[1].T, strict=True))
+    eyes = SIDEWAYS * (values["eyeLookOutLeft"] - values["eyeLookInLeft"])
+    turned = np.degrees(values["headYaw"]) + eyes
+    assert turned[60:95].mean() == pytest.approx(degrees, abs=10)  # he speaks until frame 96
+    middle = Partnered(Controls(asked), other.mean(axis=1).astype("<i2"), RATE)
+    alone = animator().animate(np.zeros(len(other), "<i2"), RATE, controls=middle)
+    assert np.abs(np.degrees(values["headYaw"] - alone["headYaw"]))[-10:].max() < 1  # nobody has spoken for long
+
+
+def test_a_clients_own_word_of_a_sound_stands():
+    other = panned(70)
+    named = pb.Control(frame=40, set=pb.Set(values={"sound:azimuth": -30, "sound:level": 0.9}, fade_ms=0))
+    first, *chunks = beside(np.zeros(len(other), "<i2"), other, 700)
+    answers, _ = run(once([first, wrapped(named), *chunks, END]))
+    controls = Controls()
+    controls.set(40, {"sound:azimuth": -30, "sound:level": 0.9}, 0)
+    wanted = animator().animate(np.zeros(len(other), "<i2"), RATE, controls=Partnered(controls, other, RATE))
+    assert np.array_equal(rows(answers)[1], wanted.values)
+
+
+@pytest.mark.parametrize(("chunk", "channels"), [
+    (pb.AudioChunk(data=bytes(8), partner=bytes(6)), 0), (pb.AudioChunk(partner=bytes(7)), 0),
+    (pb.AudioChunk(data=bytes(8), partner=bytes(8)), 2), (pb.AudioChunk(partner=bytes(6)), 2),
+    (pb.AudioChunk(), 9)])
+def test_a_partner_speaks_as_long_as_oneself(chunk, channels):
+    first = header(audio=pb.AudioFormat(rate=RATE, partner_channels=channels))
+    answers, code = run(once([first, pb.AnimateRequest(audio=chunk), END]))
     assert answers[-1].status.code == pb.Status.CODE_INVALID
     assert "partner" in answers[-1].status.reason
     assert code is grpc.StatusCode.INVALID_ARGUMENT
@@ -358,6 +411,24 @@ def test_what_the_controls_do_is_told_as_keyframes_that_do_the_same():
     np.testing.assert_array_equal(rows(answers)[1], rows(run(once(plain))[0])[1])  # asking changes nothing
 
 
+def test_keyframes_as_text_do_what_they_say_and_what_a_description_says():
+    """A file from where it stands; then the description of it all, sent to a new stream, makes the same frames."""
+    text = 'time,fade,emotion,style\n0,0.2,happy:0.8,tense\n0.6,0,"sad:0.5,fear:0.2",\n'
+    part = wrapped(pb.Control(keyframes=pb.Keyframes(text=text)))
+    ask = wrapped(pb.Control(frame=0, describe=pb.Describe(span_ms=3_000)))
+    head, loud, rest = header(), audio(SAMPLES[:8_000]), audio(SAMPLES[8_000:])
+    answers, _ = run(once([head, loud, part, ask, rest, END]))
+    wanted = keyframes.apply(Controls(), keyframes.keyframes(text), 30)
+    own = animator().animate(SAMPLES, RATE, controls=wanted).values
+    assert np.array_equal(rows(answers)[1], own)
+    (told,) = (one.description for one in answers if one.WhichOneof("part") == "description")
+    again = wrapped(pb.Control(frame=0, keyframes=pb.Keyframes(text=told.keyframes)))
+    nothing = wrapped(pb.Control(frame=0, keyframes=pb.Keyframes(text="[\n\n]\n")))
+    repeated, code = run(once([head, nothing, again, loud, rest, END]))
+    assert code is grpc.StatusCode.OK
+    assert np.abs(rows(repeated)[1] - own).max() <= 1e-3  # weights are told with four digits
+
+
 def wrapped(control):
     return pb.AnimateRequest(control=control)
 
@@ -421,6 +492,10 @@ WRONG = [
      "INVALID_ARGUMENT", "CODE_INVALID", "0 to 2"),
     ("a move", [header(), pb.AnimateRequest(control=pb.Control(move=pb.Move(name="jump")))], "INVALID_ARGUMENT",
      "CODE_INVALID", "nod"),
+    ("keyframes", [header(), pb.AnimateRequest(control=pb.Control(keyframes=pb.Keyframes(text="time,style\n0,x")))],
+     "INVALID_ARGUMENT", "CODE_INVALID", "keyframe 1"),
+    ("much text", [header(), pb.AnimateRequest(control=pb.Control(keyframes=pb.Keyframes(text="x" * 70_000)))],
+     "INVALID_ARGUMENT", "CODE_INVALID", "65536"),
     ("a style", [header(), pb.AnimateRequest(control=pb.Control(style=pb.Style(style="opera")))], "INVALID_ARGUMENT",
      "CODE_INVALID", "whispered"),
     ("emotion", [header(emotion=pb.Emotion(weights={"rage": 1}))], "INVALID_ARGUMENT", "CODE_INVALID", "emotion"),

@@ -31,7 +31,7 @@ LOWEST_RATE = 8_000
 
 def azimuth_of(samples: ArrayLike, rate: int, spacing: float = SPACING) -> float:
     """Degrees to the own left of the sound in samples [n, 2]; 0 where nothing is heard."""
-    return _heard(_stereo(samples, rate), rate, spacing)[0]
+    return bearing(_stereo(samples, rate), rate, spacing)[0]
 
 
 def directions(samples: ArrayLike, rate: int, spacing: float = SPACING) -> Floats:
@@ -43,7 +43,7 @@ def directions(samples: ArrayLike, rate: int, spacing: float = SPACING) -> Float
     rows, last = np.zeros((frames, 2)), 0.0
     for frame in range(frames):
         end = (frame + 1) * rate // FPS + window
-        azimuth, level = _heard(padded[end - window : end], rate, spacing)
+        azimuth, level = bearing(padded[end - window : end], rate, spacing)
         last = azimuth if level > 0 else last  # what fell silent is still where it was
         rows[frame] = last, level
     return rows
@@ -77,8 +77,8 @@ def _stereo(samples: ArrayLike, rate: int) -> Floats:
     return checked
 
 
-def _heard(stereo: Floats, rate: int, spacing: float) -> tuple[float, float]:
-    """(azimuth, level) of a window."""
+def bearing(stereo: Floats, rate: int, spacing: float = SPACING) -> tuple[float, float]:
+    """(azimuth, level) of a window [n, 2]."""
     power = (stereo**2).mean(axis=0) if len(stereo) else np.zeros(2)
     decibels = 10 * np.log10(power.sum() + 1e-12)
     level = float(np.clip((decibels - QUIET_DB) / (FULL_DB - QUIET_DB), 0, 1))

@@ -4,10 +4,14 @@
     from facerig.client import stream
     for frame in stream("voice.wav", server="127.0.0.1:52100"):
         print(frame.index, frame.values)
+
+What `stream` gives can also be asked and told things while it plays: `frames.describe()`, `frames.do(...)`.
 """
 
+from facerig.client.events import Description, Event, Frame, Interrupted, Marker, Notice
 from facerig.client.options import Target, Wish
-from facerig.client.simple import astream, stream
-from facerig.client.stream import Event, Frame, Interrupted, Marker, Notice, Stream
+from facerig.client.simple import Playing, astream, stream
+from facerig.client.stream import Stream
 
-__all__ = ["Event", "Frame", "Interrupted", "Marker", "Notice", "Stream", "Target", "Wish", "astream", "stream"]
+__all__ = ["Description", "Event", "Frame", "Interrupted", "Marker", "Notice", "Playing", "Stream", "Target", "Wish",
+           "astream", "stream"]

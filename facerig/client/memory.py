@@ -14,6 +14,8 @@ from facerig.rig import REGIONS
 from facerig.v1 import animation_pb2 as pb
 
 MOVE_MOST = 40  # seconds: the longest gesture
+LASTING = ("marker", "describe", "keyframes")  # an answer is owed, or no later control says all that it said
+TEXTS_MOST = 64  # keyframes that are told again: those before them have long been said
 FADE_MOST = 10  # seconds: the longest fade; a control older than that has done all it does
 
 
@@ -40,13 +42,16 @@ class Memory:
 
     def hear(self, data: bytes, partner: bytes = b"") -> None:
         """Own samples and, as many, those of the partner in the talk; where one is missing it is silence."""
-        if partner and not self.partner:
-            self.partner += bytes(len(self.audio))
-        if partner and data and len(data) != len(partner):
-            raise OptionError(f"partner: got {len(partner)} bytes beside {len(data)}, accepted: as many")
-        self.audio += data or bytes(len(partner))
-        if self.partner or partner:
-            self.partner += partner or bytes(len(data))
+        own, other = self.wish.width, self.wish.partner_width
+        fits = not len(partner) % other and not (partner and len(self.audio) % own)
+        if not fits or (data and partner and len(data) * other != len(partner) * own):
+            raise OptionError(f"partner: got {len(partner)} bytes of {other} a sample beside {len(data)} of {own}, "
+                              "accepted: whole samples, as many")
+        kept = len(self.audio) // own * other
+        self.audio += data or bytes(len(partner) // other * own)
+        if partner or self.partner:
+            self.partner += bytes(kept - len(self.partner))  # silence where none came before
+            self.partner += partner or bytes(len(self.audio) // own * other - kept)
 
     @property
     def samples(self) -> int:
@@ -69,11 +74,16 @@ class Memory:
         drop = min(keep - self.first_sample, len(self.audio) // self.wish.width)
         if drop > self.wish.rate // 4:  # in pieces of 250 ms, so that frames do not move bytes
             del self.audio[: drop * self.wish.width]
-            del self.partner[: drop * self.wish.width]
+            del self.partner[: drop * self.wish.partner_width]
             self.first_sample += drop
 
     def reached(self, marker: str) -> None:
         self.controls = [one for one in self.controls if one.marker.id != marker or not one.HasField("marker")]
+
+    def described(self) -> None:
+        """The oldest question has its answer."""
+        asked = next((one for one in self.controls if one.HasField("describe")), None)
+        self.controls = [one for one in self.controls if one is not asked]
 
     def interrupted(self, frame: int, segment_frame: int) -> None:
         """A new segment: what was given before belongs to nothing any more, and the voice tells the state again."""
@@ -106,11 +116,12 @@ class Memory:
         for one in reversed(self.controls):
             names = touched(one)
             young = one.frame > past - (ago if one.HasField("move") else 0)
-            if young or one.HasField("marker") or not names <= overruled:
+            if young or one.WhichOneof("what") in LASTING or not names <= overruled:
                 kept.append(one)
             if one.frame <= past:
                 overruled |= names
-        self.controls = kept[::-1]
+        texts = [id(one) for one in kept if one.HasField("keyframes")]  # newest first
+        self.controls = [one for one in kept[::-1] if id(one) not in texts[TEXTS_MOST:]]
 
 
 def touched(control: pb.Control) -> set[str]:

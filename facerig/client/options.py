@@ -69,7 +69,9 @@ class Wish:
     echo: bool = False
     """Have the slice of audio sent back with each frame."""
     moods: bool = False
-    """Have the emotions sent with each frame."""
+    """Have the emotions sent with each frame: what the face feels, asked for and heard."""
+    partner_channels: int = 0
+    """Of the partner's audio (0: as `channels`); two say where the partner speaks from."""
 
     def __post_init__(self) -> None:
         check_option("pacing", self.pacing, ", ".join(name for name in PACINGS if name), self.pacing in PACINGS)
@@ -80,8 +82,14 @@ class Wish:
         """Bytes of one sample of all channels."""
         return ENCODINGS[self.encoding][1] * self.channels
 
+    @property
+    def partner_width(self) -> int:
+        """The same of the partner's audio."""
+        return ENCODINGS[self.encoding][1] * (self.partner_channels or self.channels)
+
     def header(self) -> pb.Header:
-        audio = pb.AudioFormat(encoding=ENCODINGS[self.encoding][0], rate=self.rate, channels=self.channels)
+        audio = pb.AudioFormat(encoding=ENCODINGS[self.encoding][0], rate=self.rate, channels=self.channels,
+                               partner_channels=self.partner_channels)
         header = pb.Header(audio=audio, rig=self.rig, fps=self.fps, style=self.style, seed=self.seed,
                            pacing=pb.Pacing(mode=PACINGS[self.pacing], lead_ms=self.lead_ms),
                            tracks=pb.Tracks(audio=self.echo, emotion=self.moods))

@@ -7,7 +7,16 @@ import contextlib
 import os
 import queue
 import threading
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterable,
+    Iterator,
+)
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -15,14 +24,17 @@ from typing import Any, TypeVar
 import numpy as np
 
 from facerig.audio import microphone, open_audio
+from facerig.client.events import Description, Frame
 from facerig.client.options import DEFAULT, Target, Wish
-from facerig.client.stream import Frame, Stream
+from facerig.client.stream import Stream
+from facerig.errors import AudioError, OptionError, ServiceError, check_option
 from facerig.resample import mono
 from facerig.stage import Frames
 
 Source = str | os.PathLike[str] | np.ndarray[Any, Any] | Iterable[Any] | AsyncIterable[Any]
 BLOCK_SECONDS = 0.1
 Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 Opened = Callable[[Stream, asyncio.AbstractEventLoop], None]
 
 
@@ -33,17 +45,62 @@ class _End:
     error: BaseException | None = None
 
 
+class Playing(Iterator[Frame]):
+    """The frames of a stream that runs in a thread of its own, and a hand on it while they come.
+
+    A file is sent ahead of its frames, as far as the server takes it: wishes in its last seconds come too late.
+    """
+
+    def __init__(self, frames: Generator[Frame, None, None]) -> None:
+        self._frames = frames
+        self._running: tuple[Stream, asyncio.AbstractEventLoop] | None = None
+
+    def __iter__(self) -> Playing:
+        return self
+
+    def __next__(self) -> Frame:
+        return next(self._frames)
+
+    def close(self) -> None:
+        """End the stream."""
+        self._frames.close()
+
+    def opened(self, running: Stream, loop: asyncio.AbstractEventLoop) -> None:
+        """Called in the stream's thread once it runs."""
+        self._running = running, loop
+
+    def do(self, work: Callable[[Stream], Coroutine[Any, Any, Answer]]) -> Answer:
+        """Have the stream do something, and wait for it: `frames.do(lambda stream: stream.emotion({"joy": 1.0}))`."""
+        if self._running is None:
+            raise ServiceError("stream: got a wish before its first frame, accepted: after that")
+        running, loop = self._running
+        try:
+            return asyncio.run_coroutine_threadsafe(work(running), loop).result()
+        except RuntimeError as error:  # the loop is closed
+            raise ServiceError("stream: got a wish after its end, accepted: while frames come") from error
+
+    def describe(self, span_ms: int = 10_000, frame: int | None = None) -> Description:
+        """What is asked of the face, as keyframes and in words (`Stream.describe`)."""
+        return self.do(lambda running: running.describe(span_ms, frame))
+
+
 def stream(source: Source, server: str | Target = DEFAULT, rate: int = 24_000, opened: Opened | None = None,
-           **wish: Any) -> Iterator[Frame]:
+           partner: Source | None = None, **wish: Any) -> Playing:
     """Frames of a file, `mic`, an array of samples at `rate`, or an iterable of them; keywords are those of `Wish`.
 
     Runs its own event loop in a thread; leaving the loop early closes the stream. `opened` is given the running stream
-    and the loop, for controls that change meanwhile.
+    and the loop, for controls that change meanwhile. `partner`: as in `astream`.
     """
-    return synchronous(lambda: astream(source, server, rate, opened, **wish))
+    def both(running: Stream, loop: asyncio.AbstractEventLoop) -> None:
+        playing.opened(running, loop)
+        if opened is not None:
+            opened(running, loop)
+
+    playing = Playing(synchronous(lambda: astream(source, server, rate, both, partner, **wish)))
+    return playing
 
 
-def synchronous(make: Callable[[], AsyncGenerator[Item, None]]) -> Iterator[Item]:
+def synchronous(make: Callable[[], AsyncGenerator[Item, None]]) -> Generator[Item, None, None]:
     """What an asynchronous generator yields, from an event loop in a thread of its own."""
     items: queue.Queue[Item | _End] = queue.Queue(maxsize=256)
     gone = threading.Event()
@@ -84,15 +141,18 @@ def synchronous(make: Callable[[], AsyncGenerator[Item, None]]) -> Iterator[Item
 
 
 async def astream(source: Source, server: str | Target = DEFAULT, rate: int = 24_000, opened: Opened | None = None,
-                  **wish: Any) -> AsyncGenerator[Frame, None]:
-    """The same for `async for`."""
+                  partner: Source | None = None, **wish: Any) -> AsyncGenerator[Frame, None]:
+    """The same for `async for`. `partner` is what the other one in the talk says from the beginning on, heard and not
+    spoken: a file or samples [n] or [n, 2] at the source's rate; of two channels the face hears where it is said."""
     target = server if isinstance(server, Target) else Target.parse(server)
     with chunks(source, rate) as (own_rate, parts):
-        asked = replace(Wish(**wish), rate=own_rate, channels=1, encoding="float32")
+        other = None if partner is None else Beside(partner, own_rate)
+        asked = replace(Wish(**wish), rate=own_rate, channels=1, encoding="float32",
+                        partner_channels=other.channels if other else 0)
         async with Stream(target, asked) as running:
             if opened is not None:
                 opened(running, asyncio.get_running_loop())
-            sender = asyncio.create_task(_send_all(running, parts))
+            sender = asyncio.create_task(_send_all(running, parts, other))
             try:
                 async for event in running:
                     if isinstance(event, Frame):
@@ -102,9 +162,43 @@ async def astream(source: Source, server: str | Target = DEFAULT, rate: int = 24
                 sender.cancel()
 
 
-async def _send_all(running: Stream, parts: AsyncIterator[bytes]) -> None:
+class Beside:
+    """A partner's whole sound, cut as the own one comes."""
+
+    def __init__(self, source: Source, rate: int) -> None:
+        samples, own_rate = _read(source, rate)
+        check_option("partner", f"{own_rate} Hz", f"{rate} Hz, as the voice beside it", own_rate == rate)
+        check_option("partner", f"samples of shape {samples.shape}", "[n] or [n, 2]",
+                     samples.ndim == 1 or (samples.ndim == 2 and samples.shape[1] in (1, 2)))
+        self.channels = 1 if samples.ndim == 1 else samples.shape[1]
+        self._samples = np.stack([mono(side) for side in samples.reshape(len(samples), -1).T], axis=1)
+        self._at = 0
+
+    def take(self, count: int) -> bytes:
+        """So many samples, or what is left of them with silence behind; nothing once all has been said."""
+        part, self._at = self._samples[self._at : self._at + count], self._at + count
+        missing = np.zeros((count - len(part), self.channels), np.float32)
+        return np.concatenate([part, missing]).astype("<f4").tobytes() if len(part) else b""
+
+
+def _read(source: Source, rate: int) -> tuple[np.ndarray[Any, Any], int]:
+    if isinstance(source, np.ndarray):
+        return source, rate
+    if not isinstance(source, str | os.PathLike):
+        raise OptionError("partner: got something else, accepted: a file or an array of samples")
+    import soundfile
+
+    try:
+        samples, own = soundfile.read(source, dtype="float32")
+    except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
+        raise AudioError(f"{source}: cannot be read as a partner's audio: {error}") from error
+    return samples, int(own)
+
+
+async def _send_all(running: Stream, parts: AsyncIterator[bytes], other: Beside | None) -> None:
+    width = running.wish.width
     async for part in parts:
-        await running.send(part)
+        await running.send(part, other.take(len(part) // width) if other else b"")
     await running.end()
 
 

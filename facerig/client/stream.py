@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, cast
 
+from facerig.client.events import Description, Event, Frame, Interrupted, Marker, Notice
 from facerig.client.memory import Memory
 from facerig.client.options import Target, Wish, read_pem
 from facerig.errors import ProtocolError, ServiceError
@@ -24,43 +25,6 @@ AHEAD_MOST = 30.0  # seconds of audio that `send` lets wait before it slows its 
 PAUSES = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)  # seconds before the tries to reconnect
 FULL = "RESOURCE_EXHAUSTED"
 LOST = ("UNAVAILABLE", "INTERNAL", "UNKNOWN", "CANCELLED", "RESOURCE_EXHAUSTED", "ABORTED")
-
-
-@dataclass(frozen=True)
-class Frame:
-    """The face at one instant."""
-
-    index: int
-    values: tuple[float, ...]
-    audio: bytes = b""
-    first_sample: int = 0
-    emotion: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Marker:
-    """Everything before the marker is out."""
-
-    id: str
-    frame: int
-
-
-@dataclass(frozen=True)
-class Interrupted:
-    """A barge-in took effect: audio sent after it begins at frame `segment_frame`."""
-
-    frame: int
-    segment_frame: int
-
-
-@dataclass(frozen=True)
-class Notice:
-    """The server said something that a person may want to read."""
-
-    text: str
-
-
-Event = Frame | Marker | Interrupted | Notice
 
 
 class _Lost(Exception):
@@ -79,6 +43,8 @@ class Stream:
         self._news, self._moved = asyncio.Event(), asyncio.Event()
         self._began, self._acknowledged = asyncio.Event(), asyncio.Event()
         self._interrupt: pb.Control | None = None
+        self._spoken = False  # all of it, the end too
+        self._questions: deque[asyncio.Future[Description]] = deque()
         self._task: asyncio.Task[None] | None = None
         self._failure: Exception | None = None
         self._place = 0
@@ -147,6 +113,28 @@ class Stream:
         """A style of speaking; empty: the model's own."""
         await self._control(pb.Control(style=pb.Style(style=text, fade_ms=fade_ms)))
 
+    async def keyframes(self, text: str, frame: int | None = 0) -> None:
+        """Emotions, styles and controls over time, JSON or CSV; times count from `frame` (None: from where the audio is
+        now). The text of a `Description`, edited or not, is sent again with frame 0."""
+        control = pb.Control(keyframes=pb.Keyframes(text=text))
+        if frame is not None:
+            control.frame = frame
+        await self._control(control)
+
+    async def describe(self, span_ms: int = 10_000, frame: int | None = None) -> Description:
+        """What the controls do over so long, from a frame on (None: from where the audio is now)."""
+        control = pb.Control(describe=pb.Describe(span_ms=span_ms))
+        if frame is not None:
+            control.frame = frame
+        answer: asyncio.Future[Description] = asyncio.get_running_loop().create_future()
+        await self._settled()
+        if self._spoken:
+            raise ServiceError("describe: got a stream whose end was sent, accepted: one that is still told something")
+        self._questions.append(answer)  # with the control, at once: answers come in the order of the questions
+        self.memory.place(control)
+        self._news.set()
+        return await answer
+
     async def marker(self, name: str) -> None:
         await self._control(pb.Control(marker=pb.Marker(id=name)))
 
@@ -197,6 +185,9 @@ class Stream:
         finally:
             self._acknowledged.set()
             self._moved.set()
+            for question in self._questions:
+                if not question.done():
+                    question.set_exception(self._failure or ServiceError("the stream is over; describe before its end"))
 
     async def _until_done(self) -> None:
         tries, since, place = 0, time.monotonic(), self._place
@@ -264,11 +255,18 @@ class Stream:
             self._interrupt = None
             self._acknowledged.set()
             await self._events.put(Interrupted(answer.interrupted.frame, answer.interrupted.segment_frame))
+        elif part == "description":
+            self._described(answer.description)
         elif part == "notice":
             await self._events.put(Notice(answer.notice.text))
         elif part == "status":
             return answer.status.code == pb.Status.CODE_DONE
         return False
+
+    def _described(self, told: pb.Description) -> None:
+        self.memory.described()
+        if self._questions and not (question := self._questions.popleft()).done():  # the caller may have gone
+            question.set_result(Description(told.frame, told.keyframes, tuple(told.sentences)))
 
     def _begun(self, header: pb.StreamHeader) -> None:
         memory = self.memory
@@ -294,7 +292,7 @@ class Stream:
         import grpc
 
         memory = self.memory
-        sample, controls = memory.first_sample, memory.standing()
+        sample, controls, self._spoken = memory.first_sample, memory.standing(), False
         told: set[int] = set()
         try:
             for control in controls:
@@ -315,6 +313,7 @@ class Stream:
                 if sample < memory.samples or self._news.is_set():
                     continue
                 if memory.ended:
+                    self._spoken = True
                     await call.write(pb.AnimateRequest(end=pb.End()))
                     await call.done_writing()
                     return
@@ -331,7 +330,8 @@ class Stream:
         whole = len(memory.audio) // width * width
         data = bytes(memory.audio[at : min(whole, at + MESSAGE_MOST // width * width)])
         sample = max(sample, memory.first_sample) + len(data) // width
-        partner = bytes(memory.partner[at : at + len(data)])
+        from_, other = at // width * self.wish.partner_width, len(data) // width * self.wish.partner_width
+        partner = bytes(memory.partner[from_ : from_ + other])
         await call.write(pb.AnimateRequest(audio=pb.AudioChunk(data=data, partner=partner)))
         return sample
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from facerig.behaviour.commands import perform
 from facerig.controls import CONTROLS, FADE_MS, STATES
-from facerig.emotion import styles
+from facerig.emotion import keyframes, styles
 from facerig.errors import OptionError, check_option
 from facerig.server import asks
 from facerig.server.flow import Sound
@@ -33,7 +33,8 @@ PACINGS: dict[int, str] = {
     pb.Pacing.MODE_LEAD: "lead",
 }
 STATE_NAMES: dict[int, str] = {0: "", **dict(enumerate(STATES, start=1))}
-WHATS = "emotion, gains, state, interrupt, look_at, marker, set, move, style or describe"
+WHATS = "emotion, gains, state, interrupt, look_at, marker, set, move, style, keyframes or describe"
+KEYFRAME_BYTES = 65_536
 NORMAL = "normal"
 SPAN_MS, SPAN_MOST_MS = 10_000, 60_000  # that a description covers
 MAX_NAMES = 256  # of a message: more than there are controls
@@ -55,7 +56,7 @@ def plan_of(header: pb.Header, pacing: Pacing, backlog: float) -> Plan:
             raise OptionError(f"pacing.mode: got {header.pacing.mode}, accepted: REALTIME, BURST, LEAD")
         pacing = Pacing(PACINGS[header.pacing.mode], header.pacing.lead_ms)
     return Plan(sound, header.rig[:TEXT_MOST] or DEFAULT_RIG, header.fps or FPS, pacing, header.tracks.audio,
-                header.tracks.emotion, backlog, int(header.seed) % 2**63)
+                header.tracks.emotion, backlog, int(header.seed) % 2**63, int(header.audio.partner_channels))
 
 
 def resumption_of(header: pb.Header) -> Resumption | None:
@@ -151,9 +152,16 @@ def _ask_style(session: Session, at: int, wire: pb.Style) -> None:
     asks.style(session.controls, at, wire.style[:TEXT_MOST] or NORMAL, _fade(wire, FADE_MS))
 
 
+def _ask_keyframes(session: Session, at: int, wire: pb.Keyframes) -> None:
+    size = len(wire.text)
+    check_option("keyframes", f"{size} characters", f"up to {KEYFRAME_BYTES}", size <= KEYFRAME_BYTES)
+    if "".join(wire.text.split()) != "[]":  # the description of a stream of which nothing was asked
+        keyframes.apply(session.controls, keyframes.keyframes(wire.text), at)
+
+
 _ASK: dict[str, Callable[[Session, int, Any], None]] = {
     "emotion": _ask_emotion, "gains": _ask_gains, "look_at": _ask_look, "set": _ask_set, "move": _ask_move,
-    "style": _ask_style,
+    "style": _ask_style, "keyframes": _ask_keyframes,
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from facerig.behaviour.partner import told
 from facerig.controls import Controls
 from facerig.errors import FacerigError
 from facerig.pipeline import Animator
@@ -19,7 +20,6 @@ from facerig.server.batch import BatchChain
 from facerig.server.flow import Flow
 from facerig.server.hearing import PART, SHOWN, TOLD, Mixing, hearing
 from facerig.server.outlet import Mapper, Sampler, between, native_ceiling, native_floor
-from facerig.server.partner import told
 from facerig.stage import SAMPLES, Frames, fallen
 
 Finish = Callable[[int, Frames, Frames], Frames]

@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from facerig.behaviour.partner import Partner
 from facerig.pipeline import Animator
 from facerig.resample import Resample, mono
-from facerig.server.partner import Partner
 from facerig.stage import FPS, SAMPLES, Frames
 
 ENCODINGS = {"pcm16": "<i2", "float32": "<f4"}
@@ -40,7 +42,15 @@ class Sound:
         if self.channels == 1 and self.encoding == "pcm16":  # what nearly all send; the same bits as `mono`, sooner
             fast: Frames = np.multiply(samples, np.float32(2.0**-15), dtype=np.float32)
             return fast
-        return mono(samples.reshape(-1, self.channels) if self.channels > 1 else samples)
+        return mono(self._columns(samples) if self.channels > 1 else samples)
+
+    def sides(self, data: bytes) -> NDArray[Any]:
+        """Bytes -> samples as they are, [n] or [n, channels]."""
+        samples = np.frombuffer(data, ENCODINGS[self.encoding])
+        return self._columns(samples) if self.channels > 1 else samples
+
+    def _columns(self, samples: NDArray[Any]) -> NDArray[Any]:
+        return samples.reshape(-1, self.channels)
 
 
 @dataclass(frozen=True)
@@ -56,9 +66,11 @@ class Flow:
     """The samples of one segment: a stream, or what follows an interrupt."""
 
     def __init__(
-        self, animator: Animator, sound: Sound, position: int = 0, first_sample: int = 0, skip: int = 0
+        self, animator: Animator, sound: Sound, position: int = 0, first_sample: int = 0, skip: int = 0,
+        other: Sound | None = None,
     ) -> None:
-        self.animator, self.sound = animator, sound
+        """`other` is the partner's: rate and encoding are the same, and two channels say where it comes from."""
+        self.animator, self.sound, self.other = animator, sound, other or sound
         self.edge = Resample(sound.rate)
         self.block, self.delay = animator.block, animator.delay
         self._edge_state = self.edge.start(position, first_sample)
@@ -141,6 +153,8 @@ class Flow:
         self._edge_state, frames = self.edge.push(self._edge_state, samples)
         if finish and self._end is None:
             frames = np.concatenate([frames, self.edge.flush(self._edge_state)])
+            if self._partner is not None:
+                self._partner.finish()
             self._end = self._made + len(frames)
             tail = self.delay + -(self._end + self.delay) % self.block
             frames = np.concatenate([frames, np.zeros((tail, SAMPLES), np.float32)])
@@ -153,6 +167,9 @@ class Flow:
         """The partner's part of chunks, silence where a chunk has none; nothing before the first one."""
         if self._partner is None and any(partner for _, partner in chunks):
             # What was cut into frames and not yet taken lies before the next frame that the edge makes.
-            self._partner = Partner(self.edge, self._made - len(self._frames), self._read)
+            next_frame, stereo = self._made - len(self._frames), self.other.channels == 2
+            self._partner = Partner(self.edge, next_frame, self._read, stereo)
         if self._partner is not None:
-            self._partner.feed(self.sound.read(b"".join(partner or bytes(len(own)) for own, partner in chunks)))
+            silence = self.other.width
+            whole = b"".join(partner or bytes(len(own) // self.sound.width * silence) for own, partner in chunks)
+            self._partner.feed(self.other.sides(whole))

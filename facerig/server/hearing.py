@@ -25,7 +25,7 @@ from facerig.features import FEATURES
 from facerig.stage import Frames, State
 
 PART = "heard"  # the stage's name in a face
-TOLD, SHOWN = 3, 4  # places in its state: the stream's own parameters; the last block's report
+TOLD, SHOWN = -2, -1  # places in its state: the stream's own parameters; the last block's report
 MOST_COEF = 0.99  # of the live blend: at 1 nothing would ever change
 ENGAGED = 0.25  # a mixture whose weights add up to so much counts with its whole share; below, an emotion fades in
 _EMOTION, _INTENSITY, _HEARD = (controls.group(name) for name in ("emotion", "intensity", "heard"))
@@ -65,7 +65,8 @@ _PLAIN = np.zeros(len(Mixing().row), np.float32)
 
 @dataclass(frozen=True, eq=False)
 class Hearing:
-    """State: that of `Heard` with mixtures of the longest memory, the stream's `Mixing`, the last block's report."""
+    """State: that of `Heard` (whose last array are the mixtures of late) with mixtures of the longest memory, then the
+    stream's `Mixing` and the last block's report."""
 
     heard: Heard
     block: int
@@ -87,9 +88,8 @@ class Hearing:
 
     def start(self) -> State:
         """Silence."""
-        sounds, frames, _ = self.heard.start()
         width = len(EMOTIONS)
-        return (sounds, frames, np.zeros((_LONGEST, width), np.float32), _PLAIN.copy(),
+        return (*self.heard.start()[:-1], np.zeros((_LONGEST, width), np.float32), _PLAIN.copy(),
                 np.zeros((self.block, 2 * width), np.float32))
 
     def push(self, state: State, frames: Frames) -> tuple[State, Frames]:
@@ -99,16 +99,16 @@ class Hearing:
     def push_batch(self, state: State, frames: Frames) -> tuple[State, Frames]:
         """Streams stacked: states [B, ...], frames [B, n, 128 + WIDTH] -> [B, n, WIDTH]."""
         feats, asked = frames[..., :FEATURES], frames[..., FEATURES:]
-        past, told = state[2], state[3]
-        inner, reading, smooth = self.heard.hear((*state[:2], past[:, _LONGEST - self._kept :]), feats)
+        *sounds, past, told, shown = state
+        inner, reading, smooth = self.heard.hear((*sounds, past[:, _LONGEST - self._kept :]), feats)
         out = self.heard.blended(asked, smooth)
-        fresh = inner[2][:, -feats.shape[1] :]
+        fresh = inner[-1][:, -feats.shape[1] :]
         if told[:, 0].any():
             out, fresh = self._each(past, told, reading, asked, out, fresh)
         felt_now = out[..., _EMOTION] * out[..., _INTENSITY]
-        shown = np.concatenate([state[4], np.concatenate([felt_now, fresh], axis=-1)], axis=1)[:, -self.block :]
+        shown = np.concatenate([shown, np.concatenate([felt_now, fresh], axis=-1)], axis=1)[:, -self.block :]
         kept = np.concatenate([past, fresh], axis=1)[:, -_LONGEST:]
-        return (*inner[:2], kept.copy(), told, shown.copy()), out
+        return (*inner[:-1], kept.copy(), told, shown.copy()), out
 
     def _each(self, past: Frames, told: Frames, reading: Reading, asked: Frames, out: Frames,
               fresh: Frames) -> tuple[Frames, Frames]:

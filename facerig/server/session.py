@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from facerig.errors import FacerigError, ProtocolError, check_option
 from facerig.pipeline import NATIVE_RIG
 from facerig.resample import Resample
 from facerig.server import asks, outlet
+from facerig.server.echo import Echo
 from facerig.server.engine import Finish, Made, Moods, Release, Segment
 from facerig.server.flow import Flow, Sound
 from facerig.server.hearing import Mixing
@@ -47,12 +48,20 @@ class Plan:
     """Seconds of audio that may wait."""
     seed: int = 0
     """Of everything random in the face."""
+    partner: int = 0
+    """Channels of the partner's sound, two of which say where it comes from (0: as many as the stream has)."""
     mixing: Mixing | None = None
     """How a heard emotion and the one asked for are mixed, where not as everywhere."""
 
     def __post_init__(self) -> None:
         check_option("fps", self.fps, f"{MIN_FPS} to {MAX_FPS}", MIN_FPS <= self.fps <= MAX_FPS)
         check_option("channels", self.sound.channels, "1 to 8", 1 <= self.sound.channels <= 8)
+        check_option("partner_channels", self.partner, "0 to 8", 0 <= self.partner <= 8)
+
+    @property
+    def other(self) -> Sound:
+        """The partner's sound."""
+        return replace(self.sound, channels=self.partner or self.sound.channels)
 
 
 @dataclass(frozen=True)
@@ -105,37 +114,6 @@ class Described:
 Item = Row | Reached | Released | Described
 
 
-@dataclass
-class _Echo:
-    """Raw bytes of a segment that have not been sent back yet, and when each sample arrived."""
-
-    width: int
-    keep: bool
-    data: bytearray = field(default_factory=bytearray)
-    first: int = 0
-    arrivals: deque[tuple[int, float]] = field(default_factory=deque)
-
-    def add(self, data: bytes, total: int, now: float) -> None:
-        if self.keep:
-            self.data += data
-        self.arrivals.append((total, now))
-
-    def cut(self, start: int, end: int) -> bytes:
-        """Samples start to end; what lies before is forgotten."""
-        at = max(0, start - self.first) * self.width
-        out = bytes(self.data[at : max(at, (end - self.first) * self.width)])
-        gone = min(len(self.data), max(0, end - self.first) * self.width)
-        del self.data[:gone]
-        self.first += gone // self.width
-        return out
-
-    def arrival(self, sample: int) -> float | None:
-        """When sample number `sample` came; calls go forward in time."""
-        while len(self.arrivals) > 1 and self.arrivals[0][0] <= sample:
-            self.arrivals.popleft()
-        return self.arrivals[0][1] if self.arrivals else None
-
-
 class Session:
     """Opened by a front once the header is understood."""
 
@@ -174,8 +152,8 @@ class Session:
 
     def _segment(self, base: int, flow: Flow | None, next_row: int = 0) -> Segment:
         plan = self.plan
-        flow = flow or Flow(self.worker.animator, plan.sound)
-        self._echo = _Echo(plan.sound.width, plan.echo, first=flow.received)
+        flow = flow or Flow(self.worker.animator, plan.sound, other=plan.other)
+        self._echo = Echo(plan.sound.width, plan.echo, first=flow.received)
         ahead = AHEAD + plan.pacing.lead if plan.pacing.mode != "burst" else 4 * AHEAD
         return Segment(
             flow, self.slot, outlet.Sampler(plan.fps, len(self.worker.animator.channels), next_row), self.controls,
@@ -192,38 +170,38 @@ class Session:
         needed = Resample(sound.rate).first_sample(point)
         check_option("resume.first_sample", resume.first_sample, f"0 to {needed} for frame {resume.last_frame + 1}",
                      0 <= resume.first_sample <= needed, f"keep {animator.context_seconds + 0.2:.1f} s of audio")
-        flow = Flow(animator, sound, point, needed, skip=native)
-        self._skip_bytes = (needed - resume.first_sample) * sound.width
+        flow = Flow(animator, sound, point, needed, skip=native, other=self.plan.other)
+        self._skip = needed - resume.first_sample
         segment = self._segment(resume.segment_frame, flow, row)
         owed = resume.segment_frame - resume.last_frame - 1  # of a release that the client has not got
         if 0 < owed <= MAX_RELEASE_MS * MAX_FPS // 1000 and len(resume.last_values) == len(self.channels):
             segment.release = Release(self.next_frame, owed, np.asarray(resume.last_values, np.float32))
         return segment
 
-    _skip_bytes = 0
+    _skip = 0  # samples that a client sends again and that lie too far back
 
     # ---- in -----------------------------------------------------------------------------------------------------
 
     async def push(self, data: bytes, partner: bytes = b"") -> None:
         """Bytes of audio, cut anywhere; waits while too much is waiting. A partner's are whole samples, as long."""
         self._check()
+        width, other = self.plan.sound.width, self.plan.other.width
         if partner:
-            data = data or bytes(len(partner))
-            fits = len(data) == len(partner) and not len(partner) % self.plan.sound.width and not self._rest
+            data = data or bytes(len(partner) // other * width)
+            fits = len(data) * other == len(partner) * width and not len(partner) % other and not self._rest
             got = f"{len(partner)} bytes beside {len(data)}"
             check_option("partner", got, "whole samples, as many as of data", fits)
         if self.ended:
             raise ProtocolError("audio after the end: got audio, accepted: nothing more")
-        if self._skip_bytes:
-            cut = min(self._skip_bytes, len(data))
-            data, partner, self._skip_bytes = data[cut:], partner[cut:], self._skip_bytes - cut
+        if self._skip:
+            data, partner = self._skipped(data, partner)
         data = self._rest + data if self._rest else data
-        whole = len(data) - len(data) % self.plan.sound.width
+        whole = len(data) - len(data) % width
         data, self._rest = data[:whole], data[whole:]
         if data:
             flow = self.segment.flow
             flow.feed(data, partner)
-            self.audio_samples += len(data) // self.plan.sound.width
+            self.audio_samples += len(data) // width
             self._echo.add(data, flow.received, time.monotonic())
             self.worker.nudge(self.segment)
         self.slowed = True
@@ -232,6 +210,12 @@ class Session:
             await self._room.wait()
         self.slowed = False
         self._check()
+
+    def _skipped(self, data: bytes, partner: bytes) -> tuple[bytes, bytes]:
+        width = self.plan.sound.width
+        cut = min(self._skip * width, len(data) - len(data) % width)
+        self._skip -= cut // width
+        return data[cut:], partner[cut // width * self.plan.other.width :]
 
     def end(self) -> None:
         """No more audio: the rest comes out."""
