@@ -10,14 +10,16 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from facerig.model import preset  # noqa: E402
+from facerig.model.net import Encoder  # noqa: E402
 from facerig.phones import flag_of_units, unit_index, units  # noqa: E402
-from facerig.train import distill  # noqa: E402
+from facerig.rig import rig  # noqa: E402
+from facerig.train import distill, run  # noqa: E402
 from facerig.train.align import Walk  # noqa: E402
-from facerig.train.data import UNLABELLED  # noqa: E402
+from facerig.train.corpora.pack import PackedClip, PackedSet  # noqa: E402
+from facerig.train.data import UNLABELLED, with_labels  # noqa: E402
 
 SIL, M, AA = unit_index("sil"), unit_index("m"), unit_index("aa")
-Labels = np.ndarray
-
 
 def brute(score: np.ndarray, said: list[int]) -> np.ndarray:
     """The same by counting every path."""
@@ -108,3 +110,41 @@ def test_labels_written_are_labels_read(tmp_path: Path) -> None:
 
 def test_no_file_no_labels(tmp_path: Path) -> None:
     assert distill.read(tmp_path / "none.npz") == ({}, {})
+
+
+def packed(seconds: int) -> PackedSet:
+    """Half hiss, half hum, in a set that an aligner labelled late, one that has no labels, and one of an engine."""
+    rng, frames, clips, arrays = np.random.default_rng(0), seconds * 60, [], {}
+    hum = np.sin(np.arange(frames * 400) * 0.05) * 8000
+    hiss = rng.normal(size=frames * 400) * 3000
+    turn = np.arange(frames) // 12 % 2 == 0
+    audio = np.where(np.repeat(turn, 400), hum, hiss).astype(np.int16)
+    true = np.where(turn, AA, unit_index("s")).astype(np.uint8)
+    for source, labels, kind in (("speechocean", np.roll(true, 2), "aligned"), ("synthetic", true, "engine"),
+                                 ("facegood", np.full(frames, UNLABELLED, np.uint8), "none")):
+        clips += [PackedClip(f"{source}/{k}", source, "en", "x", "train", 0.6, kind, k * 60, 60)
+                  for k in range(seconds)]
+        arrays[source] = (audio, labels, None)
+    return PackedSet(tuple(clips), arrays, dict.fromkeys(arrays, ()))
+
+
+def test_sharpening_labels_whatever_an_aligner_labelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    held = packed(6)
+    monkeypatch.setattr(run, "load_packed", lambda: held)
+    names = tuple(unit.unit for unit in units())
+    config = preset("tiny", rig("facerig").names, names, width=32, encoder="c1 c1", decoder_width=24, decoder="c1")
+    plan = run.Plan("tiny", minutes=0.5, folder=tmp_path)
+    changed = run.sharpen(Encoder(config).eval(), plan, plan.labels)
+    hard, soft = distill.read(plan.labels)
+    assert changed["clips"] == 12
+    assert set(hard) == set(soft) == {clip.id for clip in held.clips if clip.source != "synthetic"}
+    rows = soft["speechocean/2"]
+    assert np.isin(rows[:, 0, 0], [AA, unit_index("s")]).all()  # what is said; the rest is only heard
+    assert (rows[:, 1].sum(1, dtype=int) > 240).all()
+    data = run.relabelled(plan)
+    newer = with_labels(data, hard, soft)
+    k = newer.ids.index("speechocean/2")
+    assert (newer.clip(k)[1] == hard["speechocean/2"]).all()
+    assert (newer.clip(newer.ids.index("synthetic/1"))[1] == data.clip(data.ids.index("synthetic/1"))[1]).all()

@@ -158,7 +158,7 @@ def sharpen(encoder: Encoder, plan: Plan, labels: Path) -> dict[str, float]:
     heard.store = with_labels(old, *distill.read(labels))
     seconds = plan.minutes * 60 * READER_SHARE
     reader = smoother.trained(encoder, heard, smoother.SmootherRun(seconds, seed=plan.seed, shares=dict(recipe.LEARNT)))
-    return distill.write(names, before, lambda j: smoother.smoothed(reader, heard, real[j]), labels)
+    return distill.write(names, before, lambda j: smoother.agreed(encoder, reader, heard, real[j]), labels)
 
 
 def relabelled(plan: Plan) -> Store:

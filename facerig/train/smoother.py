@@ -170,6 +170,14 @@ def smoothed(smoother: Smoother, data: Listened, k: int, half: bool = True) -> F
     return out
 
 
+def agreed(net: Encoder, smoother: Smoother, data: Listened, k: int, half: bool = True) -> Float:
+    """[frames, units] the mean of the smoother and of the encoder's own heads, from the shipped one on: each errs in
+    its own way."""
+    heads = [read(net, data, k, ahead) for ahead in net.config.taught if net.config.lookahead <= ahead <= AHEAD]
+    out: Float = 0.5 * smoothed(smoother, data, k, half) + 0.5 * np.mean(heads, axis=0)
+    return out
+
+
 @torch.no_grad()
 def read(net: Encoder, data: Listened, k: int, ahead: int) -> Float:
     """[frames, units] what the encoder's own head for a look-ahead of at most AHEAD hears in a clip."""
