@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -114,7 +115,8 @@ def test_no_file_no_labels(tmp_path: Path) -> None:
 
 def packed(seconds: int) -> PackedSet:
     """Half hiss, half hum, in a set that an aligner labelled late, one that has no labels, and one of an engine."""
-    rng, frames, clips, arrays = np.random.default_rng(0), seconds * 60, [], {}
+    rng, frames, clips = np.random.default_rng(0), seconds * 60, []
+    arrays: dict[str, tuple[Any, Any, Any]] = {}
     hum = np.sin(np.arange(frames * 400) * 0.05) * 8000
     hiss = rng.normal(size=frames * 400) * 3000
     turn = np.arange(frames) // 12 % 2 == 0
