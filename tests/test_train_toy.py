@@ -213,10 +213,11 @@ def toy_motion(seconds: int, seed: int) -> Motion:
 def test_the_teacher_shows_soft_labels_where_there_are_any() -> None:
     sil, aa = unit_index("sil"), unit_index("aa")
     labels, soft = np.full(9, aa, np.uint8), hard(9)
-    soft[4] = [[aa, sil, 0, 0], [51, 204, 0, 0]]
+    soft[4], soft[5] = [[aa, sil, 1, 2], [51, 204, 0, 0]], [[aa, sil, 1, 2], [127, 127, 0, 0]]
     believed = belief(labels, soft)
-    assert believed[4, [sil, aa]] == pytest.approx([0.8, 0.2])
-    assert (believed[[0, 3, 5]] == belief(labels)[[0, 3, 5]]).all()
+    assert believed[4, [sil, aa]] == pytest.approx([16 / 17, 1 / 17])
+    assert believed[5, [sil, aa]] == pytest.approx([0.5, 0.5])
+    assert (believed[[0, 3, 6]] == belief(labels)[[0, 3, 6]]).all()
     jaw = rig("facerig").names.index("jawOpen")
     feats = np.zeros((9, FEATURES), np.float32)
     assert taught(feats, labels, None, soft)[4, jaw] < taught(feats, labels, None)[4, jaw]

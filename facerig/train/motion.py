@@ -24,6 +24,7 @@ from facerig.train.teacher import expected
 
 EYES_MM = 63.0  # GRID's unit, the distance between an adult's eyes
 BLUR = (0.25, 0.5, 0.25)  # of one-hot labels over neighbouring frames, as a label edge lies anywhere between them
+CLEAR = 2.0  # power of soft labels: two sounds at an edge stay halves, a tenth of doubt about a "p" does not open it
 
 # measure of the mouth map, GRID's track, weight
 GRID_MEASURES: tuple[tuple[str, str, float], ...] = (
@@ -40,7 +41,7 @@ FACEGOOD_SUMS: tuple[tuple[str, str, str, float], ...] = (
     ("jaw", "mouth_stretch_c", "jawOpen", 2.0),
     ("rounding", "mouth_oh_c mouth_oo_c mouth_funnel_dl mouth_funnel_ul mouth_pucker_l",
      "mouthFunnel mouthPucker", 4.0),
-    ("closing", "mouth_suck_dl mouth_suck_ul mouth_press_l", "mouthRollLower mouthRollUpper mouthPress*", 1.5),
+    ("closing", "mouth_suck_dl mouth_suck_ul mouth_press_l", "mouthRollLower mouthRollUpper mouthPress*", 2.0),
     ("lower", "mouth_lowerLipDepress_*", "mouthLowerDown*", 0.7),
     ("upper", "mouth_upperLipRaise_*", "mouthUpperUp*", 0.7),
     ("corners", "mouth_lipCornerPull_* mouth_lipStretch_*", "mouthSmile* mouthStretch*", 0.5),
@@ -69,11 +70,11 @@ def belief(labels: NDArray[np.uint8], soft: Soft | None = None) -> Float:
     blurred = np.asarray(sum(w * padded[k : k + len(hot)] for k, w in enumerate(BLUR)), np.float32)
     if soft is None:
         return blurred
-    shares = soft[:, 1].astype(np.float32)
+    shares = (soft[:, 1].astype(np.float32) / 255) ** CLEAR
     given = shares.sum(1, keepdims=True)
     out = np.zeros_like(blurred)
     rows = np.arange(len(out))
-    for unit, share in zip(soft[:, 0].T, (shares / np.maximum(given, 1.0)).T, strict=True):
+    for unit, share in zip(soft[:, 0].T, (shares / np.maximum(given, 1e-6)).T, strict=True):
         out[rows, unit] += share
     return np.where(given > 0, out, blurred)
 
