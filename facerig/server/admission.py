@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from facerig.server.config import ServerConfig
+from facerig.server.config import ServerConfig, cores
 from facerig.server.faults import Draining, Handover, Idle, Refused
 from facerig.server.metrics import Metrics
 from facerig.server.security import Key, Keys
@@ -53,7 +53,8 @@ class House:
     def measure(self) -> None:
         """Capacity from the fastest steps that were seen."""
         config, block = self.config, self.worker.animator.block
-        found = capacity(self.worker.step_times, block, config.wire_ms / 1000, config.capacity_share)
+        lanes = len(self.worker.lanes) if self.worker.remote else 0
+        found = capacity(self.worker.step_times, block, config.wire_ms / 1000, config.capacity_share, lanes, cores())
         self.capacity = min(config.sessions, config.capacity or found)
 
     # ---- coming and going ---------------------------------------------------------------------------------------

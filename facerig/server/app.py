@@ -31,6 +31,7 @@ from facerig.server.worker import Worker
 log = logging.getLogger("facerig.server")
 
 SWITCH_SECONDS = 0.001  # how soon the event loop gets the interpreter back from the engine's thread (Python's: 5 ms)
+LOADED = ("model", "block", "alive", "emotion", "device", "runtime", "precision")  # options that make a face
 OVERHEAD = 65_536  # bytes of a message besides its audio
 
 
@@ -41,10 +42,10 @@ class Server:
         self.config = config
         self.keys = security.Keys.load(config.api_keys, config.new_per_minute)
         self.credentials = security.server_credentials(config)
-        self.animator = animator or Animator.load(config.model, block=config.block, alive=config.alive,
-                                                   emotion=config.emotion, device=config.device,
-                                                   runtime=config.runtime, precision=config.precision)
-        self.worker = Worker(self.animator, config.sessions, config.max_batch)
+        options = {name: getattr(config, name) for name in LOADED}
+        self.animator = animator or Animator.load(**options)
+        lanes = 0 if animator is not None else config.lanes(self.animator.runtime)
+        self.worker = Worker(self.animator, config.sessions, config.max_batch, lanes, options)
         self.house = House(self.worker, config, self.keys, Metrics())
         self.http = Http(self.house)
         self.ports: dict[str, int] = {}
@@ -217,6 +218,7 @@ async def _serve(config: ServerConfig) -> None:
         "capacity": server.house.capacity,
         "model": server.animator.model,
         "runtime": server.animator.runtime,
+        "engines": len(server.worker.lanes) if server.worker.remote else 0,
         "pid": os.getpid(),
     }
     print(json.dumps(told), flush=True)

@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from facerig.face import Face, Seeded
+from facerig.server.hearing import PART, SHOWN, TOLD
 from facerig.stage import Frames, Stage, State
 
 
@@ -37,8 +38,12 @@ class BatchChain:
     same streams step again, which is what they do under load, nothing is copied.
     """
 
+    generation = 0
+    """How often all states were lost: never, in this process."""
+
     def __init__(self, face: Face, slots: int) -> None:
         self.face, self.slots = face, slots
+        self._asked: tuple[Sequence[int], Frames] = ((), np.zeros((0, 0, 0), np.float32))
         start = face.start()
         self._states: State = tuple(array for _, stage in face.parts for array in _room(stage, slots))
         self._held: tuple[int, ...] = ()
@@ -65,12 +70,37 @@ class BatchChain:
         self._settle(slot)
         self._states[self._span(name)][place][slot] = value
 
+    def tell(self, slot: int, row: Frames) -> None:
+        """How a stream mixes what is heard, where anything is; after its reset."""
+        if self.face.heard is not None:
+            self.put(PART, TOLD, slot, row)
+
+    def shown(self, slots: Sequence[int]) -> Frames:
+        """[B, n, ...] of what was felt in the last block of each stream; without columns where nothing is heard."""
+        if self.face.heard is None:
+            return np.zeros((len(slots), 0, 0), np.float32)
+        return self.part(PART, slots)[SHOWN]
+
     def _span(self, name: str) -> slice:
         """Where a part's arrays lie among all."""
         sizes = [(part, len(stage.start())) for part, stage in self.face.parts]
         place = [part for part, _ in sizes].index(name)
         begin = sum(size for _, size in sizes[:place])
         return slice(begin, begin + sizes[place][1])
+
+    def submit(self, slots: Sequence[int], frames: Frames) -> None:
+        """Begin a step; here nothing happens before `collect`."""
+        self._asked = slots, frames
+
+    def collect(self) -> Frames:
+        """What the step that was submitted makes."""
+        return self.step(*self._asked)
+
+    def open(self) -> None:
+        """Nothing to start here."""
+
+    def close(self) -> None:
+        """Nothing to end here."""
 
     def step(self, slots: Sequence[int], frames: Frames) -> Frames:
         """One block [B, n, 400 (+ controls)] of the streams in these slots -> [B, n, channels]."""

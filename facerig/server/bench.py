@@ -70,7 +70,8 @@ def measure(pid: int, told: dict[str, Any], count: int, seconds: float, rate: in
     if client.returncode:
         raise ServiceError(f"the load client ended with {client.returncode}")
     row: dict[str, Any] = json.loads(out)
-    row["server_cpu"] = round((cpu_seconds(pid) - cpu) / (seconds + 1), 3)
+    used = [(after - before) / (seconds + 1) for before, after in zip(cpu, cpu_seconds(pid), strict=True)]
+    row["server_cpu"], row["engines_cpu"] = round(sum(used), 3), [round(one, 3) for one in used[1:]]
     row["late_at_server"] = late_frames(told) - late
     row["rss"] = peak
     return row
@@ -108,11 +109,18 @@ def late_frames(told: dict[str, Any]) -> int:
     return int(sum(float(line.split()[-1]) for line in lines if line.startswith("facerig_frames_late_total")))
 
 
-def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
+def family(pid: int) -> list[int]:
+    """A process and those that it started."""
+    lists = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
+    return [pid, *(int(word) for text in lists for word in text.split())]
+
+
+def cpu_seconds(pid: int) -> list[float]:
+    """Of the server and of each of its engines."""
+    fields = [Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split() for one in family(pid)]
+    return [(int(row[11]) + int(row[12])) / TICKS for row in fields]
 
 
 def memory(pid: int) -> int:
-    """Resident bytes."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
+    """Resident bytes of the server with its engines; what they share counts twice."""
+    return sum(int(Path(f"/proc/{one}/statm").read_text().split()[1]) for one in family(pid)) * PAGE

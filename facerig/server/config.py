@@ -21,6 +21,7 @@ from facerig.server.pacing import Pacing
 PREFIX = "FACERIG_SERVE_"
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
 MAX_BLOCK = 12
+MOST_ENGINES = 8  # that one event loop keeps busy
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,9 @@ class ServerConfig:
     """Most streams at once; the measured capacity may be lower."""
     max_batch: int = 64
     """Most streams in one model step."""
+    engines: int = -1
+    """Processes that compute faces beside the one that talks to clients (0: that one does it itself; -1: one less than
+    the cores, at most 8 and at least one; none with a single core or a GPU)."""
     capacity: int = 0
     """Streams admitted (0: measured at start-up)."""
     capacity_share: float = 0.8
@@ -125,6 +129,12 @@ class ServerConfig:
             raise OptionError(f"host: got {self.host!r} without TLS, accepted: {LOOPBACK[0]}, or tls_cert and tls_key; "
                               "--plaintext says that a proxy in front has TLS")
 
+    def lanes(self, runtime: str) -> int:
+        """How many processes compute, for what the network runs on."""
+        if self.engines >= 0:
+            return self.engines
+        return 0 if runtime.startswith("cuda") else min(MOST_ENGINES, cores() - 1)
+
     @property
     def tls(self) -> bool:
         return bool(self.tls_cert)
@@ -142,6 +152,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("sessions", 1, 100_000),
     ("max_batch", 1, 4_096),
     ("capacity", 0, 100_000),
+    ("engines", -1, 256),
     ("capacity_share", 0.05, 4.0),
     ("pressure_ms", 1, 60_000),
     ("wire_ms", 0, 1_000),
@@ -172,6 +183,11 @@ class Resolved:
             value = getattr(self.config, field.name)
             lines.append(f"{field.name} = {_toml(value):<24} # {self.origin.get(field.name, 'default')}")
         return "\n".join(lines)
+
+
+def cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def resolve(file: Path | None = None, environment: Mapping[str, str] | None = None,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from facerig.behaviour.commands import perform
 from facerig.controls import CONTROLS, FADE_MS, STATES
@@ -15,6 +17,9 @@ from facerig.server.pacing import Pacing
 from facerig.server.session import Described, Item, Plan, Reached, Released, Resumption, Row, Session
 from facerig.stage import FPS
 from facerig.v1 import animation_pb2 as pb
+
+Answer = pb.AnimateResponse | bytes
+"""A message, or one that is written already."""
 
 DEFAULT_RIG = "arkit"
 TEXT_MOST = 200
@@ -186,15 +191,16 @@ def control_table() -> list[pb.ControlInfo]:
                            what=one.what) for one in CONTROLS]  # fmt: skip
 
 
-def responses(items: Iterable[Item]) -> list[pb.AnimateResponse]:
-    """Items in order; rows that leave together share a message."""
-    out: list[pb.AnimateResponse] = []
+def responses(items: Iterable[Item]) -> list[Answer]:
+    """Items in order; rows that leave together share a message, which is made as bytes at once where it is plain."""
+    out: list[Answer] = []
+    rows: list[Row] = []
     for item in items:
         if isinstance(item, Row):
-            if not out or out[-1].WhichOneof("part") != "frames":
-                out.append(pb.AnimateResponse(frames=pb.Frames()))
-            _frame(out[-1].frames.frames.add(), item)
-        elif isinstance(item, Reached):
+            rows.append(item)
+            continue
+        out, rows = [*out, *_frames(rows)], []
+        if isinstance(item, Reached):
             out.append(pb.AnimateResponse(marker=pb.MarkerReached(id=item.id, frame=item.frame)))
         elif isinstance(item, Released):
             out.append(pb.AnimateResponse(interrupted=pb.Interrupted(
@@ -202,7 +208,48 @@ def responses(items: Iterable[Item]) -> list[pb.AnimateResponse]:
         elif isinstance(item, Described):
             out.append(pb.AnimateResponse(description=pb.Description(
                 frame=item.frame, keyframes=item.keyframes, sentences=item.sentences)))
-    return out
+    return [*out, *_frames(rows)]
+
+
+def wire(answer: Answer) -> bytes:
+    """What goes over the line."""
+    return answer if isinstance(answer, bytes) else answer.SerializeToString()
+
+
+def _frames(rows: Sequence[Row]) -> list[Answer]:
+    if not rows:
+        return []
+    if all(row.mood is None and not row.audio for row in rows):
+        return [plain(rows)]
+    message = pb.AnimateResponse(frames=pb.Frames())
+    for row in rows:
+        _frame(message.frames.frames.add(), row)
+    return [message]
+
+
+# Tags of the fields that a plain frame has (number << 3 | 2: a length follows, 0: a whole number does).
+_FRAMES, _FRAME, _INDEX, _VALUES = (bytes([number << 3 | kind]) for number, kind in ((2, 2), (1, 2), (1, 0), (2, 2)))
+
+
+def plain(rows: Sequence[Row]) -> bytes:
+    """AnimateResponse(frames=...) of rows with index and values alone, as protobuf writes it at a sixth of the cost."""
+    parts = []
+    for row in rows:
+        values = np.ascontiguousarray(row.values, "<f4").tobytes()
+        index = _INDEX + _varint(row.index) if row.index else b""
+        body = b"".join((index, _VALUES, _varint(len(values)), values)) if values else index
+        parts += [_FRAME, _varint(len(body)), body]
+    frames = b"".join(parts)
+    return b"".join((_FRAMES, _varint(len(frames)), frames))
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
 
 
 def _frame(wire: pb.Frame, row: Row) -> None:

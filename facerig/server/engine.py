@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,8 @@ from facerig.pipeline import Animator
 from facerig.server.asks import moods as moods_of
 from facerig.server.batch import BatchChain
 from facerig.server.flow import Flow
-from facerig.server.hearing import PART, SHOWN, TOLD, Mixing, hearing
+from facerig.server.hearing import Mixing, hearing
+from facerig.server.lane import Lost, Remote
 from facerig.server.outlet import Mapper, Sampler, between, native_ceiling, native_floor
 from facerig.stage import SAMPLES, Frames, fallen
 
@@ -84,7 +86,10 @@ class Segment:
     produced: int = 0
     consumed: int = 0
     deliver: Callable[[Made], None] = lambda made: None
+    lane: int = 0
     fresh: bool = True
+    generation: int = 0
+    """Of the process that holds its state."""
     dead: bool = False
     due: bool = False
     since: float = 0.0
@@ -92,6 +97,10 @@ class Segment:
 
     def room(self) -> bool:
         return self.produced - self.consumed < self.limit
+
+    def waits(self) -> bool:
+        """Whether a step would do something for it and nobody has it in hand."""
+        return not (self.due or self.dead) and self.ready and self.room()
 
     @property
     def ready(self) -> bool:
@@ -111,45 +120,77 @@ class Made:
     error: FacerigError | None = None
 
 
-class Engine:
-    """Slots and steps."""
+@dataclass(eq=False)
+class Step:
+    """A batch on its way."""
 
-    def __init__(self, animator: Animator, slots: int) -> None:
+    segments: Sequence[Segment]
+    taken: list[tuple[Segment, Frames]] = field(default_factory=list)
+    """Whose block is being computed, with that block and its control rows."""
+    made: list[Made] = field(default_factory=list)
+    """What needed no computing."""
+    values: Frames = field(default_factory=lambda: np.zeros((0, 0, 0), np.float32))
+
+
+class Engine:
+    """Slots and steps. `batch` holds the faces' states: here, or with `options` (of `Animator.load`) in a process."""
+
+    def __init__(self, animator: Animator, slots: int, options: dict[str, Any] | None = None) -> None:
         self.animator = animator
-        self.batch = BatchChain(hearing(animator.chain, animator.block), slots)
+        face = hearing(animator.chain, animator.block)
+        self.batch = BatchChain(face, slots) if options is None else Remote(face, slots, options)
 
     def step(self, segments: Sequence[Segment]) -> list[Made]:
         """One block of each segment."""
-        made: list[Made] = []
-        taken: list[tuple[Segment, Frames]] = []
+        step = self.begin(segments)
+        self.collect(step)
+        return self.finish(step)
+
+    def begin(self, segments: Sequence[Segment]) -> Step:
+        """Take the blocks and hand them to the faces, which may be at work elsewhere until `collect`."""
+        step = Step(segments)
         for segment in segments:
             try:
-                if segment.release is not None:
-                    made.append(self._released(segment, segment.release))
-                    segment.release = None
-                    if not segment.flow.ready:
-                        continue
-                block = self._take(segment)
+                self._begin(segment, step)
             except FacerigError as error:
-                made.append(Made(segment, last=True, error=error))
-                continue
-            if block is not None:
-                taken.append((segment, block))
-            elif segment.flow.over:
-                made.append(self._rows(segment, np.zeros((0, len(self.animator.channels)), np.float32)))
-        if taken:
-            taken.sort(key=lambda pair: pair[0].slot)  # the same streams, however they came, are the same batch
-            values = self.batch.step([segment.slot for segment, _ in taken], np.stack([block for _, block in taken]))
-            self._feel(taken)
-            made += [self._rows(segment, values[row]) for row, (segment, _) in enumerate(taken)]
-        return made
+                step.made.append(Made(segment, last=True, error=error))
+        if step.taken:
+            step.taken.sort(key=lambda pair: pair[0].slot)  # the same streams, however they came, are the same batch
+            frames = np.stack([block for _, block in step.taken])
+            self.batch.submit([segment.slot for segment, _ in step.taken], frames)
+        return step
+
+    def _begin(self, segment: Segment, step: Step) -> None:
+        if segment.release is not None:
+            step.made.append(self._released(segment, segment.release))
+            segment.release = None
+            if not segment.flow.ready:
+                return
+        block = self._take(segment)
+        if block is not None:
+            step.taken.append((segment, block))
+        elif segment.flow.over:
+            step.made.append(self._rows(segment, np.zeros((0, len(self.animator.channels)), np.float32)))
+
+    def collect(self, step: Step) -> None:
+        """Wait for what the faces make."""
+        if step.taken:
+            step.values = self.batch.collect()
+            self._feel(step.taken)
+
+    def finish(self, step: Step) -> list[Made]:
+        """Number the rows and bring them to each client's rate and rig."""
+        return [*step.made, *(self._rows(segment, step.values[row]) for row, (segment, _) in enumerate(step.taken))]
 
     def _take(self, segment: Segment) -> Frames | None:
         if segment.fresh:
+            segment.generation = self.batch.generation
             self.batch.reset(segment.slot, segment.native_base + segment.flow.position, segment.seed)
             if segment.mixing is not None and self.batch.face.heard is not None:
-                self.batch.put(PART, TOLD, segment.slot, segment.mixing.row)
+                self.batch.tell(segment.slot, segment.mixing.row)
             segment.fresh = False
+        if segment.generation != self.batch.generation:
+            raise Lost
         first = segment.native_base + segment.flow.position
         block = segment.flow.take()
         if block is None:
@@ -192,7 +233,7 @@ class Engine:
         rows = [moods_of(block[:, SAMPLES:]) for _, block in told]
         if self.batch.face.heard is not None:
             slots = [segment.slot for segment, _ in taken]
-            shown = self.batch.part(PART, slots)[SHOWN]
+            shown = self.batch.shown(slots)
             rows = [shown[slots.index(segment.slot)] for segment, _ in told]
         for (segment, _), own in zip(told, rows, strict=True):
             assert segment.moods is not None

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ class Sound:
     channels: int = 1
     encoding: str = "pcm16"
 
-    @property
+    @cached_property
     def width(self) -> int:
         """Bytes of one sample of all channels."""
         return np.dtype(ENCODINGS[self.encoding]).itemsize * self.channels

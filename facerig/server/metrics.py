@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Iterator
+from itertools import accumulate
 from typing import Any
 
 from facerig.errors import MissingExtra
@@ -20,7 +23,7 @@ TABLE: tuple[tuple[str, str, str, str, tuple[str, ...], tuple[float, ...]], ...]
     ("late", "Counter", "facerig_frames_late", "Frames more than 16.7 ms after they were due", (), ()),
     ("dropped", "Counter", "facerig_dropped_seconds", "Audio dropped by interrupts", (), ()),
     ("errors", "Counter", "facerig_errors", "Streams that ended badly or were refused", ("cause",), ()),
-    ("latency", "Histogram", "facerig_latency_seconds", "From the last sample a frame needs to the frame", (), LATENCY),
+    ("latency", "Tally", "facerig_latency_seconds", "From the last sample a frame needs to the frame", (), LATENCY),
     ("queue_age", "Histogram", "facerig_queue_age_seconds", "Oldest ready stream of a step", (), LATENCY),
     ("step", "Histogram", "facerig_step_seconds", "One step of the engine", (), STEP),
     ("batch", "Histogram", "facerig_batch_streams", "Streams in a step", (), BATCH),
@@ -29,6 +32,29 @@ TABLE: tuple[tuple[str, str, str, str, tuple[str, ...], tuple[float, ...]], ...]
     ("loop_lag", "Gauge", "facerig_loop_lag_seconds", "How late the event loop wakes", (), ()),
     ("serving", "Gauge", "facerig_serving", "1 while new streams are taken", (), ()),
 )
+
+
+class Tally:
+    """A histogram that one thread fills: without locks it costs a tenth, and there is a frame every 17 ms a stream."""
+
+    def __init__(self, name: str, text: str, labels: tuple[str, ...], registry: Any,
+                 buckets: tuple[float, ...]) -> None:
+        assert not labels
+        self._name, self._text, self._bounds = name, text, buckets
+        self._counts, self._sum = [0] * (len(buckets) + 1), 0.0
+        registry.register(self)
+
+    def observe(self, value: float) -> None:
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._sum += value
+
+    def collect(self) -> Iterator[Any]:
+        """As prometheus_client asks for it."""
+        from prometheus_client.core import HistogramMetricFamily
+
+        names = [*(str(float(bound)) for bound in self._bounds), "+Inf"]
+        buckets = list(zip(names, (float(count) for count in accumulate(self._counts)), strict=True))
+        yield HistogramMetricFamily(self._name, self._text, buckets=buckets, sum_value=self._sum)
 
 
 class Metrics:
@@ -44,9 +70,8 @@ class Metrics:
         self._rows: dict[str, Any] = {}
         for attribute, kind, name, text, labels, buckets in TABLE:
             options = {"buckets": buckets} if buckets else {}
-            self._rows[attribute] = getattr(prometheus_client, kind)(
-                name, text, labels, registry=self.registry, **options
-            )
+            make = Tally if kind == "Tally" else getattr(prometheus_client, kind)
+            self._rows[attribute] = make(name, text, labels, registry=self.registry, **options)
 
     def __getattr__(self, name: str) -> Any:
         try:

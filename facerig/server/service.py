@@ -38,26 +38,25 @@ class AnimationService:
     def __init__(self, house: House) -> None:
         self.house = house
         self._frames = house.metrics.frames.labels("facerig")  # looked up once: it costs as much as counting
+        self._latency = house.metrics.latency
 
     def handler(self) -> Any:
         import grpc
 
-        kinds: tuple[tuple[str, Any, Any, Any, Any], ...] = (
-            ("Animate", grpc.stream_stream_rpc_method_handler, self.animate, pb.AnimateRequest, pb.AnimateResponse),
-            ("AnimateFile", grpc.unary_stream_rpc_method_handler, self.animate_file, pb.AnimateFileRequest,
-             pb.AnimateResponse),
-            ("Info", grpc.unary_unary_rpc_method_handler, self.info, pb.InfoRequest, pb.InfoResponse),
-            ("Rigs", grpc.unary_unary_rpc_method_handler, self.rigs, pb.RigsRequest, pb.RigsResponse),
+        kinds: tuple[tuple[str, Any, Any, Any], ...] = (
+            ("Animate", grpc.stream_stream_rpc_method_handler, self.animate, pb.AnimateRequest),
+            ("AnimateFile", grpc.unary_stream_rpc_method_handler, self.animate_file, pb.AnimateFileRequest),
+            ("Info", grpc.unary_unary_rpc_method_handler, self.info, pb.InfoRequest),
+            ("Rigs", grpc.unary_unary_rpc_method_handler, self.rigs, pb.RigsRequest),
         )
-        made = {name: kind(behaviour, asked.FromString, answer.SerializeToString)
-                for name, kind, behaviour, asked, answer in kinds}
+        made = {name: kind(behaviour, asked.FromString, convert.wire) for name, kind, behaviour, asked in kinds}
         return grpc.method_handlers_generic_handler(SERVICE, made)
 
     # ---- streams ------------------------------------------------------------------------------------------------
 
     async def animate(
         self, requests: AsyncIterator[pb.AnimateRequest], context: Any
-    ) -> AsyncIterator[pb.AnimateResponse]:
+    ) -> AsyncIterator[convert.Answer]:
         async def header() -> pb.Header:
             return await self._header(requests)
 
@@ -65,7 +64,7 @@ class AnimationService:
                                          lambda guest, session, codec: self._hear(requests, guest, session, codec)):
             yield answer
 
-    async def animate_file(self, request: pb.AnimateFileRequest, context: Any) -> AsyncIterator[pb.AnimateResponse]:
+    async def animate_file(self, request: pb.AnimateFileRequest, context: Any) -> AsyncIterator[convert.Answer]:
         async def header() -> pb.Header:
             return request.header
 
@@ -79,7 +78,7 @@ class AnimationService:
 
     async def _stream(
         self, context: Any, read_header: Read, pacing: Pacing, hear: Any
-    ) -> AsyncIterator[pb.AnimateResponse]:
+    ) -> AsyncIterator[convert.Answer]:
         guest: Guest | None = None
         ear: asyncio.Task[None] | None = None
         sent, error = 0, None
@@ -130,14 +129,15 @@ class AnimationService:
         ))
 
     def _count(self, items: list[Item], session: Session) -> int:
-        rows = [item for item in items if isinstance(item, Row)]
-        self._frames.inc(len(rows))
-        for row in rows:
-            self.house.metrics.latency.observe(row.waited)
+        rows = 0
         for item in items:
-            if isinstance(item, Released):
+            if isinstance(item, Row):
+                rows += 1
+                self._latency.observe(item.waited)
+            elif isinstance(item, Released):
                 self.house.metrics.dropped.inc(item.dropped / session.plan.sound.rate)
-        return len(rows)
+        self._frames.inc(rows)
+        return rows
 
     # ---- hearing ------------------------------------------------------------------------------------------------
 
@@ -198,7 +198,8 @@ class AnimationService:
         if max(len(data), len(partner)) > config.chunk_bytes:
             got = max(len(data), len(partner))
             raise faults.TooMuch(f"audio chunk: got {got} bytes, accepted: up to {config.chunk_bytes}")
-        check_option("partner", "a partner's audio beside a codec", "PCM16 or FLOAT32", not partner or codec is None)
+        if partner:
+            check_option("partner", "a partner's audio beside a codec", "PCM16 or FLOAT32", codec is None)
         await session.push(await _off_loop(codec.push, data) if codec is not None else data, partner)
         burst = session.plan.pacing.mode == "burst"
         check_length(session, config.clip_seconds if burst else config.stream_seconds)
@@ -211,7 +212,7 @@ class AnimationService:
 
     # ---- ends ---------------------------------------------------------------------------------------------------
 
-    async def _say_goodbye(self, context: Any, error: Exception, sent: int) -> AsyncIterator[pb.AnimateResponse]:
+    async def _say_goodbye(self, context: Any, error: Exception, sent: int) -> AsyncIterator[convert.Answer]:
         import grpc
 
         code, status, label = faults.row(error)

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from facerig.server.engine import Finish, Made, Moods, Release, Segment
 from facerig.server.flow import Flow, Sound
 from facerig.server.hearing import Mixing
 from facerig.server.pacing import Pacer, Pacing
-from facerig.server.worker import Worker
+from facerig.server.worker import Seat, Worker
 from facerig.stage import FPS, SAMPLES, Frames
 
 MIN_FPS, MAX_FPS = 1, 120
@@ -58,7 +59,7 @@ class Plan:
         check_option("channels", self.sound.channels, "1 to 8", 1 <= self.sound.channels <= 8)
         check_option("partner_channels", self.partner, "0 to 8", 0 <= self.partner <= 8)
 
-    @property
+    @cached_property
     def other(self) -> Sound:
         """The partner's sound."""
         return replace(self.sound, channels=self.partner or self.sound.channels)
@@ -74,8 +75,10 @@ class Resumption:
     last_values: tuple[float, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Row:
+    """A frame on its way out."""
+
     index: int
     values: Frames
     mood: Frames | None = None
@@ -130,7 +133,8 @@ class Session:
         self._queue: deque[tuple[int, Frames, Frames | None, float]] = deque()
         self._events: deque[Item] = deque()
         self._markers: deque[Reached] = deque()
-        self._news, self._room = asyncio.Event(), asyncio.Event()
+        self._sleeper: asyncio.Future[None] | None = None
+        self._room = asyncio.Event()
         self._rest = b""
         self.ended = self._done = False
         self.slowed = False
@@ -139,11 +143,11 @@ class Session:
         self._last_values: Frames | None = None
         self.audio_samples = 0
         self.next_frame = 0 if resume is None else resume.last_frame + 1
-        self.slot = worker.claim()
+        self.seat: Seat | None = worker.claim()
         try:
             self.segment = self._segment(0, None) if resume is None else self._resumed(resume)
         except FacerigError:
-            worker.release(self.slot)
+            self._stand_up()
             raise
         if self.segment.release is not None:
             worker.nudge(self.segment)
@@ -151,15 +155,16 @@ class Session:
     # ---- segments -----------------------------------------------------------------------------------------------
 
     def _segment(self, base: int, flow: Flow | None, next_row: int = 0) -> Segment:
-        plan = self.plan
+        plan, seat = self.plan, self.seat
+        assert seat is not None
         flow = flow or Flow(self.worker.animator, plan.sound, other=plan.other)
         self._echo = Echo(plan.sound.width, plan.echo, first=flow.received)
         ahead = AHEAD + plan.pacing.lead if plan.pacing.mode != "burst" else 4 * AHEAD
         return Segment(
-            flow, self.slot, outlet.Sampler(plan.fps, len(self.worker.animator.channels), next_row), self.controls,
+            flow, seat.slot, outlet.Sampler(plan.fps, len(self.worker.animator.channels), next_row), self.controls,
             self._mapper, plan.seed, base, -(-base * FPS // plan.fps), None, self._finish,
             Moods() if plan.moods else None, plan.mixing, urgent=plan.pacing.mode != "burst",
-            limit=max(8, int(ahead * plan.fps)), deliver=self._deliver,
+            limit=max(8, int(ahead * plan.fps)), deliver=self._deliver, lane=seat.lane,
         )
 
     def _resumed(self, resume: Resumption) -> Segment:
@@ -245,12 +250,12 @@ class Session:
         row = here if frame is None else frame
         self._markers.append(Reached(name, row))
         self._markers = deque(sorted(self._markers, key=lambda one: one.frame))
-        self._news.set()
+        self._wake()
 
     def tell(self, item: Described) -> None:
         """Something that leaves before all rows that wait."""
         self._events.append(item)
-        self._news.set()
+        self._wake()
 
     def interrupt(self, release_ms: int = 100) -> None:
         """Barge-in: drop what has not been shown, let the mouth go, begin a new segment; the voice tells the state."""
@@ -276,7 +281,7 @@ class Session:
         if self.ended:
             self.end()
         self._room.set()
-        self._news.set()
+        self._wake()
 
     # ---- out ------------------------------------------------------------------------------------------------------
 
@@ -329,31 +334,33 @@ class Session:
         return ((native + 1 + flow.delay) * SAMPLES - 1) * flow.sound.rate // (FPS * SAMPLES) + flow.edge.half
 
     async def _until_news(self) -> None:
-        self._news.clear()
+        """Until the next row is due, or something happens before that."""
+        sleeper = self._sleeper = asyncio.get_running_loop().create_future()
         if self._queue:
             wait = self.pacer.leaves(self._queue[0][0], time.monotonic())
-            if wait > 0:  # an interrupt may cut the wait short, so it is on the event rather than a plain sleep
-                timer = asyncio.get_running_loop().call_later(wait, self._news.set)
-                try:
-                    await self._news.wait()
-                finally:
-                    timer.cancel()
-            return
-        await self._news.wait()
+            if wait <= 0:
+                return
+            self.worker.departures.after(wait, self._wake)
+        await sleeper
+
+    def _wake(self) -> None:
+        if self._sleeper is not None and not self._sleeper.done():
+            self._sleeper.set_result(None)
 
     def _deliver(self, made: Made) -> None:
         """Called on the event loop with what the engine made."""
         now = time.monotonic()
-        for row in range(len(made.values)):
-            self._queue.append(
-                (made.first + row, made.values[row], made.moods[row] if made.moods is not None else None, now)
-            )
+        idle = not self._queue  # else it sleeps until the first row is due
+        moods = made.moods
+        for row, values in enumerate(made.values):
+            self._queue.append((made.first + row, values, None if moods is None else moods[row], now))
         if made.error is not None:
             self._error = made.error
         self._done = self._done or made.last
-        if self.segment.flow.backlog <= self.plan.backlog / 2 or self._done:
+        if not self._room.is_set() and (self._done or self.segment.flow.backlog <= self.plan.backlog / 2):
             self._room.set()
-        self._news.set()
+        if idle or self._done or self._error is not None:
+            self._wake()
 
     # ---- the end ------------------------------------------------------------------------------------------------
 
@@ -361,17 +368,20 @@ class Session:
         """End `items` with this error, after nothing more."""
         self._error = error
         self._queue.clear()
-        self._news.set()
+        self._wake()
         self._room.set()
 
     def close(self) -> None:
         """Give the slot back; safe to call twice."""
         self.segment.dead = True
-        if self.slot >= 0:
-            self.worker.release(self.slot)
-            self.slot = -1
+        self._stand_up()
         self._room.set()
-        self._news.set()
+        self._wake()
+
+    def _stand_up(self) -> None:
+        if self.seat is not None:
+            self.worker.release(self.seat)
+            self.seat = None
 
     def _check(self) -> None:
         if self._error is not None:

@@ -1,5 +1,4 @@
-"""The border between the event loop and blocking maths: one thread runs the engine, and nothing else of ours does
-maths.
+"""The border between the event loop and blocking maths: a thread runs each engine, and nothing else of ours does maths.
 
 The event loop's side feeds segments and is called back with their rows; the thread's side waits until a block is ready,
 gathers a little longer when many streams run, and steps them all at once. Knows no wire and no message.
@@ -8,22 +7,26 @@ gathers a little longer when many streams run, and steps them all at once. Knows
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
-from facerig.errors import ServiceError
+from facerig.errors import FacerigError, ServiceError
 from facerig.pipeline import Animator
-from facerig.server.engine import Engine, Made, Segment
+from facerig.server.departures import Departures
+from facerig.server.engine import Engine, Made, Segment, Step
 from facerig.stage import FPS
 
 log = logging.getLogger("facerig.server")
 
 GATHER_PER_STREAM = 0.0002  # seconds of waiting for company that each running stream is worth ...
 GATHER_MOST = 0.008  # ... up to half a frame: more would show in the latency, less wakes the model too often
+CROWD = 4  # a batch of a quarter of all streams is worth a step at once
 SMOOTHING = 0.05  # of the moving averages
 
 
@@ -40,8 +43,13 @@ class Load:
     last_batch: int = 0
     last_step: float = 0.0
     observers: list[Callable[[int, float, float], None]] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def note(self, batch: int, seconds: float, age: float, idle: float) -> None:
+        with self._lock:  # every lane notes
+            self._note(batch, seconds, age, idle)
+
+    def _note(self, batch: int, seconds: float, age: float, idle: float) -> None:
         self.steps += 1
         self.blocks += batch
         self.step_seconds += seconds
@@ -53,79 +61,71 @@ class Load:
             observe(batch, seconds, age)
 
 
-class Worker:
-    """Owns the engine and its thread."""
+class Lane:
+    """One engine and the thread that runs it."""
 
-    def __init__(self, animator: Animator, slots: int, max_batch: int = 64) -> None:
-        self.engine = Engine(animator, slots)
-        self.animator = animator
-        self.max_batch = max_batch
-        self.load = Load()
+    def __init__(self, engine: Engine, max_batch: int, load: Load, name: str) -> None:
+        self.engine, self.max_batch, self.load = engine, max_batch, load
         self.running = 0
-        self.step_times: dict[int, float] = {}
-        self._free = deque(range(slots))
+        self.free = deque(range(engine.batch.slots))
         self._due: deque[Segment] = deque()
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="facerig-engine", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    # ---- life ---------------------------------------------------------------------------------------------------
-
-    def warm_up(self) -> None:
-        """Step every batch size once before anybody waits for it; blocking, so call it off the event loop."""
-        most = min(self.max_batch, self.engine.batch.slots)
-        sizes = [*(1 << k for k in range(most.bit_length()) if 1 << k < most), most]
-        self.step_times = self.engine.warm_up(sizes, time.perf_counter)
-
-    def start(self) -> None:
-        self._loop = asyncio.get_running_loop()
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         self._thread.start()
 
-    async def stop(self) -> None:
+    def stop(self) -> None:
+        """Blocking."""
         self._stopping = True
         self._wake.set()
         if self._thread.is_alive():
-            await asyncio.get_running_loop().run_in_executor(None, self._thread.join, 5.0)
-
-    # ---- the event loop's side ------------------------------------------------------------------------------------
+            self._thread.join(5.0)
+        self.engine.batch.close()
 
     @property
-    def free(self) -> int:
-        return len(self._free)
-
-    def claim(self) -> int:
-        """A slot; the caller gives it back with `release`."""
-        if not self._free:
-            raise ServiceError("every slot is taken")
-        self.running += 1
-        return self._free.popleft()
-
-    def release(self, slot: int) -> None:
-        self.running -= 1
-        self._free.append(slot)
+    def alive(self) -> bool:
+        return self._thread.is_alive()
 
     def nudge(self, segment: Segment) -> None:
         """Something changed for this segment: audio, its end, or room in its queue."""
+        if not segment.waits():  # as nearly always: nothing to lock for
+            return
         with self._lock:  # both threads nudge; twice in one batch would step a slot twice
-            if segment.due or segment.dead or not segment.ready or not segment.room():
-                return
-            segment.due, segment.since = True, time.monotonic()
-            self._due.append(segment)
-        self._wake.set()
+            if segment.waits():
+                segment.due, segment.since = True, time.monotonic()
+                self._due.append(segment)
+                self._wake.set()
 
     # ---- the thread's side ------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        """Under load the next batch begins as soon as the one before is computed; only then are its rows handed out."""
+        before: _Timed | None = None
         free_since = time.monotonic()
         while not self._stopping:
-            self._wake.wait()
-            self._gather()
+            if before is None:
+                self._wake.wait()
+                self._gather()
+            else:
+                self._collect(before)
+                free_since = before.end
             self._wake.clear()
-            free_since = self._step(self._next(), free_since)
-            if len(self._due):
+            now = self._begin(self._next(), free_since) if before is None or self._crowded else None
+            if before is not None:
+                self._finish(before)
+            before = now
+            if before is None and self._due:
                 self._wake.set()
+
+    @property
+    def _crowded(self) -> bool:
+        """Whether so many wait that waiting for more would gain nothing."""
+        return len(self._due) * CROWD >= self.running
 
     def _gather(self) -> None:
         wait = min(GATHER_MOST, GATHER_PER_STREAM * (self.running - 1))
@@ -138,29 +138,47 @@ class Worker:
         self._due.extendleft(reversed(waiting[self.max_batch :]))
         return waiting[: self.max_batch]
 
-    def _step(self, segments: list[Segment], free_since: float) -> float:
+    def _begin(self, segments: list[Segment], free_since: float) -> _Timed | None:
         if not segments:
-            return free_since
+            return None
         begin = time.monotonic()
-        age = max((begin - segment.since for segment in segments), default=0.0)
-        live = [segment for segment in segments if not segment.dead]
-        made = self._made(live)
-        for segment in segments:
+        age = max(begin - segment.since for segment in segments)
+        batch = _Timed(segments, [one for one in segments if not one.dead], begin, age, begin - free_since)
+        with self._guarded(batch):
+            batch.step = self.engine.begin(batch.live)
+        return batch
+
+    def _collect(self, batch: _Timed) -> None:
+        if batch.step is not None:
+            with self._guarded(batch):
+                self.engine.collect(batch.step)
+        batch.end = time.monotonic()
+
+    def _finish(self, batch: _Timed) -> None:
+        made: list[Made] = []
+        if batch.step is not None:
+            with self._guarded(batch):
+                made = self.engine.finish(batch.step)
+        if batch.fault is not None:
+            made = [Made(segment, last=True, error=batch.fault) for segment in batch.live]
+        for segment in batch.segments:
             segment.due = False
         self._call(made)
-        end = time.monotonic()
-        self.load.note(len(live), end - begin, age, begin - free_since)
-        for segment in live:
+        self.load.note(len(batch.live), batch.end - batch.begin, batch.age, max(0.0, batch.idle))
+        for segment in batch.live:
             self.nudge(segment)
-        return end
 
-    def _made(self, segments: list[Segment]) -> list[Made]:
+    @contextlib.contextmanager
+    def _guarded(self, batch: _Timed) -> Iterator[None]:
+        """What goes wrong ends these streams with a message, and not the thread in silence."""
         try:
-            return self.engine.step(segments)
-        except Exception as error:  # a fault of ours must end these streams with a message, not the thread in silence
-            log.exception("the engine failed on a batch of %d", len(segments))
-            fault = ServiceError(f"a fault of the server's own: {type(error).__name__}")
-            return [Made(segment, last=True, error=fault) for segment in segments]
+            yield
+        except FacerigError as error:
+            log.error("a batch of %d was lost: %s", len(batch.live), error)
+            batch.step, batch.fault = None, error
+        except Exception as error:
+            log.exception("the engine failed on a batch of %d", len(batch.live))
+            batch.step, batch.fault = None, ServiceError(f"a fault of the server's own: {type(error).__name__}")
 
     def _call(self, made: list[Made]) -> None:
         if made and self._loop is not None:
@@ -170,18 +188,116 @@ class Worker:
                 self._stopping = True
 
 
+@dataclass(eq=False)
+class _Timed:
+    """A batch in a lane: whose blocks, since when, and what became of it."""
+
+    segments: list[Segment]
+    live: list[Segment]
+    begin: float
+    age: float
+    idle: float
+    step: Step | None = None
+    fault: FacerigError | None = None
+    end: float = 0.0
+
+
+class Seat(NamedTuple):
+    """A stream's place: which lane, and which slot of its engine."""
+
+    lane: int
+    slot: int
+
+
+class Worker:
+    """The lanes: one in this process, or, with `options` (of `Animator.load`), `lanes` of them in their own."""
+
+    def __init__(self, animator: Animator, slots: int, max_batch: int = 64, lanes: int = 0,
+                 options: dict[str, Any] | None = None) -> None:
+        self.animator = animator
+        self.max_batch = max_batch
+        self.load = Load()
+        self.departures = Departures()
+        self.step_times: dict[int, float] = {}
+        self.remote = lanes > 0
+        share = -(-slots // max(1, lanes))
+        self.lanes = tuple(Lane(Engine(animator, share, options if lanes else None), max_batch, self.load,
+                                f"facerig-engine-{number}") for number in range(max(1, lanes)))  # fmt: skip
+
+    # ---- life ---------------------------------------------------------------------------------------------------
+
+    @property
+    def engine(self) -> Engine:
+        """The first lane's."""
+        return self.lanes[0].engine
+
+    def warm_up(self) -> None:
+        """Step every batch size once before anybody waits for it; blocking, so call it off the event loop."""
+        for lane in self.lanes:
+            lane.engine.batch.open()
+        for lane in self.lanes:
+            most = min(self.max_batch, lane.engine.batch.slots)
+            sizes = [*(1 << k for k in range(most.bit_length()) if 1 << k < most), most]
+            self.step_times = lane.engine.warm_up(sizes, time.perf_counter)
+
+    def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        for lane in self.lanes:
+            lane.start(loop)
+
+    async def stop(self) -> None:
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(*(loop.run_in_executor(None, lane.stop) for lane in self.lanes))
+
+    @property
+    def alive(self) -> bool:
+        return all(lane.alive for lane in self.lanes)
+
+    # ---- the event loop's side ------------------------------------------------------------------------------------
+
+    @property
+    def free(self) -> int:
+        return sum(len(lane.free) for lane in self.lanes)
+
+    @property
+    def running(self) -> int:
+        return sum(lane.running for lane in self.lanes)
+
+    def claim(self) -> Seat:
+        """A seat in the lane that has most room; the caller gives it back with `release`."""
+        number, lane = max(enumerate(self.lanes), key=lambda pair: len(pair[1].free))
+        if not lane.free:
+            raise ServiceError("every slot is taken")
+        lane.running += 1
+        return Seat(number, lane.free.popleft())
+
+    def release(self, seat: Seat) -> None:
+        self.lanes[seat.lane].running -= 1
+        self.lanes[seat.lane].free.append(seat.slot)
+
+    def nudge(self, segment: Segment) -> None:
+        """Something changed for this segment: audio, its end, or room in its queue."""
+        self.lanes[segment.lane].nudge(segment)
+
+
 def _deliver(made: list[Made]) -> None:
     for one in made:
         if not one.segment.dead:
             one.segment.deliver(one)
 
 
-def capacity(step_times: dict[int, float], block: int, wire_seconds: float, share: float) -> int:
+def capacity(step_times: dict[int, float], block: int, wire_seconds: float, share: float, lanes: int = 0,
+             cores: int = 1) -> int:
     """Real-time streams that fit: each needs 60 / block steps and `wire_seconds` of event loop a second.
 
-    Thread and event loop share one interpreter, so their times add up; `share` is the part of a second to be used.
+    In one process thread and event loop share one interpreter, so their times add up. With lanes beside it each has
+    its own; then what is full first counts: the wire, the lanes, or the cores that all of them run on. `share` is the
+    part of a second to be used.
     """
     if not step_times:
         return 1
-    per_block = min(seconds / size for size, seconds in step_times.items())
-    return max(1, int(share / (per_block * FPS / block + wire_seconds)))
+    maths = min(seconds / size for size, seconds in step_times.items()) * FPS / block
+    if not lanes:
+        return max(1, int(share / (maths + wire_seconds)))
+    most = min(1 / wire_seconds, lanes / maths, cores / (maths + wire_seconds))
+    return max(1, int(share * most))
