@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import lru_cache
@@ -66,17 +67,20 @@ async def serving(**options: Any) -> AsyncIterator[Server]:
 def process(*options: str, env: dict[str, str] | None = None) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
     """`facerig serve` as a process of its own; ended when the block is left."""
     settings = [f"--set={name}={value}" for name, value in CALM.items()]
-    child = subprocess.Popen([sys.executable, "-m", "facerig", "serve", *settings, *options], stdout=subprocess.PIPE,
-                             stderr=subprocess.PIPE, text=True, env={**os.environ, **(env or {})})
-    try:
-        assert child.stdout is not None
-        line = child.stdout.readline()
-        assert line, child.stderr.read() if child.stderr else ""
-        yield child, json.loads(line)
-    finally:
-        if child.poll() is None:
-            child.kill()
-        child.communicate()
+    with tempfile.TemporaryFile("w+") as said:  # a pipe that nobody reads would fill up in a long test
+        child = subprocess.Popen([sys.executable, "-m", "facerig", "serve", *settings, *options], stdout=subprocess.PIPE,
+                                 stderr=said, text=True, env={**os.environ, **(env or {})})
+        try:
+            assert child.stdout is not None
+            line = child.stdout.readline()
+            if not line:
+                said.seek(0)
+            assert line, said.read()
+            yield child, json.loads(line)
+        finally:
+            if child.poll() is None:
+                child.kill()
+            child.communicate()
 
 
 def channel(port: int) -> Any:
