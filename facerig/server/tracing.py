@@ -1,4 +1,4 @@
-"""OpenTelemetry, where it is asked for and installed."""
+"""OpenTelemetry, where it is asked for and installed: a span of every call, with its method, peer and status."""
 
 from __future__ import annotations
 
@@ -7,18 +7,23 @@ from typing import Any
 
 from facerig.errors import MissingExtra
 
-MODULES = ("trace", "sdk.trace", "exporter.otlp.proto.grpc.trace_exporter", "sdk.trace.export", "instrumentation.grpc")
+MODULES = ("sdk.trace", "sdk.resources", "sdk.trace.export", "exporter.otlp.proto.grpc.trace_exporter",
+           "instrumentation.grpc")
 
 
-def interceptors(on: bool) -> list[Any]:
-    """gRPC interceptors that make a span of every call (exported as OTEL_EXPORTER_OTLP_ENDPOINT says)."""
+def interceptors(on: bool, exporter: Any = None) -> list[Any]:
+    """gRPC interceptors that make the spans. They are exported as OTEL_EXPORTER_OTLP_ENDPOINT says, or to `exporter`.
+
+    The provider is the server's own: a program that runs a server keeps its global one. What waits is sent at exit.
+    """
     if not on:
         return []
     try:
-        api, sdk, export, processor, grpc_hooks = (import_module(f"opentelemetry.{name}") for name in MODULES)
+        sdk, resources, export, otlp, hooks = (import_module(f"opentelemetry.{name}") for name in MODULES)
     except ImportError as error:
         raise MissingExtra("tracing", "trace", str(error)) from error
-    provider = sdk.TracerProvider()
-    provider.add_span_processor(processor.BatchSpanProcessor(export.OTLPSpanExporter()))
-    api.set_tracer_provider(provider)
-    return [grpc_hooks.aio_server_interceptor()]
+    # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES, where they are set, win over the name that is given here.
+    named = resources.Resource({"service.name": "facerig"}).merge(resources.OTELResourceDetector().detect())
+    provider = sdk.TracerProvider(resource=named)
+    provider.add_span_processor(export.BatchSpanProcessor(exporter or otlp.OTLPSpanExporter()))
+    return [hooks.aio_server_interceptor(tracer_provider=provider)]
