@@ -83,7 +83,7 @@ class Exporter:
         if not curves.frames and not self.empty:
             raise CurvesError(f"{self.title}: the take is empty; it needs at least one frame")
         if self.head == "needed" and head is None:
-            raise HeadError(f"{self.title}: needs a head (a mesh with shapes); got none")
+            raise HeadError(f"{self.title}: needs a head (a mesh with shapes); got none, give e.g. --head builtin")
         return cast(bytes, _load(self.target)(curves, head, options))
 
 

@@ -33,16 +33,18 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[str] = ()) -> None:
-    """A table on stdout; columns named in `right` are flushed right."""
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[str] = (),
+          whole: Sequence[str] = ()) -> None:
+    """A table on stdout; columns named in `right` are flushed right, those in `whole` never broken (to be copied)."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     drawn = Table(header_style="bold")
     for column in columns:
-        drawn.add_column(column, justify="right" if column in right else "left")
+        drawn.add_column(column, justify="right" if column in right else "left", no_wrap=column in whole)
     for row in rows:
-        drawn.add_row(*(str(cell) for cell in row))
+        drawn.add_row(*(Text(str(cell)) for cell in row))  # as it is: a plain str may lose its [brackets] to markup
     console = Console()
     console.print(title, style="bold", markup=False, soft_wrap=True)
     console.print(drawn)
@@ -55,6 +57,6 @@ def progress_bars(quiet: bool = False) -> Iterator[Progress]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bars:
         yield bars

@@ -24,4 +24,4 @@ def doctor(json_output: Annotated[bool, typer.Option("--json", help="Print one J
         return
     cells = [(f.need.feature, f.need.name, f"yes  {f.version}" if f.found else "missing",
               "" if f.found else f.need.install) for f in findings]
-    table("facerig doctor", ("feature", "needs", "here", "install with"), cells)
+    table("facerig doctor", ("feature", "needs", "here", "install with"), cells, whole=("install with",))

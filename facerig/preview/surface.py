@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import sparse
 
+from facerig.errors import extra_module
 from facerig.mesh import Floats, Head, Ints
 
 
@@ -17,6 +17,7 @@ class NormalMaker:
     """Area-weighted unit normals of vertices [V, 3]."""
 
     def __init__(self, count: int, triangles: Ints) -> None:
+        sparse = extra_module("scipy.sparse", "pictures", "preview")
         self._corners = [np.ascontiguousarray(triangles[:, corner]) for corner in range(3)]
         faces = np.repeat(np.arange(len(triangles)), 3)
         self._gather = sparse.csr_matrix((np.ones(faces.size, np.float32), (triangles.ravel(), faces)),
