@@ -68,8 +68,8 @@ def process(*options: str, env: dict[str, str] | None = None) -> Iterator[tuple[
     """`facerig serve` as a process of its own; ended when the block is left."""
     settings = [f"--set={name}={value}" for name, value in CALM.items()]
     with tempfile.TemporaryFile("w+") as said:  # a pipe that nobody reads would fill up in a long test
-        child = subprocess.Popen([sys.executable, "-m", "facerig", "serve", *settings, *options], stdout=subprocess.PIPE,
-                                 stderr=said, text=True, env={**os.environ, **(env or {})})
+        child = subprocess.Popen([sys.executable, "-m", "facerig", "serve", *settings, *options], text=True,
+                                 stdout=subprocess.PIPE, stderr=said, env={**os.environ, **(env or {})})
         try:
             assert child.stdout is not None
             line = child.stdout.readline()
@@ -142,6 +142,6 @@ async def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
 
 def run(work: Awaitable[Any]) -> Any:
     async def inner() -> Any:
-        return await asyncio.wait_for(work, 300)  # only there to end a test that fails
+        return await asyncio.wait_for(work, 300)  # ends a test that fails
 
     return asyncio.run(inner())
