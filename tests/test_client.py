@@ -174,7 +174,7 @@ def test_a_question_survives_the_loss_of_the_server():
 
 
 def test_a_blocking_caller_asks_and_tells_while_frames_come(server):
-    frames = stream(noise(30.0), server, RATE, rig="facerig-full", pacing="realtime", emotion={"sad": 1.0}, moods=True)
+    frames = stream(noise(9.0), server, RATE, rig="facerig-full", pacing="realtime", emotion={"sad": 1.0}, moods=True)
     with pytest.raises(ServiceError, match="before its first frame"):
         frames.describe()
     assert next(frames).emotion == {"sad": 1.0}
@@ -205,7 +205,7 @@ def test_a_partner_beside_a_voice(server, tmp_path):
 
 
 def test_a_partner_of_two_channels_survives_broken_connections():
-    voice, other = noise(3.0), np.stack([noise(3.0, seed=3) // 5, noise(3.0, seed=3)], axis=1)
+    voice, other = noise(2.0), np.stack([noise(2.0, seed=3) // 5, noise(2.0, seed=3)], axis=1)
     wish = Wish(rate=RATE, rig="facerig-full", partner_channels=2)
 
     async def work():
@@ -217,7 +217,7 @@ def test_a_partner_of_two_channels_survives_broken_connections():
                 await talk.end()
                 async for event in talk:
                     found.append(event)
-                    if event.index in (50, 110):
+                    if event.index in (30, 70):
                         for guest in [*one.house.guests, *two.house.guests]:
                             guest.session.fail(ServiceError("broken by the test"))
             return found, talk.reconnects

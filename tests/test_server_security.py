@@ -166,6 +166,7 @@ CERTIFICATES = [
     ("wrong name", {"server_name": "elsewhere.example"}, {}, ServiceError),
     ("no certificate", {}, {"tls_client_ca": "ca.pem"}, ServiceError),
     ("foreign certificate", {"cert": "wrong.pem", "key": "wrong.key"}, {"tls_client_ca": "ca.pem"}, ServiceError),
+    ("a client's is expired", {"cert": "old.pem", "key": "old.key"}, {"tls_client_ca": "ca.pem"}, ServiceError),
     ("own certificate", {"cert": "client.pem", "key": "client.key"}, {"tls_client_ca": "ca.pem"}, 12),
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import os
 import queue
@@ -33,6 +34,7 @@ from facerig.stage import Frames
 
 Source = str | os.PathLike[str] | np.ndarray[Any, Any] | Iterable[Any] | AsyncIterable[Any]
 BLOCK_SECONDS = 0.1
+FILE_AHEAD = 2.5  # seconds that a file is sent before its frames: a server holds 2 s, and wishes wait behind the rest
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 Opened = Callable[[Stream, asyncio.AbstractEventLoop], None]
@@ -48,7 +50,7 @@ class _End:
 class Playing(Iterator[Frame]):
     """The frames of a stream that runs in a thread of its own, and a hand on it while they come.
 
-    A file is sent ahead of its frames, as far as the server takes it: wishes in its last seconds come too late.
+    A file is sent FILE_AHEAD of its frames: wishes in its last seconds come too late.
     """
 
     def __init__(self, frames: Generator[Frame, None, None]) -> None:
@@ -74,10 +76,14 @@ class Playing(Iterator[Frame]):
         if self._running is None:
             raise ServiceError("stream: got a wish before its first frame, accepted: after that")
         running, loop = self._running
-        try:
-            return asyncio.run_coroutine_threadsafe(work(running), loop).result()
-        except RuntimeError as error:  # the loop is closed
-            raise ServiceError("stream: got a wish after its end, accepted: while frames come") from error
+        coming = work(running)
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            answer = asyncio.run_coroutine_threadsafe(coming, loop)
+            while not loop.is_closed():
+                with contextlib.suppress(concurrent.futures.TimeoutError):
+                    return answer.result(0.2)
+        coming.close()
+        raise ServiceError("stream: got a wish after its end, accepted: while frames come")
 
     def describe(self, span_ms: int = 10_000, frame: int | None = None) -> Description:
         """What is asked of the face, as keyframes and in words (`Stream.describe`)."""
@@ -110,10 +116,10 @@ def synchronous(make: Callable[[], AsyncGenerator[Item, None]]) -> Generator[Ite
             async for item in running:
                 while not gone.is_set():
                     try:
-                        items.put(item, timeout=0.1)
+                        items.put_nowait(item)
                         break
-                    except queue.Full:
-                        continue
+                    except queue.Full:  # the loop goes on meanwhile: whoever does not take frames may be asking it
+                        await asyncio.sleep(0.01)
                 if gone.is_set():
                     return
 
@@ -198,6 +204,7 @@ def _read(source: Source, rate: int) -> tuple[np.ndarray[Any, Any], int]:
 async def _send_all(running: Stream, parts: AsyncIterator[bytes], other: Beside | None) -> None:
     width = running.wish.width
     async for part in parts:
+        await running.within(FILE_AHEAD)
         await running.send(part, other.take(len(part) // width) if other else b"")
     await running.end()
 
@@ -206,7 +213,9 @@ async def _send_all(running: Stream, parts: AsyncIterator[bytes], other: Beside 
 def chunks(source: Source, rate: int) -> Iterator[tuple[int, AsyncIterator[bytes]]]:
     """(rate, float32 mono bytes) of any source."""
     if isinstance(source, np.ndarray):
-        yield rate, _one(mono(source).tobytes())
+        whole = mono(source)
+        size = max(1, int(BLOCK_SECONDS * rate))
+        yield rate, _converted(whole[at : at + size] for at in range(0, len(whole), size))
     elif isinstance(source, AsyncIterable):
         yield rate, _converted(source)
     elif isinstance(source, str | os.PathLike):
@@ -217,13 +226,13 @@ def chunks(source: Source, rate: int) -> Iterator[tuple[int, AsyncIterator[bytes
         yield rate, _blocking(iter(source))
 
 
-async def _one(data: bytes) -> AsyncIterator[bytes]:
-    yield data
-
-
-async def _converted(source: AsyncIterable[Any]) -> AsyncIterator[bytes]:
-    async for part in source:
-        yield mono(np.asarray(part)).tobytes()
+async def _converted(source: AsyncIterable[Any] | Iterable[Any]) -> AsyncIterator[bytes]:
+    if isinstance(source, AsyncIterable):
+        async for part in source:
+            yield mono(np.asarray(part)).tobytes()
+    else:
+        for part in source:
+            yield mono(np.asarray(part)).tobytes()
 
 
 async def _blocking(parts: Iterator[Any]) -> AsyncIterator[bytes]:

@@ -81,7 +81,8 @@ class A2FService:
             if guest is not None:
                 self.house.leave(guest)
         if error is not None:
-            yield await self._goodbye(context, error)
+            told, error = self._blamed(error), None
+            yield await self._goodbye(context, *told)
             await _hear_out(requests)
 
     async def _header(self, requests: AsyncIterator[Any]) -> Any:
@@ -96,18 +97,22 @@ class A2FService:
             raise faults.Disorder(f"got {first.WhichOneof('stream_part')}, accepted: an audio stream header first")
         return first.audio_stream_header
 
-    async def _goodbye(self, context: Any, error: Exception) -> Any:
-        """The status; where it is the server's business and not the client's, gRPC's status as well."""
-        import grpc
-
+    def _blamed(self, error: Exception) -> tuple[str, str, str]:
+        """(gRPC status, cause, reason), counted; nothing after this knows the error (`service` says why)."""
         _, status, label = faults.row(error)
         self.house.metrics.errors.labels(label).inc()
         if label == "fault":
             log.error("an A2F stream failed", exc_info=error)
+        return status, label, faults.said(error)
+
+    async def _goodbye(self, context: Any, status: str, label: str, reason: str) -> Any:
+        """The status; where it is the server's business and not the client's, gRPC's status as well."""
+        import grpc
+
         if label in ("overload", "draining", "handover", "fault"):
             with contextlib.suppress(grpc.aio.AbortError):
-                await context.abort(getattr(grpc.StatusCode, status), faults.said(error))
-        return self._say("ERROR", faults.said(error))
+                await context.abort(getattr(grpc.StatusCode, status), reason)
+        return self._say("ERROR", reason)
 
     def _say(self, code: str, text: str) -> Any:
         return self._out(status=self._status(code=self._status.Code.Value(code), message=text))

@@ -104,7 +104,8 @@ class AnimationService:
             if guest is not None:
                 self.house.leave(guest)
         if error is not None:
-            async for answer in self._say_goodbye(context, error, sent):
+            told, error = self._blamed(error), None
+            async for answer in self._say_goodbye(context, *told, sent):
                 yield answer
 
     def _open(self, guest: Guest, header: pb.Header, pacing: Pacing) -> tuple[Session, Decoder | None]:
@@ -212,14 +213,20 @@ class AnimationService:
 
     # ---- ends ---------------------------------------------------------------------------------------------------
 
-    async def _say_goodbye(self, context: Any, error: Exception, sent: int) -> AsyncIterator[convert.Answer]:
-        import grpc
-
+    def _blamed(self, error: Exception) -> tuple[str, str, str]:
+        """(our code, gRPC status, reason), counted. Nothing after this knows the error: gRPC keeps an abort's frames as
+        long as a read of the client's hangs, and through the error they would keep the session."""
         code, status, label = faults.row(error)
         self.house.metrics.errors.labels(label).inc()
         if label == "fault":
             log.error("a stream failed", exc_info=error)
-        reason = faults.said(error)
+        return code, status, faults.said(error)
+
+    async def _say_goodbye(
+        self, context: Any, code: str, status: str, reason: str, sent: int
+    ) -> AsyncIterator[pb.AnimateResponse]:
+        import grpc
+
         yield pb.AnimateResponse(status=pb.Status(code=code, reason=reason, frames=sent))
         with contextlib.suppress(grpc.aio.AbortError):
             await context.abort(getattr(grpc.StatusCode, status), reason)
