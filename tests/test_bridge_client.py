@@ -161,6 +161,19 @@ def test_barge_in_and_markers_from_cpp(programs: Path, server: str) -> None:
     said = json.loads(ran.stdout)
     assert (said["interrupts"], said["markers"], said["done"]) == (1, 1, True)
     assert said["frames"] > 60
+    assert said["jaw_at_end"] > 0.05  # the client said idle before the interrupt, and nothing since
+
+
+def test_after_an_interrupt_the_voice_tells_the_state_on_every_server(programs: Path, server: str) -> None:
+    """Connections break while the second line is spoken: the state idle, of before the interrupt, does not come back."""
+    cutter = Cutter(server, 9_000)
+    ran = run(programs / "facerig_example_cpp", cutter.address)
+    cutter.close()
+    assert ran.returncode == 0, ran.stderr + ran.stdout
+    said = json.loads(ran.stdout)
+    assert said["reconnects"] >= 2
+    assert (said["interrupts"], said["markers"], said["done"]) == (1, 1, True)
+    assert said["jaw_at_end"] > 0.05
 
 
 def test_a_server_that_is_not_there_is_an_error_in_words(programs: Path, voice: Path) -> None:

@@ -45,6 +45,7 @@ typedef enum facerig_pacing {
 } facerig_pacing;
 
 typedef enum facerig_state {
+  FACERIG_BY_VOICE = 0, /* told by the voice: as at the beginning, and after an interrupt */
   FACERIG_SPEAKING = 1,
   FACERIG_LISTENING = 2,
   FACERIG_THINKING = 3,
@@ -107,7 +108,8 @@ FACERIG_API facerig_result facerig_set_state(facerig_stream *stream, facerig_sta
 /* Degrees: yaw to the face's own left, pitch upwards. */
 FACERIG_API facerig_result facerig_look_at(facerig_stream *stream, float yaw, float pitch, uint32_t fade_ms);
 FACERIG_API facerig_result facerig_mark(facerig_stream *stream, const char *id);
-/* Barge-in: what was sent and not shown is dropped. Audio that is sent after this call belongs to what comes next. */
+/* Barge-in: what was sent and not shown is dropped, and the voice tells the state again. Audio that is sent after this
+ * call belongs to what comes next. */
 FACERIG_API facerig_result facerig_interrupt(facerig_stream *stream, uint32_t release_ms);
 
 /* The next event, waiting up to timeout_ms (0: not at all). A frame's values go to `values`, at most `capacity`. */

@@ -156,7 +156,7 @@ facerig_result facerig_gain(facerig_stream *stream, const char *region, float ga
 }
 
 facerig_result facerig_set_state(facerig_stream *stream, facerig_state state) {
-  if (state < FACERIG_SPEAKING || state > FACERIG_OFF) return FACERIG_INVALID;
+  if (state < FACERIG_BY_VOICE || state > FACERIG_OFF) return FACERIG_INVALID;
   facerig::v1::Control made;
   made.set_state(static_cast<facerig::v1::State>(state));
   return control(stream, std::move(made));

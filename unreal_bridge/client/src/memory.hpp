@@ -84,11 +84,16 @@ struct Memory {
     forget_if([&](const v1::Control &one) { return one.has_marker() && one.marker().id() == marker; });
   }
 
-  void interrupted(uint64_t frame) {  // what was given before belongs to nothing any more
-    segment_frame = frame;
+  // What was given before belongs to nothing any more, and the voice tells the state again, from frame `frame` on.
+  void interrupted(uint64_t frame, uint64_t segment) {
+    segment_frame = segment;
     first_sample = 0;
     audio.clear();
     forget_if([](const v1::Control &one) { return one.has_marker(); });
+    v1::Control by_voice;
+    by_voice.set_frame(frame);
+    by_voice.set_state(v1::STATE_UNSPECIFIED);
+    controls[told++] = std::move(by_voice);
   }
 
   v1::Header resumption(const Wish &wish) const {
@@ -102,9 +107,9 @@ struct Memory {
     return made;
   }
 
-  // Controls that are over say nothing more, but for the last of each kind.
+  // Controls that are over say nothing more, but for the last of each kind. A server looks back as far as its context.
   void forget_old(const Wish &wish) {
-    const int64_t past = last_frame - kFadeMost * wish.fps;
+    const int64_t past = last_frame - kFadeMost * wish.fps - static_cast<int64_t>(context_ms) * wish.fps / 1000;
     std::map<int, uint64_t> last;
     for (const auto &[number, one] : controls)
       if (static_cast<int64_t>(one.frame()) <= past) last[one.what_case()] = number;

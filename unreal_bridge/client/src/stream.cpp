@@ -18,6 +18,7 @@ std::shared_ptr<grpc::Channel> open_channel(const Wish &wish, const std::string 
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveMs);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  arguments.SetInt("grpc.http2.ping_timeout_ms", kKeepaliveMs);  // newer gRPC notices a dead link by this alone
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
   if (!wish.tls) return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
@@ -252,7 +253,7 @@ bool Stream::answered(const v1::AnimateResponse &answer, std::string *fault) {
       push(lock, {1, answer.marker().frame(), {}, answer.marker().id()});
       return false;
     case v1::AnimateResponse::kInterrupted:
-      memory_.interrupted(answer.interrupted().segment_frame());
+      memory_.interrupted(answer.interrupted().frame(), answer.interrupted().segment_frame());
       interrupting_ = false;
       memory_.audio = std::move(later_);
       later_.clear();
