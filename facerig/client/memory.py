@@ -58,6 +58,11 @@ class Memory:
         """Whole samples of the segment so far."""
         return self.first_sample + len(self.audio) // self.wish.width
 
+    @property
+    def ahead(self) -> float:
+        """Seconds of audio behind the last frame that came."""
+        return self.samples / self.wish.rate - max(0, self.last_frame + 1 - self.segment_frame) / self.wish.fps
+
     def place(self, control: pb.Control) -> pb.Control:
         """Note a control, with the frame at which it takes effect, so that a replica repeats it at the same place."""
         if not control.HasField("frame"):

@@ -23,6 +23,7 @@ ANIMATE = "/facerig.v1.Animation/Animate"
 MESSAGE_MOST = 16_384  # bytes of audio in a message: 0.3 s of 24 kHz, small against any server's limit
 AHEAD_MOST = 30.0  # seconds of audio that `send` lets wait before it slows its caller down
 PAUSES = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)  # seconds before the tries to reconnect
+EVENTS_MOST = 1024  # that wait for the caller; then the server is read no further, and slows down
 FULL = "RESOURCE_EXHAUSTED"
 LOST = ("UNAVAILABLE", "INTERNAL", "UNKNOWN", "CANCELLED", "RESOURCE_EXHAUSTED", "ABORTED")
 
@@ -39,7 +40,8 @@ class Stream:
         self.memory = Memory(self.wish)
         self.header: pb.StreamHeader | None = None
         self.reconnects = 0
-        self._events: asyncio.Queue[Event | Exception | None] = asyncio.Queue(maxsize=1024)
+        self._events: asyncio.Queue[Event | Exception | None] = asyncio.Queue()
+        self._taken = asyncio.Event()
         self._news, self._moved = asyncio.Event(), asyncio.Event()
         self._began, self._acknowledged = asyncio.Event(), asyncio.Event()
         self._interrupt: pb.Control | None = None
@@ -80,6 +82,12 @@ class Stream:
         self._news.set()
         most = int(AHEAD_MOST * self.wish.rate) * self.wish.width
         while len(self.memory.audio) > most and self._failure is None:
+            self._moved.clear()
+            await self._moved.wait()
+
+    async def within(self, seconds: float) -> None:
+        """Wait until less audio than so long is ahead of the frames that came."""
+        while self._failure is None and self.memory.ahead > seconds:
             self._moved.clear()
             await self._moved.wait()
 
@@ -130,6 +138,7 @@ class Stream:
         await self._settled()
         if self._spoken:
             raise ServiceError("describe: got a stream whose end was sent, accepted: one that is still told something")
+        self._taken.set()
         self._questions.append(answer)  # with the control, at once: answers come in the order of the questions
         self.memory.place(control)
         self._news.set()
@@ -164,11 +173,19 @@ class Stream:
     async def _iterate(self) -> AsyncIterator[Event]:
         while True:
             event = await self._events.get()
+            self._taken.set()
             if event is None:
                 return
             if isinstance(event, Exception):
                 raise event
             yield event
+
+    async def _tell(self, event: Event) -> None:
+        """To the caller, who may take his time; but not while he waits for an answer, which comes behind the events."""
+        while self._events.qsize() >= EVENTS_MOST and not self._questions:
+            self._taken.clear()
+            await self._taken.wait()
+        self._events.put_nowait(event)
 
     # ---- connections --------------------------------------------------------------------------------------------
 
@@ -176,12 +193,12 @@ class Stream:
         """Connect until the stream is done or nobody answers any more."""
         try:
             await self._until_done()
-            await self._events.put(None)
+            self._events.put_nowait(None)
         except asyncio.CancelledError:
             raise
         except Exception as error:
             self._failure = error
-            await self._events.put(error)
+            self._events.put_nowait(error)
         finally:
             self._acknowledged.set()
             self._moved.set()
@@ -249,16 +266,16 @@ class Stream:
             self._begun(answer.header)
         elif part == "marker":
             self.memory.reached(answer.marker.id)
-            await self._events.put(Marker(answer.marker.id, answer.marker.frame))
+            await self._tell(Marker(answer.marker.id, answer.marker.frame))
         elif part == "interrupted":
             self.memory.interrupted(answer.interrupted.frame, answer.interrupted.segment_frame)
             self._interrupt = None
             self._acknowledged.set()
-            await self._events.put(Interrupted(answer.interrupted.frame, answer.interrupted.segment_frame))
+            await self._tell(Interrupted(answer.interrupted.frame, answer.interrupted.segment_frame))
         elif part == "description":
             self._described(answer.description)
         elif part == "notice":
-            await self._events.put(Notice(answer.notice.text))
+            await self._tell(Notice(answer.notice.text))
         elif part == "status":
             return answer.status.code == pb.Status.CODE_DONE
         return False
@@ -283,7 +300,7 @@ class Stream:
             if frame.index != self.memory.last_frame + 1:
                 raise ProtocolError(f"frame {frame.index} came after frame {self.memory.last_frame}")
             self.memory.got(frame)
-            await self._events.put(Frame(frame.index, tuple(frame.values), frame.audio, frame.first_sample,
+            await self._tell(Frame(frame.index, tuple(frame.values), frame.audio, frame.first_sample,
                                          dict(frame.emotion)))
         self._moved.set()
 
