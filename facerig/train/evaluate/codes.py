@@ -5,9 +5,10 @@ others, every text by probes of other texts. On the parallel corpus, engines' sp
 emotions and styles at random, as the model was trained. The codes of emotion and style are what is asked for and not
 read from the voice: their cells beside the diagonal are at chance because of that, and are marked so.
 
-Content is what the decoder is told of the encoder (`purify.is_pure`: posteriors and contacts; else all of it). Beside
-it stand the encoder's whole output, and the words alone: a probe of the true labels, which is what speech without any
-voice would tell of the emotion, since who is angry speaks faster and clips of two seconds end elsewhere.
+Content is what the decoder can see of the encoder: the directions that its input layer reads (`purify.read`), with
+posteriors and contacts. Beside it stand the encoder's whole output, and the words alone: a probe of the true labels,
+which is what speech without any voice would tell of the emotion, since who is angry speaks faster and clips of two
+seconds end elsewhere.
 """
 
 from __future__ import annotations
@@ -63,17 +64,17 @@ def coded(path: Path, clip: Clip, labels: Labels | None = None) -> Coded:
     import torch
 
     from facerig.train.loop import contents
-    from facerig.train.purify import is_pure, told
+    from facerig.train.purify import read, told
 
     net = _net(path)
     ahead = net.config.lookahead
     tail = np.full((ahead, clip.mel.shape[1]), clip.mel.min(), np.float32)
     with torch.no_grad():
         whole = contents(net.encoder, torch.from_numpy(np.concatenate([clip.mel, tail]))[None], half=False)[0][ahead:]
-        belief = told(net.encoder, whole).numpy()
+        belief, seen = told(net.encoder, whole), whole @ read(net.decoder)
     unit = np.asarray(rasterise(clip.timed, len(clip.mel)) if labels is None else labels, np.int64)
     spoken = np.flatnonzero(viseme15_of_units()[unit] > 0)
-    content = belief if is_pure(net.decoder) else np.concatenate([whole.numpy(), belief], axis=1)
+    content = torch.cat([seen, belief], dim=1).numpy()
     words = np.eye(len(units()), dtype=np.float32)
     views = {"content": content, "encoder": whole.numpy(), "words": words[unit]}
     return Coded(clip, unit[spoken], {name: view[spoken] for name, view in views.items()})
@@ -110,7 +111,7 @@ def numbered(names: Sequence[str]) -> Labels:
 
 def read_visemes(own: Sequence[Coded]) -> float:
     """By the decoder's own posteriors, which are part of the code: the most likely unit's viseme."""
-    first = own[0].views["content"].shape[1] - len(CONTACTS) - len(units())
+    first = own[0].views["content"].shape[1] - len(units()) - len(CONTACTS)
     got = [viseme15_of_units()[one.views["content"][:, first : first + len(units())].argmax(1)] for one in own]
     return balanced(np.concatenate(got).astype(np.int64), np.concatenate([one.viseme for one in own]))
 
