@@ -22,6 +22,7 @@ from facerig.client import Frame, Marker, Notice, Stream, Target, Wish, astream,
 from facerig.client.memory import Memory
 from facerig.client.meter import Meter, levels
 from facerig.controls import Controls
+from facerig.curves import Curves
 from facerig.errors import AudioError, FacerigError, OptionError, ServiceError
 from facerig.rig import rig
 from facerig.v1 import animation_pb2 as pb
@@ -364,11 +365,39 @@ def test_the_command_writes_files_and_sends_live(server, tmp_path):
             f"livelink://127.0.0.1:{ear.getsockname()[1]}/Ada", "--json"])
         assert done.exit_code == 0, done.output
         assert b"Ada" in ear.recv(2000)
-    from facerig.curves import Curves
-
     curves = Curves.from_npz(out.read_bytes())
     assert (curves.fps, curves.frames) == (60, 30)
     assert curves["jawOpen"].max() > 0.05
+
+
+def test_the_command_takes_keyframes_and_a_partner_and_tells_what_was_asked(server, tmp_path):
+    """What one stream was asked is written, and asked of another one: the same frames."""
+    clip, other = tmp_path / "voice.wav", tmp_path / "other.wav"
+    soundfile.write(clip, noise(1.0), RATE, subtype="PCM_16")
+    soundfile.write(other, np.stack([noise(1.0, seed=2), noise(1.0, seed=2) // 9], axis=1), RATE, subtype="PCM_16")
+    feelings, told = tmp_path / "feelings.csv", tmp_path / "told.json"
+    feelings.write_text("time,fade,emotion\n0,0,happy:0.5\n0.5,0.2,sad:0.75\n")
+
+    def streamed(name, *words):
+        out = tmp_path / name
+        done = CliRunner().invoke(application(), ["stream", str(clip), "--server", server, "--to", str(out), *words])
+        assert done.exit_code == 0, done.output
+        return Curves.from_npz(out.read_bytes()), done.output
+
+    first, said = streamed("first.npz", "--emotion", str(feelings), "--partner", str(other), "--describe", str(told))
+    assert "0.00 s: happy 0.5" in said
+    assert "0.50 s: sad 0.75 over 0.20 s" in said
+    again, _ = streamed("again.npz", "--emotion", str(told), "--partner", str(other))
+    assert np.array_equal(first.values, again.values)
+    alone, _ = streamed("alone.npz", "--emotion", str(told))
+    assert np.abs(first.values - alone.values).max() > 0.05  # the partner is not
+    wrong = tmp_path / "wrong.csv"
+    wrong.write_text("time,emotion\n0,rage\n")
+    for words in (("--emotion", str(wrong)), ("--describe", "out.txt"), ("--partner", "absent.wav")):
+        done = CliRunner().invoke(application(), ["stream", str(clip), "--server", server, "--to",
+                                                  str(tmp_path / "none.npz"), *words])
+        assert isinstance(done.exception, FacerigError), words
+        assert not (tmp_path / "none.npz").exists()
 
 
 def test_the_command_writes_nothing_when_the_server_is_absent(tmp_path):

@@ -10,10 +10,12 @@ import typer
 from facerig.commands._asked import FACE, SEED, SET, STATE, STILL, STYLE
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Sequence
 
-    from facerig.client import Frame
+    from facerig.client import Description, Frame, Stream
 
+SPAN_MS = 60_000  # the most that a server describes at once
 HELP_TO = (
     "terminal, a file (any export format by suffix), or a live target such as livelink://HOST:PORT/NAME; repeatable."
 )
@@ -32,13 +34,19 @@ def stream(
     fps: Annotated[int, typer.Option(help="Frames a second.")] = 60,
     pacing: Annotated[str, typer.Option(help="realtime, burst, lead:MS (default: burst where only files are written).",
                                         show_default=False)] = "",
-    emotion: Annotated[str, typer.Option(help="off, auto (where the server hears it), or a mixture such as "
-                                         "happy:0.7,surprise:0.2.", rich_help_panel=FACE)] = "off",
+    emotion: Annotated[str, typer.Option(help="off, auto (where the server hears it), a mixture such as "
+                                         "happy:0.7,surprise:0.2, or a file of keyframes (.json, .csv).",
+                                         rich_help_panel=FACE)] = "off",
     style: STYLE = "",
     state: STATE = "",
     set_: SET = None,
     still: STILL = False,
     seed: SEED = 0,
+    partner: Annotated[Path | None, typer.Option(help="What the other one in the talk says, from the beginning on: "
+                                                 "heard, not spoken. Of two channels the face hears where.",
+                                                 show_default=False, rich_help_panel=FACE)] = None,
+    describe: Annotated[Path | None, typer.Option(help="Write what was asked for as keyframes (.json) that --emotion "
+                                                  "reads, and say it in words.", show_default=False)] = None,
     api_key: Annotated[str, typer.Option(envvar="FACERIG_API_KEY", help="API key.", show_default=False)] = "",
     ca: Annotated[str, typer.Option(help="PEM file of the authority behind the server's certificate; switches TLS on.",
                                     show_default=False)] = "",
@@ -57,22 +65,57 @@ def stream(
 
     channels = rig_by_name(rig).names
     sinks = [_sink(where, channels, fps) for where in (to or ["terminal"])]
+    hand = _Hand(_keyframes(emotion), describe)
     mode, _, lead = (pacing or _default_pacing(sinks)).partition(":")
     wish: dict[str, Any] = {"rig": rig, "fps": fps, "pacing": mode, "lead_ms": _milliseconds(lead), "moods": True,
-                            "style": style, "seed": seeds(seed, 1)[0], "controls": asked(set_, emotion, state, still)}
+                            "style": style, "seed": seeds(seed, 1)[0], "partner": partner,
+                            "controls": asked(set_, "off" if hand.text else emotion, state, still)}
     target = Target.parse(server, api_key, ca, tls)
     count = 0
     try:
-        for frame in frames_of(source, target, **wish):
+        for frame in frames_of(source, target, opened=hand.opened, **wish):
             count += 1
             for sink in sinks:
                 sink.put(frame)
     finally:
         written = [sink.close(count) for sink in sinks]
+    hand.write()
     if json_output:
         emit_json({"frames": count, "fps": fps, "rig": rig, "targets": written})
     else:
         say(f"{count} frames: {', '.join(written)}")
+
+
+class _Hand:
+    """What is told and asked at a stream's beginning, beside its header."""
+
+    def __init__(self, text: str, describe: Path | None) -> None:
+        from facerig.errors import check_option
+
+        check_option("--describe", describe, "a .json file", describe is None or describe.suffix.lower() == ".json")
+        self.text, self.path = text, describe
+        self.told: Description | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def opened(self, running: Stream, loop: asyncio.AbstractEventLoop) -> None:
+        """Called in the stream's loop, before any sound is sent."""
+        if self.text or self.path:
+            self._task = loop.create_task(self._begin(running))
+
+    async def _begin(self, running: Stream) -> None:
+        if self.text:
+            await running.keyframes(self.text)
+        if self.path:
+            self.told = await running.describe(SPAN_MS, frame=0)
+
+    def write(self) -> None:
+        from facerig.console import say
+        from facerig.files import write_file
+
+        if self.path and self.told:
+            write_file(self.path, self.told.keyframes.encode())
+            for line in self.told.sentences:
+                say(line)
 
 
 class FileSink:
@@ -154,6 +197,17 @@ def _sink(where: str, channels: Sequence[str], fps: int) -> Any:
     return LiveSink(where, channels, fps) if "://" in where else FileSink(where, channels, fps)
 
 
+def _keyframes(emotion: str) -> str:
+    """The text of a file of keyframes, checked here; nothing where `emotion` is no file."""
+    from facerig.asking import FILES
+    from facerig.emotion.keyframes import read_keyframes
+
+    if Path(emotion).suffix.lower() not in FILES:
+        return ""
+    read_keyframes(emotion)
+    return Path(emotion).read_text("utf-8-sig")
+
+
 def _default_pacing(sinks: Sequence[Any]) -> str:
     return "realtime" if any(sink.live for sink in sinks) else "burst"
 
@@ -167,12 +221,9 @@ def _milliseconds(text: str) -> int:
 
 def asked(sets: list[str] | None, emotion: str, state: str, still: bool) -> dict[str, float]:
     """What the options ask for, as controls of the first frame."""
-    from facerig.asking import AUTO, FILES, Asked
+    from facerig.asking import AUTO, Asked
     from facerig.controls import COLUMNS, DEFAULTS
-    from facerig.errors import check_option
 
-    check_option("--emotion", emotion, "off, auto or a mixture (facerig animate takes files)",
-                 Path(emotion).suffix.lower() not in FILES)
     row = Asked(tuple(sets or ()), emotion, "", state).controls().rows(0, 1)[0]
     out = {name: float(row[k]) for k, name in enumerate(COLUMNS) if row[k] != DEFAULTS[k]}
     out |= {name: 0.0 for name in COLUMNS if still and name.startswith("life:")}
