@@ -1,6 +1,6 @@
 """Content without a voice: what stays over a clip when its words are taken out is erased from the decoder's reading.
 
-    python -m facerig.train.purify small --minutes 3        # on weights that are there
+    python -m facerig.train.purify small --minutes 3        # on weights that are there; `facerig train` does the same
 
 The encoder's output knows how a voice feels and whose it is. Its posteriors of units know hardly more of that than the
 words themselves do (as a description of speech without the speaker: Sun et al. 2016, phonetic posteriorgrams). So:
@@ -20,10 +20,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -39,9 +39,13 @@ from facerig.train.corpora import PackedClip, load_packed
 from facerig.train.data import audio_features
 from facerig.train.loop import contents
 
+if TYPE_CHECKING:
+    from facerig.train.run import Plan
+
 ERASED, KEPT = 0.375, 0.25  # of the encoder's width; docs/log/emotion.md has the trials
 SOURCES = (("speechocean", 450), ("prompts", 250), ("synthetic", 250), ("grid", 50), ("thorsten", 22),
            ("a2f_example_audio", 6))  # clips of each: what is learnt from, and two actors
+SHARE = 0.3  # of the decoder's time in `facerig train`: what comes after the projection
 RIDGE = 1e-4  # times the frames: posteriors add up to one
 SPOKEN = 20  # frames that a clip must have for a mean
 EVERY = 3  # of the frames count for the statistics
@@ -192,16 +196,25 @@ def listened(encoder: Encoder) -> list[tuple[str, Tensor]]:
 # ---- on weights that are there --------------------------------------------------------------------------------------
 
 
+def taught_on(net: Net, plan: Plan, seconds: float, shown: Callable[[str, float], None] | None = None,
+              erased: int | None = None, kept: int | None = None) -> dict[str, dict[str, float]]:
+    """Purify a trained decoder and teach it on; its figures on measured motion."""
+    from facerig.train import run
+
+    purify(net, erased, kept)
+    motion = run.train_decoder(net, replace(plan, start=None), seconds, shown or (lambda part, share: None))
+    settle(net)
+    return motion
+
+
 def train(name: str, minutes: float, models: Path, out: Path | None = None, erased: int | None = None,
           kept: int | None = None) -> dict[str, Any]:
-    """Purify a shipped model's decoder and teach it on; its expression head is to be trained anew after that."""
-    from facerig.train import run
+    """The same with a shipped model; its expression head is to be trained anew after that."""
+    from facerig.train.run import Plan
 
     path = models / f"{name}.safetensors"
     net, figures = load_net(path), read_card(path).get("figures", {})
-    purify(net, erased, kept)
-    motion = run.train_decoder(net, run.Plan(name=name), minutes * 60)
-    settle(net)
+    motion = taught_on(net, Plan(name=name), minutes * 60, erased=erased, kept=kept)
     save(net, out or models, {**figures, "motion": motion}, name)
     return motion
 

@@ -15,7 +15,7 @@ import torch
 from facerig.model.checkpoint import save
 from facerig.model.config import NetConfig
 from facerig.model.net import Encoder, Net
-from facerig.train import distill, parallel, recipe, smoother
+from facerig.train import distill, parallel, purify, recipe, smoother
 from facerig.train.corpora import PackedSet, cache_folder, load_packed
 from facerig.train.data import Store, store, with_labels
 from facerig.train.decoder import DecoderRun, DecoderTrainer
@@ -80,7 +80,9 @@ def train(plan: Plan, shown: Shown = _unseen) -> dict[str, Any]:
     mean = best_mean(net.encoder, shipped(plan.start, config), trainer.judges) if plan.start else {}
     figures: dict[str, Any] = {"content": {name: judged(net.encoder.eval(), held, config.lookahead)
                            for name, held in trainer.judges.items()}, **mean}
-    figures["motion"] = train_decoder(net, plan, shown=shown)
+    seconds = plan.minutes * 60 * (1 - ENCODER_SHARE)
+    train_decoder(net, plan, seconds * (1 - purify.SHARE), shown)
+    figures["motion"] = purify.taught_on(net, plan, seconds * purify.SHARE, shown)
     if rank == 0:
         save(net.cpu(), plan.out, figures)
     return figures
