@@ -175,7 +175,7 @@ def _made(takes: int) -> list[tuple[Clip, Labels]]:
     from collections import Counter
 
     from facerig.train.corpora import load_packed
-    from facerig.train.corpora.pack import RATE
+    from facerig.train.corpora.pack import RATE, UNLABELLED
 
     held = load_packed().only("val", ["synthetic"])
     voices = [name for name, _ in Counter(clip.speaker for clip in held.clips).most_common(VOICES)]
@@ -184,5 +184,6 @@ def _made(takes: int) -> list[tuple[Clip, Labels]]:
         for clip in [clip for clip in held.clips if clip.speaker == name][:takes]:
             samples = np.asarray(held.audio(clip)).astype(np.float32) / np.float32(32768)
             made = Clip(clip.id, clip.source, clip.language, clip.speaker, samples, RATE)
-            out.append((made, np.asarray(held.labels(clip), np.int64)[: made.frames]))
+            labels = np.asarray(held.labels(clip), np.int64)[: made.frames]
+            out.append((made, np.where(labels == UNLABELLED, 0, labels)))  # unlabelled frames are not asked, as silence
     return out
