@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from facerig.errors import check_option
 from facerig.stage import RATE, SAMPLES, Frames, State, exact_div
-from facerig.windows import windows
+from facerig.windows import highest, windows
 
 Array = NDArray[Any]
 
@@ -162,7 +162,7 @@ def _window(signal: Array, at: int, count: int, back: int, ahead: int) -> Array:
 def _levels(decibels: Frames) -> Array:
     """The loudest of the second before, at every remembered frame, as far as it is remembered."""
     padded = np.concatenate([np.repeat(decibels[:, :1], MEAN_SPAN, axis=1), decibels], axis=1)
-    return np.asarray(windows(padded, MEAN_SPAN + 1).max(axis=-1))
+    return highest(padded, MEAN_SPAN + 1)
 
 
 def _run(voiced: Array) -> Array:

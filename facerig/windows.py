@@ -29,3 +29,12 @@ def windows(signal: Array, length: int, step: int = 1, first: int = 0, count: in
     view: Array = np.ndarray(shape, seen.dtype, seen, first * stride, strides)
     view.flags.writeable = False
     return view
+
+
+def highest(signal: Array, length: int) -> Array:
+    """[..., n] -> [..., n - length + 1]: what `windows(signal, length).max(axis=-1)` gives, by doubling the window."""
+    size, tops = 1, signal
+    while 2 * size <= length:
+        tops, size = np.maximum(tops[..., :-size], tops[..., size:]), 2 * size
+    rest = length - size
+    return np.maximum(tops[..., : tops.shape[-1] - rest], tops[..., rest:]) if rest else tops

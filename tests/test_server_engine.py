@@ -88,6 +88,24 @@ def test_a_batch_equals_streams_alone(model):
     assert worst <= 1e-5
 
 
+@pytest.mark.parametrize("model", models())
+def test_a_stream_does_not_feel_what_is_asked_of_others_in_its_batch(model):
+    own, rng = Animator.load(model, block=2), np.random.default_rng(0)
+    asked = [Controls(), Controls({"raise:brows": 1.0, "raise:jaw": 0.5}), Controls({"emotion:fear": 1.0}), Controls()]
+    together, alone = BatchChain(own.chain, 4), BatchChain(own.chain, 4)
+    for slot in range(4):
+        together.reset(slot)
+        alone.reset(slot)
+    worst = 0.0
+    for first in range(0, 120, 2):
+        sound = (rng.standard_normal((4, 2, SAMPLES)) * 0.3 * (first % 40 < 30)).astype(np.float32)
+        rows = np.stack([own.asked(one, first, 2) for one in asked])
+        frames = np.concatenate([sound, rows], axis=2)
+        single = np.concatenate([alone.step([slot], frames[slot : slot + 1]) for slot in range(4)])
+        worst = max(worst, float(np.abs(together.step(range(4), frames) - single).max()))
+    assert worst <= 1e-5
+
+
 def test_stages_in_a_batch_equal_the_plain_reference():
     own, rng = animator(2), np.random.default_rng(0)
     width = SAMPLES

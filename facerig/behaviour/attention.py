@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from facerig.behaviour.random import normal, pick, uniform
-from facerig.behaviour.scene import Array, Floats, Scene
+from facerig.behaviour.scene import Array, Floats, Scene, clipped
 from facerig.behaviour.skeleton import Skeleton
 from facerig.behaviour.states import IDLE, THINKING
 from facerig.behaviour.tables import DIRECTIONS, Tuning
@@ -67,8 +67,8 @@ class Attention:
         trembling = normal(seeds[..., None], "gaze:tremor", 2 * tremor[..., None] + _SIDES)
         place = self._place(scene, held, sound)
         scene.attention = place + away
-        small = np.clip(trembling, -2.5, 2.5) * self.tuning["gaze.tremor"]
-        scene.aim = scene.attention + np.clip(scattered, -2.5, 2.5) * spread[..., None] + small
+        small = clipped(trembling, -2.5, 2.5) * self.tuning["gaze.tremor"]
+        scene.aim = scene.attention + clipped(scattered, -2.5, 2.5) * spread[..., None] + small
         scene.near = 1 - averted
 
     def _episode(self, scene: Scene, fixation: Array) -> Array:
@@ -89,7 +89,7 @@ class Attention:
     def _contact(self, scene: Scene) -> Floats:
         """[B, n]: the chance that an episode is spent on the person."""
         averse = (1 - self.tuning.by_state("gaze.contact")[scene.told]) * scene.by_mood(self._aversion)
-        return np.asarray(1 - np.clip(averse, 0, 1), np.float64)
+        return np.asarray(1 - clipped(averse, 0, 1), np.float64)
 
     @cached_property
     def _aversion(self) -> Floats:
@@ -115,5 +115,5 @@ class Attention:
         """[B, n, 2]: the person (straight ahead), the place that is named, or the sound."""
         yaw = scene.control("look:yaw") * held
         pitch = scene.control("look:pitch") * held
-        heard = np.clip(scene.control("sound:azimuth"), -110, 110)
+        heard = clipped(scene.control("sound:azimuth"), -110, 110)
         return np.stack([yaw + (heard - yaw) * sound, pitch * (1 - sound)], axis=-1)

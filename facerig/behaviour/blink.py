@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from facerig.behaviour.random import uniform
-from facerig.behaviour.scene import Array, Floats, Scene, columns, recall
+from facerig.behaviour.scene import Array, Floats, Scene, clipped, columns, recall
 from facerig.behaviour.skeleton import Skeleton
 from facerig.behaviour.tables import Tuning
 from facerig.prosody import PHRASE_END
@@ -100,7 +100,7 @@ class Blink:
     def _evoked(self, scene: Scene) -> Array:
         """Large gaze shifts bring a blink with them."""
         low, high = self.tuning["blink.evoked_from"], self.tuning["blink.evoked_full"]
-        chance = np.clip((scene.shift - low) / (high - low), 0, 1)
+        chance = clipped((scene.shift - low) / (high - low), 0, 1)
         if not chance.any():
             return np.zeros(chance.shape, np.bool_)
         return uniform(scene.seeds[:, None], "blink:evoked", scene.numbers) < chance
@@ -125,8 +125,8 @@ class Blink:
         low, high = tuning["blink.half_low"], tuning["blink.half_high"]
         half, double = kind < tuning["blink.half"], kind > 1 - tuning["blink.double"]
         size = np.where(half, low + (high - low) * draw("size"), 1.0)
-        length = np.clip(1 + spread * (draw("length") - 0.5), 0.5, LONGEST)
-        opening = np.clip(length * (1 + 0.3 * (draw("opening") - 0.5)), 0.5, LONGEST)
+        length = clipped(1 + spread * (draw("length") - 0.5), 0.5, LONGEST)
+        opening = clipped(length * (1 + 0.3 * (draw("opening") - 0.5)), 0.5, LONGEST)
         frames = np.rint(tuning["blink.close"] * length), np.rint(tuning["blink.open"] * opening)
         second = 0.55 + 0.45 * draw("second")
         return np.stack([size, *frames, np.where(double, tuning["blink.double_gap"], 0), second * double], axis=-1)

@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from facerig.behaviour.scene import Array, Floats, Scene, columns, recall
+from facerig.behaviour.scene import Array, Floats, Scene, clipped, columns, recall
 from facerig.behaviour.tables import Tuning
 from facerig.stage import FPS, State
 
@@ -65,8 +65,8 @@ class Gaze:
         side = direction[..., 0] - scene.head[..., 0]
         inwards = tuning["gaze.vergence_far"] + (tuning["gaze.vergence"] - tuning["gaze.vergence_far"]) * near
         most = tuning["gaze.yaw_most"]
-        left, right = (np.clip(side + sign * inwards, -most, most) / SIDEWAYS for sign in (-1, 1))
-        up = np.clip(direction[..., 1] - scene.head[..., 1], -tuning["gaze.down_most"], tuning["gaze.up_most"])
+        left, right = (clipped(side + sign * inwards, -most, most) / SIDEWAYS for sign in (-1, 1))
+        up = clipped(direction[..., 1] - scene.head[..., 1], -tuning["gaze.down_most"], tuning["gaze.up_most"])
         rise, sink = np.maximum(up, 0) / UPWARDS, np.maximum(-up, 0) / DOWNWARDS
         rows = np.stack([np.maximum(left, 0), np.maximum(-left, 0), np.maximum(right, 0), np.maximum(-right, 0),
                          rise, rise, sink, sink], axis=-1)  # fmt: skip

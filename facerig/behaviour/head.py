@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from facerig.behaviour.random import noise, uniform
-from facerig.behaviour.scene import CHANNELS, Floats, Scene, recall, weigh
+from facerig.behaviour.scene import CHANNELS, Floats, Scene, clipped, recall, weigh
 from facerig.behaviour.tables import Tuning
 from facerig.prosody import ACCENT, ENERGY, PITCH
 from facerig.stage import FPS, State
@@ -71,7 +71,7 @@ class Head:
         """[B, n, 2]: how far the head goes along with what is attended to; small shifts are the eyes' alone."""
         tuning, wanted = self.tuning, scene.attention
         beyond = np.sign(wanted) * np.maximum(np.abs(wanted) - tuning["head.eyes_only"], 0) * tuning["head.follow"]
-        return np.asarray(np.clip(beyond, -self._most, self._most), np.float64)
+        return np.asarray(clipped(beyond, -self._most, self._most), np.float64)
 
     @cached_property
     def _most(self) -> Floats:
@@ -80,7 +80,7 @@ class Head:
     @cached_property
     def _turning(self) -> Floats:
         """Weights by lag: nothing for `delay` frames, then a turn of least jerk."""
-        share = np.clip((np.arange(self._turn + 2) - self.tuning.whole("head.delay")) / self.tuning["head.turn"], 0, 1)
+        share = clipped((np.arange(self._turn + 2) - self.tuning.whole("head.delay")) / self.tuning["head.turn"], 0, 1)
         return np.diff(share**3 * (10 - 15 * share + 6 * share**2))
 
     @cached_property
@@ -113,7 +113,7 @@ class Head:
     def _melody(self, melody: Floats, scene: Scene) -> Floats:
         """The head rises a little with the pitch of the voice."""
         rise = weigh(np.multiply(melody[..., 0, :], melody[..., 1, :]), self._drifting)
-        return np.clip(rise * self.tuning["head.melody"], -3, 3) * scene.body[..., 0]
+        return clipped(rise * self.tuning["head.melody"], -3, 3) * scene.body[..., 0]
 
     @cached_property
     def _drifting(self) -> Floats:

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from facerig.behaviour.random import noise, uniform
-from facerig.behaviour.scene import Array, Floats, Scene, columns, recall, weigh
+from facerig.behaviour.scene import Array, Floats, Scene, clipped, columns, recall, weigh
 from facerig.behaviour.skeleton import Skeleton
 from facerig.behaviour.states import LISTENING, SPEAKING, THINKING
 from facerig.behaviour.tables import Tuning
@@ -74,12 +74,12 @@ class React:
         drawn = [uniform(seeds, "react", 8 * numbers + k) for k in range(8)]
         warm, cold = np.maximum(attitude, 0), np.maximum(-attitude, 0)
         size = tuning["react.nod"] * (0.6 + 0.8 * drawn[0]) * np.where(called, 1.0, 0.6)
-        nods = drawn[1] < np.clip(tuning["react.nod_share"] * (1 - cold) + 0.15 * warm, 0, 1)
+        nods = drawn[1] < clipped(tuning["react.nod_share"] * (1 - cold) + 0.15 * warm, 0, 1)
         shakes = ~nods & (drawn[1] > 1 - 0.5 * cold)
         count = 1 + np.floor(3 * drawn[2] ** 2 * np.where(called, 1, 0.5))
         wait = np.rint(tuning["react.wait"] * (0.5 + drawn[3]))
         brow = tuning["react.brow"] * (0.5 + drawn[4]) * (drawn[5] < tuning["react.brow_share"]) * called
-        smiles = drawn[7] < np.clip(tuning["react.smile_share"] * (1 + warm) * (1 - cold), 0, 1)
+        smiles = drawn[7] < clipped(tuning["react.smile_share"] * (1 + warm) * (1 - cold), 0, 1)
         smile = tuning["react.smile"] * (0.5 + drawn[6]) * smiles * called
         return np.stack([size * nods, 0.8 * size * shakes, count, wait, brow, smile], axis=-1)
 
@@ -106,7 +106,7 @@ class React:
         under_way = (cycle >= 0) & (cycle < lags[..., COUNT, :])
         fading = np.where(under_way, 0.75 ** np.floor(np.maximum(cycle, 0)), 0)
         nod = -lags[..., NOD, :] * fading * np.sin(np.pi * cycle) ** 2
-        ease = np.sin(np.pi * np.clip(cycle / np.maximum(lags[..., COUNT, :], 1), 0, 1))
+        ease = np.sin(np.pi * clipped(cycle / np.maximum(lags[..., COUNT, :], 1), 0, 1))
         shake = lags[..., SHAKE, :] * under_way * ease * np.sin(2 * np.pi * cycle)
         return np.stack([shake.sum(axis=-1), nod.sum(axis=-1), np.zeros(nod.shape[:2])], axis=-1)
 
@@ -145,5 +145,5 @@ class React:
 
 def _bell(since: Floats, rise: float, hold: float, fall: float) -> Floats:
     """0 to 1 within `rise` frames, 1 for `hold`, back within `fall`; smooth at its ends."""
-    up, down = np.clip(since / rise, 0, 1), np.clip((since - rise - hold) / fall, 0, 1)
+    up, down = clipped(since / rise, 0, 1), clipped((since - rise - hold) / fall, 0, 1)
     return np.asarray(eased(up) * (1 - eased(down)), np.float64)

@@ -56,6 +56,8 @@ class Scene:
     """1 less the share of `off`."""
     mood: Floats = field(default_factory=lambda: np.zeros(0))
     """[B, n, emotions]: the mixture in force."""
+    felt: bool = True
+    """Whether there is anything in it."""
     # ---- said by gaze and head
     attention: Floats = field(default_factory=lambda: np.zeros(0))
     """[B, n, 2]: degrees left and up where the face attends to; the head follows it."""
@@ -79,17 +81,19 @@ class Scene:
     def by_state(self, values: Floats, slowly: bool = False) -> Floats:
         """[states] -> [B, n]: the mean by the states' shares."""
         shares = self.body if slowly else self.weights
-        return np.asarray(np.multiply(shares, values, order="C").sum(axis=-1), np.float64)
+        return np.asarray(np.add.reduce(np.multiply(shares, values, order="C"), axis=-1), np.float64)
 
     def by_mood(self, factors: Floats) -> Floats:
         """[emotions] -> [B, n]: 1 where nothing is felt."""
+        if not self.felt:
+            return np.ones(self.numbers.shape)
         return np.asarray(1 + (self.mood * (factors - 1)).sum(axis=-1), np.float64)
 
     def lay(self, places: Places, amount: Array) -> None:
         """Add `amount` [B, n] or [B, n, places] to weights as far as they are not full; 0 changes no bit."""
-        if not amount.any():
+        if not np.count_nonzero(amount):
             return
-        own = self.out[..., places]
+        own = self.out.take(places, axis=-1)
         extra = (amount if amount.ndim == 3 else amount[..., None]).astype(np.float32)
         self.out[..., places] = own + extra * (1 - own)
 
@@ -118,7 +122,12 @@ def recall(past: Array, new: Array) -> tuple[Array, Array]:
 
 def weigh(lags: Array, weights: Floats) -> Floats:
     """The weighted sum over lags. In C order, so that it is added up alike whatever the batch."""
-    return np.asarray(np.multiply(lags, weights, order="C").sum(axis=-1), np.float64)
+    return np.asarray(np.add.reduce(np.multiply(lags, weights, order="C"), axis=-1), np.float64)
+
+
+def clipped(values: Array, low: Any, high: Any) -> Array:
+    """`np.clip` without its ceremony, which costs more than the work on a block."""
+    return np.asarray(np.minimum(np.maximum(values, low), high))
 
 
 @lru_cache(maxsize=16)

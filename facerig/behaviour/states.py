@@ -13,7 +13,18 @@ from functools import cached_property
 import numpy as np
 
 from facerig import controls
-from facerig.behaviour.scene import CHANNELS, CURVES, Array, Floats, Scene, columns, raised_cosine, recall, weigh
+from facerig.behaviour.scene import (
+    CHANNELS,
+    CURVES,
+    Array,
+    Floats,
+    Scene,
+    clipped,
+    columns,
+    raised_cosine,
+    recall,
+    weigh,
+)
 from facerig.behaviour.tables import Tuning
 from facerig.controls import EMOTIONS, STATES
 from facerig.post.lips import ARTICULATORS, MOODS
@@ -67,7 +78,7 @@ class States:
         voices = np.stack([scene.heard(VOICE), scene.control("partner:voice")], axis=-1)
         heard, lags = recall(state[0], voices)
         asked = np.asarray(scene.controls[..., controls.group("state")], np.float64)
-        free = np.clip(1 - asked.sum(axis=-1), 0, 1)
+        free = clipped(1 - asked.sum(axis=-1), 0, 1)
         told = self._by_voice(lags)
         scene.told = np.where(free > 0.5, told, asked.argmax(axis=-1))
         target = (told[..., None] == _NUMBERS) * free[..., None] + asked
@@ -75,10 +86,11 @@ class States:
         scene.weights = weigh(steps[..., : self._fade], raised_cosine(self._fade))
         scene.body = weigh(steps[..., : self._slow], raised_cosine(self._slow))
         off = scene.weights[..., OFF]
-        scene.awake = np.where(off > FULL, 0.0, 1 - np.clip(off, 0, 1))
-        released, rest = recall(state[2], np.clip(asked[..., SILENT].sum(axis=-1), 0, 1))
+        scene.awake = np.where(off > FULL, 0.0, 1 - clipped(off, 0, 1))
+        released, rest = recall(state[2], clipped(asked[..., SILENT].sum(axis=-1), 0, 1))
         self._let_go(scene, weigh(rest, self._evenly))
         scene.mood = _mood(scene)
+        scene.felt = bool(scene.mood.any())
         return (heard, faded, released)
 
     @cached_property
@@ -106,5 +118,5 @@ def _mood(scene: Scene) -> Floats:
     """[B, n, emotions]: the whole face's mixture, at most one in all."""
     shares = np.asarray(scene.controls[..., controls.group("emotion")], np.float64)
     assert shares.shape[-1] == len(EMOTIONS)
-    strength = scene.control("intensity") * np.clip(scene.control("expression_strength"), 0, 1)
+    strength = scene.control("intensity") * clipped(scene.control("expression_strength"), 0, 1)
     return np.asarray(shares * (strength / np.maximum(shares.sum(axis=-1), 1))[..., None], np.float64)

@@ -207,7 +207,7 @@ class Tuning:
 
     def whole(self, name: str) -> int:
         """A number of frames."""
-        return round(self[name])
+        return round(self._values[name])
 
     def by_state(self, name: str) -> NDArray[np.float64]:
         """[states]; off is zero."""

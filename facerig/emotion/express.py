@@ -85,9 +85,10 @@ class Express:
         added = looks.times(ends, looks.raised())
         known = looks.looks().channels
         rests += added[:, [known.index(name) for name in resting()]]
+        raised = asked.any(axis=1)  # other rows keep their bits, whoever's they are
         for place, name in enumerate(self.model_columns):
             if name in known and looks.raised()[:, known.index(name)].any():
-                columns[:, place] = np.clip(columns[:, place] + added[:, known.index(name)], 0, 1)
+                columns[raised, place] = np.clip(columns[raised, place] + added[raised, known.index(name)], 0, 1)
         return columns
 
 
@@ -119,6 +120,15 @@ class FeltLips(Lips):
             out[:, places] = np.where(rest > 0, more, shown)
             self._met(out, seen, (rest > 0).max(axis=1))
         return kept, out
+
+    def push_batch(self, state: State, frames: Frames) -> tuple[State, Frames]:
+        """Streams stacked. Those that rest in a mood are stepped alone; nearly always there are none."""
+        count, width = frames.shape[1], state[0].shape[2]
+        seen = np.concatenate([state[0], np.pad(frames, ((0, 0), (0, 0), (0, width - frames.shape[2])))], axis=1)
+        out = self._shown(seen, count)
+        for row in np.flatnonzero(seen[:, :, len(self.columns) :].any(axis=(1, 2))):
+            out[row] = self.push((state[0][row],), frames[row])[1]
+        return (seen[:, count:],), out
 
     def _met(self, out: Frames, seen: Frames, felt: NDArray[np.bool_]) -> None:
         """Lips that shall be closed meet, however far a felt face has lifted the upper one."""

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from facerig.errors import check_option
 from facerig.stage import Frames, State
-from facerig.windows import windows
+from facerig.windows import highest, windows
 
 Places = NDArray[np.intp]
 Bounds = tuple[Places, Frames, Frames]
@@ -143,39 +143,52 @@ class Lips:
 
     def push(self, state: State, frames: Frames) -> tuple[State, Frames]:
         seen = np.concatenate([state[0], frames])
-        count = len(frames)
+        return (seen[len(frames) :],), self._shown(seen, len(frames))
+
+    def push_batch(self, state: State, frames: Frames) -> tuple[State, Frames]:
+        """Streams stacked: states [B, memory, columns], frames [B, n, columns] -> [B, n, curves]."""
+        seen, count = np.concatenate([state[0], frames], axis=1), frames.shape[1]
+        return (seen[:, count:],), self._shown(seen, count)
+
+    def _shown(self, seen: Frames, count: int) -> Frames:
+        """[..., memory + count, columns] -> [..., count, curves]."""
         now = slice(self.memory - self.delay, self.memory - self.delay + count)
-        out: Frames = seen[now].take(self._curves, axis=1)
+        out: Frames = seen[..., now, :].take(self._curves, axis=-1)
         spoken = self._envelope(seen, SPEECH, self.voice, count)
-        out[:, self._articulators] *= np.maximum(spoken, self._ajar(out))[:, None]
+        out[..., self._articulators] *= np.maximum(spoken, self._ajar(out))[..., None]
         _hold(out, self._envelope(seen, LABIODENTAL, self.teeth, count) * spoken, *self._at_teeth)
         closed = self._envelope(seen, BILABIAL, self.lips, count) * spoken
         _hold(out, closed, *self._closed)
         self._close(out, closed)
-        return (seen[count:],), out
+        return out
 
     # ---- evidence -------------------------------------------------------------------------------------------
 
     def _envelope(self, seen: Frames, column: str, switch: Switch, count: int) -> Frames:
-        """[count] 0..1 for the delayed frames: the ramps reach out from every frame that is on, the largest counts."""
-        on = switched(np.ascontiguousarray(seen[:, self.columns.index(column)]), switch)
+        """[..., count] 0..1 for the delayed frames: ramps reach out from every frame that is on, the largest counts."""
+        on = switched(np.ascontiguousarray(seen[..., self.columns.index(column)]), switch)
         first = self.memory - self.delay - switch.fall - switch.hold
         weights = _ramps(switch)
         near = windows(on, len(weights), first=first, count=count)
-        reached: Frames = (near * weights).max(axis=1, initial=np.float32(0))
+        reached: Frames = (near * weights).max(axis=-1, initial=np.float32(0))
         return reached
 
     # ---- what it does to the curves -------------------------------------------------------------------------
 
     def _ajar(self, out: Frames) -> Frames:
-        """[n] the share of a pose that leaves the jaw at AJAR, all of it where the jaw is less."""
-        jaw = out[:, self.channels.index("jawOpen")]
+        """[..., n] the share of a pose that leaves the jaw at AJAR, all of it where the jaw is less."""
+        jaw = out[..., self._places["jawOpen"]]
         return np.asarray(np.float32(AJAR) / np.maximum(jaw, np.float32(AJAR)), np.float32)
 
     def _close(self, out: Frames, held: Frames) -> None:
         """mouthClose makes up for the open jaw, as far as every head's lips then meet."""
-        jaw, close = self.channels.index("jawOpen"), self.channels.index("mouthClose")
-        out[:, close] += held * (np.float32(SHUT) * out[:, jaw] - out[:, close])
+        jaw, close = self._places["jawOpen"], self._places["mouthClose"]
+        out[..., close] += held * (np.float32(SHUT) * out[..., jaw] - out[..., close])
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        """Where each curve stands in the output."""
+        return {name: place for place, name in enumerate(self.channels)}
 
     @cached_property
     def _at_teeth(self) -> Bounds:
@@ -203,15 +216,15 @@ class Lips:
 
 def _hold(out: Frames, held: Frames, columns: Places, least: Frames, most: Frames) -> None:
     """Channels move into their bounds by as much as the contact is held."""
-    now = out.take(columns, axis=1)
-    out[:, columns] = now + held[:, None] * (np.clip(now, least, most) - now)
+    now = out.take(columns, axis=-1)
+    out[..., columns] = now + held[..., None] * (np.minimum(np.maximum(now, least), most) - now)
 
 
 def switched(evidence: Frames, switch: Switch) -> NDArray[np.bool_]:
     """Which frames are on: `enter` was reached within the last `longest` frames, and nothing under `leave` since."""
-    at = np.arange(len(evidence))
-    strong = np.maximum.accumulate(np.where(evidence >= switch.enter, at, -1))
-    weak = np.maximum.accumulate(np.where(evidence < _lowest(evidence, switch), at, -1))
+    at = np.arange(evidence.shape[-1])
+    strong = np.maximum.accumulate(np.where(evidence >= switch.enter, at, -1), axis=-1)
+    weak = np.maximum.accumulate(np.where(evidence < _lowest(evidence, switch), at, -1), axis=-1)
     return np.asarray((strong > weak) & (at - strong < switch.longest), np.bool_)
 
 
@@ -225,9 +238,8 @@ def _lowest(evidence: Frames, switch: Switch) -> Frames:
 
 def _highest(evidence: Frames) -> Frames:
     """The largest value of the last LATELY frames."""
-    padded = np.concatenate([np.zeros(LATELY - 1, np.float32), evidence])
-    out: Frames = windows(padded, LATELY).max(axis=1)
-    return out
+    before = np.zeros((*evidence.shape[:-1], LATELY - 1), np.float32)
+    return highest(np.concatenate([before, evidence], axis=-1), LATELY)
 
 
 @lru_cache(maxsize=16)
