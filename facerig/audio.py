@@ -10,7 +10,7 @@ import os
 import queue
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from facerig.resample import HIGHEST_RATE, LOWEST_RATE, mono
 from facerig.stage import Frames
 
 BLOCK_SECONDS = 2.0
+UNKNOWN_SIZE = 0x7FFFF000  # of a data chunk, and above: written by programs that did not know the length yet
 SNDFILE_SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64", ".rf64"}
 MEDIA_SUFFIXES = {".m4a", ".mp4", ".mov", ".aac", ".webm", ".mkv", ".avi", ".wma", ".3gp", ".m4v", ".mka"}
 PCM_SUFFIXES = {".pcm", ".raw"}
@@ -79,6 +80,8 @@ class AudioSource:
     rate: int
     samples: int | None
     blocks: Iterator[Frames]
+    note: str = ""
+    """What people should know of the file, such as that its end is missing."""
 
 
 def read(path: str | os.PathLike[str], pcm: Pcm | None = None) -> Audio:
@@ -103,7 +106,7 @@ def open_audio(path: str | os.PathLike[str], pcm: Pcm | None = None,
         opener = _open_sndfile(file, block_seconds)
     with opener as source:
         _check_rate(str(file), source.rate)
-        yield AudioSource(source.name, source.rate, source.samples, _checked(source))
+        yield replace(source, blocks=_checked(source))
 
 
 def _check_file(file: Path) -> None:
@@ -146,7 +149,27 @@ def _open_sndfile(file: Path, block_seconds: float) -> Iterator[AudioSource]:
         raise AudioError(f"{file}: cannot be read as audio: {reason}; accepted: {ACCEPTED}") from error
     with stream:
         length = stream.frames if 0 < stream.frames < 2**50 else None
-        yield AudioSource(str(file), stream.samplerate, length, _sndfile_blocks(stream, file, block_seconds))
+        yield AudioSource(str(file), stream.samplerate, length, _sndfile_blocks(stream, file, block_seconds),
+                          _cut_short(file) if stream.format in ("WAV", "WAVEX") else "")
+
+
+def _cut_short(file: Path) -> str:
+    """A note where a wav holds less sound than it says: a copy or a download that broke off."""
+    with file.open("rb") as stream:
+        stream.seek(12)
+        rate = 0
+        while len(head := stream.read(8)) == 8:
+            size = int.from_bytes(head[4:], "little")
+            if head[:4] == b"data":
+                held = file.stat().st_size - stream.tell()
+                if size >= UNKNOWN_SIZE or held >= size or not rate:
+                    return ""
+                return f"{file}: is cut short: holds {held / rate:.2f} s of the {size / rate:.2f} s in its header"
+            end = stream.tell() + size + size % 2
+            if head[:4] == b"fmt ":
+                rate = int.from_bytes(stream.read(12)[8:], "little")  # bytes a second
+            stream.seek(end)
+    return ""
 
 
 def _sndfile_blocks(stream: Any, file: Path, block_seconds: float) -> Iterator[Frames]:

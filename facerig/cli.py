@@ -18,6 +18,7 @@ from typer.exceptions import TyperException
 import facerig.commands
 from facerig.errors import FacerigError
 
+INTERRUPTED = 130
 HELP = """Speech in, a living face out.
 
 Try: facerig animate voice.wav -o voice.csv      (Live Link Face CSV; .npz, .json and more by suffix)
@@ -58,6 +59,8 @@ def run(arguments: list[str]) -> int:
     """The exit code of a command line; whatever goes wrong is one line on stderr."""
     try:
         result = typer.main.get_command(application()).main(arguments, prog_name="facerig", standalone_mode=False)
+        if result == INTERRUPTED:  # typer turns Ctrl-C into this code, without a word
+            raise KeyboardInterrupt
         return result if isinstance(result, int) else 0
     except FacerigError as error:
         return _fail(str(error), error.exit_code)
@@ -69,7 +72,7 @@ def run(arguments: list[str]) -> int:
     except typer.Exit as error:
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort, EOFError):
-        return _fail("interrupted; nothing half-written is left", 130)
+        return _fail("interrupted; nothing half-written is left", INTERRUPTED)
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - the reader went away; stay silent at exit
         return 0

@@ -190,6 +190,29 @@ def test_a_cut_flac_or_an_overlong_claim_gives_what_is_there_or_an_error(tmp_pat
         assert 0 < length <= RATE
 
 
+@pytest.mark.parametrize(("kept", "words"), [(0.25, "holds 0.25 s of the 1.00 s"), (1.0, "")])
+def test_a_wav_that_is_cut_short_is_read_and_said(tmp_path: Path, kept: float, words: str) -> None:
+    file = tmp_path / "a.wav"
+    soundfile.write(file, np.full((RATE, 2), 0.25), RATE, subtype="PCM_16")
+    whole = file.read_bytes()
+    head = len(whole) - RATE * 4
+    file.write_bytes(whole[: head + round(RATE * kept) * 4])
+    with open_audio(file) as source:
+        assert sum(len(block) for block in source.blocks) == round(RATE * kept)
+        assert words in source.note
+        assert bool(source.note) == bool(words)
+
+
+def test_a_stream_of_unknown_length_is_not_taken_for_cut(tmp_path: Path) -> None:
+    file = tmp_path / "a.wav"
+    soundfile.write(file, np.full(RATE, 0.25), RATE, subtype="PCM_16")
+    data = bytearray(file.read_bytes())
+    data[40:44] = b"\xff" * 4
+    file.write_bytes(data)
+    with open_audio(file) as source:
+        assert source.note == ""
+
+
 def test_nan_is_named_by_its_place(tmp_path: Path) -> None:
     samples = TONE.copy()
     samples[12_345] = np.nan

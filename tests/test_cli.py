@@ -188,13 +188,33 @@ def test_a_fault_of_ours_is_one_line_too(voice: Path, monkeypatch: pytest.Monkey
         facerig("animate", voice)
 
 
-def test_interrupted_leaves_nothing(voice: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_leaves_nothing(voice: Path, monkeypatch: pytest.MonkeyPatch,
+                                    capsys: pytest.CaptureFixture[str]) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("os.replace", interrupted)
     assert facerig("animate", voice, "-o", voice.with_name("out.csv"), "--model", "fake") == 130
     assert not voice.with_name("out.csv").exists()
+    assert capsys.readouterr().err == "facerig: error: interrupted; nothing half-written is left\n"
+
+
+def test_several_inputs_have_an_error_each_and_a_sum(voice: Path, tmp_path: Path,
+                                                     capsys: pytest.CaptureFixture[str]) -> None:
+    bad = [tmp_path / "empty.wav", tmp_path / "text.wav"]
+    for file, data in zip(bad, (b"", b"hello"), strict=True):
+        file.write_bytes(data)
+    assert facerig("animate", *bad, voice, "-o", tmp_path / "out", "--model", "fake") == 3
+    *errors, last = capsys.readouterr().err.splitlines()
+    assert [str(file) in line for file, line in zip(bad, errors, strict=True)] == [True, True]
+    assert last == "2 of 3 could not be made; the others are there"
+    assert len(list((tmp_path / "out").iterdir())) == 1
+
+
+def test_names_keep_their_letters_without_accents(voice: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    odd = voice.rename(voice.with_name("Énoncé n°1 [fin].wav"))
+    assert facerig("animate", odd, "--model", "fake") == 0
+    assert "Enonce-n1-fin_1_facerig_cal.csv" in capsys.readouterr().out
 
 
 def test_a_full_disk_leaves_the_old_file(voice: Path, monkeypatch: pytest.MonkeyPatch,

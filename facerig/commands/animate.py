@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -89,6 +90,7 @@ def animate(
     """
     from facerig.asking import Asked, seeds
     from facerig.audio import Pcm
+    from facerig.console import say
     from facerig.dialogue.presets import preset as way_of_being
     from facerig.pipeline import Animator
     from facerig.transcript.read import read_transcript
@@ -106,7 +108,13 @@ def animate(
     animator = Animator.load(model=model, block=block, smooth=smooth, seed=seed, alive=not still, emotion=asked.hears)
     heads = {job.format: _head(job.format, head) for job in jobs}
     work = Work(animator, raw, convert, heads, said, language, asked, being)
-    _report(*_run(work, jobs, json_output), json_output)
+    done, errors = _run(work, jobs, json_output)
+    _report(done, errors, json_output)
+    if errors and len(jobs) > 1:
+        say(f"{len(errors)} of {len(jobs)} could not be made; the others are there")
+        raise typer.Exit(errors[0].exit_code)
+    if errors:
+        raise errors[0]
 
 
 def plan(sources: list[Path], out: Path | None, format: str, seeds: Sequence[int] = (0,)) -> list[Job]:
@@ -144,7 +152,8 @@ def file_name(source: Path, suffix: str, take: int = 0) -> str:
         return f"{source.stem}{f'_take{take}' if take else ''}{suffix}"
     from exporters import livelink_csv
 
-    slate = re.sub(r"[^A-Za-z0-9]+", "-", source.stem).strip("-") or "voice"
+    plain = unicodedata.normalize("NFKD", source.stem).encode("ascii", "ignore").decode()  # é -> e
+    slate = re.sub(r"[^A-Za-z0-9]+", "-", plain).strip("-") or "voice"
     return livelink_csv.file_name(slate, take or 1, "facerig")
 
 
@@ -212,8 +221,11 @@ def _one(work: Work, job: Job, progress: Any) -> dict[str, object]:
 
 def _heard(work: Work, job: Job, progress: Any) -> Any:
     from facerig.audio import open_audio
+    from facerig.console import say
 
     with open_audio(job.source, work.pcm) as source:
+        if source.note:
+            say(source.note)
         return work.animator.animate_source(source, progress=progress, controls=work.controls(job.seed), seed=job.seed)
 
 
@@ -232,5 +244,3 @@ def _report(done: list[dict[str, object]], errors: list[FacerigError], as_json: 
     else:
         for row in done:
             emit(f"{row['output']}  {row['frames']} frames at {row['fps']} fps, model {row['model']}")
-    if errors:
-        raise errors[0]

@@ -19,6 +19,7 @@ from scipy.sparse import csgraph
 from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
+from facerig.heads.correspond import similarity
 from facerig.heads.ict import HALVES, NEUTRAL, NOT_ARKIT, POINTS68, _deltas
 from facerig.heads.makehuman import load_makehuman
 from facerig.heads.obj import read_obj
@@ -145,16 +146,6 @@ def _marks(skin: Doubles) -> tuple[Doubles, Doubles]:
     side = np.abs(source[:, 0]) > 1e-6
     flip = np.array([-1.0, 1.0, 1.0])
     return np.concatenate([source, source[side] * flip]), np.concatenate([target, target[side] * flip])
-
-
-def similarity(source: Doubles, target: Doubles) -> tuple[float, Doubles, Doubles]:
-    """Scale, rotation and shift that bring source points nearest to target points."""
-    a, b = source - source.mean(0), target - target.mean(0)
-    u, s, vt = np.linalg.svd(b.T @ a)
-    sign = np.diag([1, 1, np.sign(np.linalg.det(u @ vt))])
-    turn: Doubles = u @ sign @ vt
-    scale = float(np.trace(np.diag(s) @ sign) / (a**2).sum())
-    return scale, turn, target.mean(0) - scale * turn @ source.mean(0)
 
 
 def _closer(moved: Doubles, rest: Doubles, triangles: Ints, surface: Doubles, normals: NDArray[np.floating[Any]],
