@@ -27,7 +27,7 @@ from facerig.model.config import CONTACTS
 from facerig.phones import VISEMES15, rasterise, units, viseme15_of_units
 from facerig.stage import Frames
 from facerig.train.evaluate import sets
-from facerig.train.evaluate.probes import PROBES, Floats, Labels, balanced, crossed, linear
+from facerig.train.evaluate.probes import PROBES, Floats, Labels, balanced, crossed
 from facerig.train.evaluate.sets import Clip
 
 ACTED = "WLEAFTN"  # the sixth letter of a name: EMO-DB's emotions
@@ -36,6 +36,7 @@ FELT = ("neutral", *EMOTIONS)
 NAMED = tuple(name for name in styles.STYLES if name != "lopsided")  # which is smirking's asymmetry alone
 HALVES = 2
 VOICES, TAKES = 12, 12  # engines' voices that are told apart, clips of each at most
+TIMES = 4  # that each of them meets an emotion and a style
 TARGET = {"diagonal": 90, "off": "chance + 10"}
 
 
@@ -140,27 +141,28 @@ def real(path: Path, quick: bool = False) -> dict[str, Any] | None:
 
 def parallel(path: Path, quick: bool = False) -> dict[str, Any] | None:
     """Clips of engines that were kept apart, each under emotions and styles at random: nine cells and the voices."""
-    clips = [coded(path, clip, labels) for clip, labels in _made(4 if quick else TAKES)]
-    if not clips:
+    once = [coded(path, clip, labels) for clip, labels in _made(4 if quick else TAKES)]
+    if not once:
         return None
+    clips = once * TIMES
     rng = np.random.default_rng(3)
     felt, styled = rng.integers(len(FELT), size=len(clips)), rng.integers(len(NAMED), size=len(clips))
-    takes = numbered([one.clip.id for one in clips]) % HALVES
+    half = numbered([one.clip.id for one in clips])
     voices = numbered([one.clip.speaker for one in clips])
-    rows_of_clip = [_condition(FELT[f], NAMED[s], 0.5 + 0.5 * rng.random()) for f, s in zip(felt, styled, strict=True)]
     content, owner = rows(clips, "content")
-    viseme = np.concatenate([one.viseme[::STEP] for one in clips])
-    whole = np.stack(rows_of_clip)[owner]
-    codes = {"content": content, "emotion": whole[:, :-STYLE], "style": whole[:, -STYLE:]}
-    wanted = {"visemes": (viseme, len(VISEMES15)), "emotion": (felt[owner], len(FELT)),
-              "style": (styled[owner], len(NAMED)), "speaker": (voices[owner], int(voices.max()) + 1)}
-    out: dict[str, Any] = {"clips": len(clips), "target": TARGET}
-    for title, features in codes.items():
-        out[title] = {what: {"accuracy": crossed(features, labels, takes[owner], count, linear),
+    whole = np.stack([_condition(FELT[f], NAMED[s], 0.5 + 0.5 * rng.random())
+                      for f, s in zip(felt, styled, strict=True)])[owner]
+    features = {"content": content, "emotion": whole[:, :-STYLE], "style": whole[:, -STYLE:]}
+    wanted = {"visemes": (np.concatenate([one.viseme[::STEP] for one in clips]), len(VISEMES15)),
+              "emotion": (felt[owner], len(FELT)), "style": (styled[owner], len(NAMED)),
+              "speaker": (voices[owner], int(voices.max()) + 1)}
+    out: dict[str, Any] = {"clips": len(once), "times": TIMES, "target": TARGET}
+    for title, code_of in features.items():
+        out[title] = {what: {"accuracy": crossed(code_of, labels, half[owner] % HALVES, count),
                              "chance": round(100 / count, 1),
                              "by_construction": not (title == "content" and what in ("visemes", "speaker"))}
                       for what, (labels, count) in wanted.items()}
-    out["content"]["visemes"]["own_reading"] = read_visemes(clips)
+    out["content"]["visemes"]["own_reading"] = read_visemes(once)
     return out
 
 
