@@ -68,7 +68,8 @@ def run(arguments: list[str]) -> int:
         if type(error).__name__ == "NoArgsIsHelpError":  # the message is the help text itself
             print(error.format_message())
             return 2
-        return _fail(f"{error.format_message()} (see facerig --help)", 2)
+        asked = getattr(getattr(error, "ctx", None), "command_path", "facerig")
+        return _fail(f"{error.format_message()} (see {asked} --help)", 2)
     except typer.Exit as error:
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort, EOFError):
