@@ -511,10 +511,16 @@ def test_capacity_that_was_measured_too_low_is_put_right():
     assert after > low
 
 
+def resident(pid: int) -> int:
+    """Bytes in memory of a process and of those that it started."""
+    children = " ".join(path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")).split()
+    own = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return own + sum(resident(int(child)) for child in children)
+
+
 @pytest.mark.soak
 def test_twenty_minutes_at_half_load_do_not_grow():
     """Half of the measured capacity, streams that end and begin; resident memory after a minute against the end."""
-    page = os.sysconf("SC_PAGE_SIZE")
     seconds = float(os.environ.get("FACERIG_SOAK_SECONDS", "1200"))
 
     async def work():
@@ -538,7 +544,7 @@ def test_twenty_minutes_at_half_load_do_not_grow():
             async def watch():
                 await asyncio.sleep(min(60.0, seconds / 3))
                 while time.monotonic() < end:
-                    marks.append(int(Path(f"/proc/{child.pid}/statm").read_text().split()[1]) * page)
+                    marks.append(resident(child.pid))
                     await asyncio.sleep(5)
 
             await asyncio.gather(watch(), *(one(k) for k in range(count)))
