@@ -44,20 +44,17 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    port = free_port()
-    command = [sys.executable, "-m", "facerig", "serve", "--model", "fake", "--port", str(port), "--a2f-port", "-1",
-               "--http-port", "-1"]
-    ran = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait = threading.Event()
-    for _ in range(600):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        assert ran.poll() is None, "the server did not start"
-        wait.wait(0.1)
-    yield f"127.0.0.1:{port}"
+    """A server that is warm: it says where it listens when it takes streams."""
+    command = [sys.executable, "-m", "facerig", "serve", "--model", "fake", "--port", "0", "--a2f-port", "-1",
+               "--http-port", "-1", "--set=pressure_ms=60000"]
+    ran = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert ran.stdout is not None
+    line = ran.stdout.readline()
+    assert line, "the server did not start"
+    yield f"127.0.0.1:{json.loads(line)['ports']['facerig']}"
     ran.terminate()
     ran.wait(20)
+    ran.stdout.close()
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +162,7 @@ def test_barge_in_and_markers_from_cpp(programs: Path, server: str) -> None:
 
 
 def test_after_an_interrupt_the_voice_tells_the_state_on_every_server(programs: Path, server: str) -> None:
-    """Connections break while the second line is spoken: the state idle, of before the interrupt, does not come back."""
+    """Connections break while the second line is spoken: the state of before the interrupt, idle, does not return."""
     cutter = Cutter(server, 9_000)
     ran = run(programs / "facerig_example_cpp", cutter.address)
     cutter.close()
