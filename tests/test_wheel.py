@@ -34,6 +34,7 @@ def test_top_level_is_pinned_and_assets_are_in(wheel: Path) -> None:
     top = {name.split("/")[0] for name in names}
     assert top == {"facerig", "exporters", "unreal_bridge", "facerig-0.1.0.dist-info"}
     assert "facerig/assets/rigs/arkit.csv" in names
+    assert {f"{package}/py.typed" for package in ("facerig", "exporters", "unreal_bridge")} <= set(names)
     assert not [name for name in names if name.endswith((".wav", ".proto")) or "/tests/" in name]
 
 
