@@ -26,10 +26,12 @@ from server_kit import (
     rows,
     run,
     said,
+    serving,
     until,
 )
 
 from facerig.client import Frame, Stream, Target, Wish
+from facerig.client.lean import Load
 from facerig.errors import ServiceError
 from facerig.pipeline import Animator
 from facerig.server.app import Server
@@ -221,6 +223,19 @@ def test_departures_wake_in_time_and_together():
     late, waiting = run(work())
     assert min(late) > -1e-3
     assert not waiting
+
+
+def test_the_lean_client_hears_every_frame_and_every_refusal():
+    async def work():
+        async with serving(capacity=3) as server:
+            wish = Wish(rate=RATE, pacing="realtime")
+            load = Load(("127.0.0.1", server.ports["facerig"]), 4, 1.5, wish)
+            return await asyncio.get_running_loop().run_in_executor(None, load.run)
+
+    ears = run(work())
+    assert sorted(len(ear.latency) for ear in ears) == [0, 90, 90, 90]
+    assert ["capacity 3" in ear.refused for ear in ears].count(True) == 1
+    assert all(ear.header_ms > 0 and ear.first_ms > 100 for ear in ears if not ear.refused)
 
 
 def test_plain_frames_are_what_protobuf_writes():

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facerig.windows import windows
+from facerig.windows import highest, windows
 
 
 @given(st.integers(1, 3), st.integers(1, 40), st.integers(1, 9), st.integers(1, 4), st.integers(0, 5), st.booleans())
@@ -25,3 +25,9 @@ def test_they_end_with_the_signal_and_are_only_read() -> None:
         windows(signal, 4, first=5, count=3)
     with pytest.raises(ValueError, match="read-only"):
         windows(signal, 4)[0, 0, 0] = 1
+
+
+@given(st.integers(1, 3), st.integers(1, 40), st.integers(0, 30))
+def test_running_maxima_are_those_of_the_windows(streams: int, length: int, more: int) -> None:
+    signal = np.random.default_rng(more).standard_normal((streams, length + more)).astype(np.float32)
+    assert np.array_equal(highest(signal, length), windows(signal, length).max(axis=-1))
