@@ -39,7 +39,7 @@ class Asked:
         out = Controls()
         self._emotion(out, first, folder)
         if self.style:
-            out.replace(first, "style", styles.columns(styles.style(self.style)), 0)
+            out.replace(first, "style", styles.columns(styles.style(self.style, files=True)), 0)
         if self.state:
             check_option("state", self.state, ", ".join(STATES), self.state in STATES)
             out.replace(first, "state", {f"state:{self.state}": 1.0}, 0)

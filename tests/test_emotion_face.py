@@ -12,7 +12,7 @@ from facerig.controls import EMOTIONS, WIDTH, Controls, rows_of
 from facerig.curves import Curves
 from facerig.emotion import code, looks, reference, space, styles
 from facerig.emotion.express import Express, FeltLips, resting
-from facerig.errors import CurvesError, InputError
+from facerig.errors import CurvesError, InputError, OptionError
 from facerig.files import write_file
 from facerig.heads.builtin import builtin_head
 from facerig.heads.landmarks import mouth_measures
@@ -167,7 +167,12 @@ def test_a_style_goes_the_way_of_its_reference() -> None:
 def test_learnt_habits_are_written_read_and_applied(tmp_path: Path) -> None:
     learnt = reference.learn([babble(jaw=1.4, smile=0.25)])
     again = reference.read_learnt(write_file(tmp_path / "anna.style.json", learnt.to_json().encode()))
-    assert again.code == learnt.code == styles.style(str(tmp_path / "anna.style.json"))
+    path = str(tmp_path / "anna.style.json")
+    assert again.code == learnt.code == styles.style(path, files=True)
+    with pytest.raises(OptionError):  # who asks over a wire has no files here
+        styles.style(path)
+    assert styles.style(styles.portable(path)) == pytest.approx(learnt.code)
+    assert styles.portable("tense:0.4") == "tense:0.4"
     take = babble()
     made = again.apply(take)
     jaw, close = NAMES.index("jawOpen"), NAMES.index("mouthClose")

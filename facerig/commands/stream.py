@@ -61,6 +61,7 @@ def stream(
     from facerig.client import Target
     from facerig.client.simple import stream as frames_of
     from facerig.console import emit_json, say
+    from facerig.emotion.styles import portable
     from facerig.rig import rig as rig_by_name
 
     channels = rig_by_name(rig).names
@@ -68,7 +69,7 @@ def stream(
     hand = _Hand(_keyframes(emotion), describe)
     mode, _, lead = (pacing or _default_pacing(sinks)).partition(":")
     wish: dict[str, Any] = {"rig": rig, "fps": fps, "pacing": mode, "lead_ms": _milliseconds(lead), "moods": True,
-                            "style": style, "seed": seeds(seed, 1)[0], "partner": partner,
+                            "style": portable(style), "seed": seeds(seed, 1)[0], "partner": partner,
                             "controls": asked(set_, "off" if hand.text else emotion, state, still)}
     target = Target.parse(server, api_key, ca, tls)
     count = 0

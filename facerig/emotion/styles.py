@@ -57,9 +57,10 @@ STYLES: dict[str, Code] = {
 }
 
 
-def style(asked: str | Sequence[float] | Mapping[str, float]) -> Code:
-    """A name, names with weights, a mapping of them, eight numbers, or a file of `facerig style learn` -> the code."""
-    if isinstance(asked, str) and asked.strip().lower().endswith(".json"):
+def style(asked: str | Sequence[float] | Mapping[str, float], files: bool = False) -> Code:
+    """A name, names with weights, a mapping of them or eight numbers -> the code; where `files` may be read, which is
+    where the asker sits at this machine, also a file of `facerig style learn`."""
+    if files and isinstance(asked, str) and asked.strip().lower().endswith(".json"):
         from facerig.emotion.reference import read_learnt
 
         return read_learnt(asked.strip()).code
@@ -69,6 +70,13 @@ def style(asked: str | Sequence[float] | Mapping[str, float]) -> Code:
     if isinstance(asked, Mapping):
         return _mixed(asked)
     return _checked([float(number) for number in asked])
+
+
+def portable(text: str) -> str:
+    """The same style as a server takes it, which has no file of ours: a file becomes its eight numbers."""
+    if not text.strip().lower().endswith(".json"):
+        return text
+    return ",".join(f"{number:g}" for number in style(text, files=True))
 
 
 def _numbers(text: str) -> list[float] | None:
