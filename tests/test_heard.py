@@ -83,10 +83,20 @@ def test_a_stream_restored_from_its_memory_goes_on_bit_for_bit() -> None:
     assert restored[settled:].tobytes() == whole[cut + settled :].tobytes()
 
 
-@pytest.mark.parametrize("block", [1, 4, 30])
+@pytest.mark.parametrize("block", [12, 30])
 def test_other_blocks_give_the_same_but_for_rounding(block: int) -> None:
     frames = sound(120)
     assert np.abs(chopped(HEARD, frames, block) - chopped(HEARD, frames)).max() < 1e-3
+
+
+def test_no_frame_knows_of_a_later_one() -> None:
+    frames = sound(40 * BLOCK)
+    other = frames.copy()
+    cut = 37 * BLOCK + 2
+    other[cut:, :FEATURES] = sound(len(frames), 9)[cut:, :FEATURES]
+    ours, theirs = chopped(HEARD, frames), chopped(HEARD, other)
+    assert np.abs(ours[:cut] - theirs[:cut]).max() < 1e-6
+    assert np.abs(ours - theirs).max() > 1e-3
 
 
 def test_many_streams_in_one_call_are_each_alone_bit_for_bit() -> None:
@@ -132,10 +142,76 @@ def voiced(seconds: float, gain: float = 1.0) -> Frames:
     return log_mel(whole)
 
 
-def statistics_of(feats: Frames, ear: Ear) -> tuple[Frames, Frames]:
-    frames = ear.voice(voice.padded(feats))
-    past = np.zeros((window.WINDOW, voice.COLUMNS), np.float32)
-    return window.statistics(np.concatenate([past, frames])[-window.WINDOW :], 1)
+def window_of(feats: Frames, ear: Ear) -> Frames:
+    """[WINDOW, COLUMNS]: the last of a clip, after silence."""
+    past = np.repeat(ear.voice.silence(), window.WINDOW, axis=0)
+    return np.concatenate([past, ear.voice(voice.padded(feats))])[-window.WINDOW :]
+
+
+def statistics_of(feats: Frames, ear: Ear) -> Frames:
+    return window.statistics(window_of(feats, ear))[0]
+
+
+# ---- statistics, against a plain reference --------------------------------------------------------------------------
+
+
+def some_window(seed: int) -> Frames:
+    """Frames such as the voice describes: a level that comes and goes, voicing between 0 and 1."""
+    rng = np.random.default_rng(seed)
+    frames = rng.standard_normal((window.WINDOW, voice.COLUMNS)).astype(np.float32)
+    frames[:, voice.VOICED] = rng.random(window.WINDOW)
+    frames[:, voice.BOTH_VOICED] = rng.random(window.WINDOW)
+    frames[: rng.integers(0, 120), voice.LEVEL] = voice.SILENCE
+    return frames
+
+
+def part(statistics: Frames, name: str) -> Frames:
+    ends = dict(zip((n for n, _ in window.PARTS), np.cumsum([w for _, w in window.PARTS]), strict=True))
+    return statistics[..., ends[name] - dict(window.PARTS)[name] : ends[name]]
+
+
+@given(st.integers(0, 10_000))
+@settings(deadline=None, max_examples=20)
+def test_statistics_are_those_of_a_plain_reference(seed: int) -> None:
+    frames = some_window(seed).astype(np.float64)
+    found, seconds = window.statistics(frames.astype(np.float32))
+    voiced, level = frames[:, voice.VOICED], frames[:, voice.LEVEL]
+    loud = (voiced * level).sum() / voiced.sum()
+    near = frames[(level > loud - window.NEAR) & (level > voice.SILENCE + window.SOME)]
+    relative = near - np.eye(voice.COLUMNS)[voice.LEVEL] * loud
+    assert seconds == pytest.approx(voiced.sum() / 60, rel=1e-4)
+    mean = np.concatenate([part(found, "level, near"), part(found, "mean, near")])
+    assert np.abs(mean - relative.mean(0)).max() < 2e-3
+    assert np.abs(part(found, "spread, near") - near.std(0)).max() < 2e-3
+    ranks = np.percentile(relative, window.SHARES * 100, axis=0, method="nearest")
+    assert np.abs(part(found, "percentiles, near").reshape(ranks.shape) - ranks).max() < 2e-3
+    timbre = (voiced[:, None] * frames[:, 1 : voice.CEPSTRA]).sum(0) / voiced.sum()
+    assert np.abs(part(found, "timbre, voiced") - timbre).max() < 2e-3
+    pitch = frames[:, voice.PITCH]
+    middle = (voiced * pitch).sum() / voiced.sum()
+    assert part(found, "pitch, spread") == pytest.approx(np.sqrt((voiced * (pitch - middle) ** 2).sum() / voiced.sum()),
+                                                         abs=2e-3)
+
+
+@given(st.integers(0, 10_000), st.integers(0, 60))
+@settings(deadline=None, max_examples=20)
+def test_digital_silence_in_a_window_counts_for_nothing(seed: int, pause: int) -> None:
+    """A gap in the recording between two words is no part of the voice."""
+    frames, still = some_window(seed), some_window(seed)
+    gap = np.zeros(voice.COLUMNS, np.float32)
+    gap[voice.LEVEL] = voice.SILENCE
+    frames[:120], still[:120] = gap, gap
+    still[:120, voice.CEPSTRA + 6 :] = pause  # whatever else a silent frame says
+    one, two = (part(window.statistics(x)[0], "percentiles, near") for x in (frames, still))
+    assert np.abs(one - two).max() < 1e-6
+
+
+def test_a_window_without_a_frame_is_finite() -> None:
+    nothing = np.zeros((window.WINDOW, voice.COLUMNS), np.float32)
+    nothing[:, voice.LEVEL] = voice.SILENCE
+    found, seconds = window.statistics(nothing)
+    assert np.isfinite(found).all()
+    assert seconds == 0
 
 
 @given(st.floats(0.1, 5.0))
@@ -143,7 +219,7 @@ def statistics_of(feats: Frames, ear: Ear) -> tuple[Frames, Frames]:
 def test_a_gain_changes_next_to_nothing(gain: float) -> None:
     """Microphones differ: loudness alone must not be an emotion."""
     ear = any_ear()
-    quiet, loud = (statistics_of(voiced(3.5, g), ear)[0][0] for g in (1.0, gain))
+    quiet, loud = (statistics_of(voiced(3.5, g), ear) for g in (1.0, gain))
     assert np.abs(quiet - loud).max() < 0.05
 
 

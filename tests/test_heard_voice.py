@@ -15,6 +15,7 @@ from facerig.emotion.ear import CLASSES
 from facerig.emotion.heard import load
 from facerig.emotion.listen import Course, keyframe_csv, keyframe_json, listen
 from facerig.emotion.weights import load as load_weights
+from facerig.emotion.window import EVERY
 from facerig.files import REPOSITORY, assets_folder
 from facerig.stage import FPS, Frames
 
@@ -139,8 +140,9 @@ def test_the_stream_at_a_clips_end_is_what_training_looks_at() -> None:
     heard = load()
     samples = native(sorted((DATA / "emodb" / "audio").glob("*.flac"))[3])
     rows = samples[: len(samples) // 400 * 400].reshape(-1, 400)
-    trained = heard.ear.scores(row(described(heard.ear.voice, samples)))
-    assert np.abs(_heard_at_end(rows) - trained).max() < 1e-3
+    whole = len(rows) // EVERY * EVERY + 1  # the last group's own frame
+    trained = heard.ear.scores(row(described(heard.ear.voice, samples[: whole * 400]), heard.ear.voice))
+    assert np.abs(_heard_at_end(rows[:whole]) - trained).max() < 1e-3
 
 
 @needs_data
@@ -166,3 +168,57 @@ def test_pitch_is_tracked_to_a_tenth_of_a_semitone() -> None:
         assert sure[6:-6].min() > 0.9
     _, sure = track(np.random.default_rng(0).standard_normal(24_000).astype(np.float32))
     assert np.median(sure) < 0.5
+
+
+# ---- what the training does to clips --------------------------------------------------------------------------------
+
+
+def test_running_speech_is_the_clip_among_its_own_speakers_and_emotion() -> None:
+    """Each clip is a constant of its own, so that whatever is joined to it can be told."""
+    pytest.importorskip("torch", reason="the train extra")
+    from facerig.train.heard_data import Acted, running
+
+    kinds = (("a", "sad"), ("a", "sad"), ("a", "happy"), ("b", "sad"))
+    clips = [Acted(str(k), who, what, np.full(48_000, k + 1, np.float32), 1.0) for k, (who, what) in enumerate(kinds)]
+    rng, joined, begun = np.random.default_rng(0), 0, 0
+    for _ in range(60):
+        sound = running(clips, 0, rng)
+        assert set(np.unique(sound)) <= {0, 1, 2}
+        whole = int((sound == 1).sum())
+        begun += whole < 48_000
+        assert whole == 48_000 or (whole == len(sound) and 0.6 * 24_000 - 1 <= whole <= 1.4 * 24_000)
+        joined += bool((sound == 2).any())
+    assert 5 < begun < 30
+    assert 10 < joined < 40
+
+
+def test_an_interval_holds_its_figure_and_narrows_with_certainty() -> None:
+    pytest.importorskip("torch", reason="the train extra")
+    from facerig.train.heard_fit import between, recall_of
+
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, len(CLASSES), 200)
+    speakers = [str(k % 8) for k in range(200)]
+    sure = np.eye(len(CLASSES), dtype=np.float32)[labels]
+    half = np.where(rng.random((200, 1)) < 0.5, sure, rng.random((200, len(CLASSES)))).astype(np.float32)
+    assert between(labels, sure, speakers, draws=50) == (1.0, 1.0)
+    low, high = between(labels, half, speakers, draws=200)
+    assert low < recall_of(labels, half) < high
+
+
+def test_sounds_are_changed_at_sizes_that_are_quick_to_transform() -> None:
+    pytest.importorskip("torch", reason="the train extra")
+    from facerig.train.heard_data import _quick, changed
+
+    for count in (1, 47_989, 95_978, 131_072, 200_003):
+        size = _quick(count)
+        assert count <= size < count * 1.34 + 16
+        for factor in (2, 3, 5):
+            while size % factor == 0:
+                size //= factor
+        assert size == 1
+    sound = np.random.default_rng(0).standard_normal(9_973).astype(np.float32)
+    for seed in range(6):
+        out = changed(sound, np.random.default_rng(seed), 1.0)
+        assert np.isfinite(out).all()
+        assert 10 ** (-38 / 20) * 0.99 <= np.sqrt((out.astype(np.float64) ** 2).mean()) <= 10 ** (-14 / 20) * 1.01

@@ -17,16 +17,17 @@ import numpy as np
 from facerig.controls import EMOTIONS
 from facerig.emotion import weights, window
 from facerig.emotion.space import VAD, Vad
-from facerig.emotion.voice import CHANGE, SPACING, Voice
+from facerig.emotion.voice import REACH, Voice
 from facerig.errors import ModelError
+from facerig.features import FEATURES
 from facerig.stage import Frames
 
 CLASSES = ("angry", "boredom", "disgust", "fear", "happy", "sad", "neutral")
 FACELESS = ("boredom", "neutral")
 BORED = Vad(-0.65, -0.62, -0.33)  # Russell and Mehrabian (1977) for "bored"
 CLIP = np.float32(4)  # standard deviations: what lies further was never met and counts as this far
-ENOUGH = np.float32(0.6)  # seconds of voice in the window from which on a score counts whole ...
-LITTLE = np.float32(0.2)  # ... and up to which it counts nothing
+ENOUGH = np.float32(1.0)  # seconds of voice in the window from which on a score counts whole ...
+LITTLE = np.float32(0.3)  # ... and up to which it counts nothing
 
 # [classes, 12]: which column of a mixture a class is.
 SHOWN: Frames = np.array([[float(name == emotion) for emotion in EMOTIONS] for name in CLASSES], np.float32)
@@ -59,16 +60,26 @@ class Ear:
 
     def scores(self, statistics: Frames) -> Frames:
         """[..., WIDTH] -> [..., 7]."""
-        logits = np.clip((statistics - self.middle) / self.spread, -CLIP, CLIP) @ self.matrix + self.offset
+        usual = (statistics - self.middle) / self.spread
+        logits = np.minimum(np.maximum(usual, -CLIP), CLIP) @ self.matrix + self.offset
         raised = np.exp(logits - logits.max(-1, keepdims=True))
         shares: Frames = raised / raised.sum(-1, keepdims=True)
         return shares
 
     def read(self, frames: Frames, count: int) -> Reading:
         """Described frames [..., WINDOW - 1 + count, COLUMNS] -> what is heard at the last `count`."""
-        statistics, seconds = window.statistics(frames, count)
-        sure = np.clip((seconds - LITTLE) / (ENOUGH - LITTLE), 0, 1)
-        return reading(self.scores(statistics), sure)
+        scores, sure = self.judge(frames, count)
+        return reading(held(scores, count), held(sure[..., None], count)[..., 0])
+
+    def judge(self, frames: Frames, count: int) -> tuple[Frames, Frames]:
+        """Scores [..., groups, 7] and how sure they are [..., groups], one for each `window.EVERY` frames."""
+        statistics, seconds = window.statistics(window.windows(frames, count))
+        return self.scores(statistics), np.minimum(np.maximum((seconds - LITTLE) / (ENOUGH - LITTLE), 0), 1)
+
+
+def held(groups: Frames, count: int) -> Frames:
+    """[..., groups, columns] -> [..., count, columns]: each for all frames of its group."""
+    return np.repeat(groups, window.EVERY, axis=-2)[..., :count, :]
 
 
 def reading(scores: Frames, sure: Frames) -> Reading:
@@ -94,7 +105,7 @@ def ear_of(found: Mapping[str, Frames], name: str = weights.NAME) -> Ear:
         layers = tuple((found[f"pitch.{k}.matrix"], found[f"pitch.{k}.offset"]) for k in range(3))
         ear = Ear(Voice(layers), found["middle"], found["spread"], found["matrix"], found["offset"])
         assert ear.matrix.shape == (window.WIDTH, len(CLASSES))
-        ear.read(ear.voice(np.zeros((window.WINDOW + 2 * SPACING + CHANGE, 128), np.float32)), 1)
+        ear.read(ear.voice(np.zeros((window.WINDOW + REACH, FEATURES), np.float32)), 1)
     except (KeyError, ValueError, AssertionError) as error:
         raise ModelError(f"{name}: its arrays do not fit this version ({str(error)[:60]}); {weights.HINT}") from error
     return ear

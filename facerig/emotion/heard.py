@@ -17,9 +17,9 @@ from facerig import controls
 from facerig.controls import EMOTIONS
 from facerig.emotion import ear as ears
 from facerig.emotion.blend import Blending, blend, felt, smoothed
-from facerig.emotion.ear import Ear, Reading
-from facerig.emotion.voice import COLUMNS, REACH, SILENCE
-from facerig.emotion.window import WINDOW
+from facerig.emotion.ear import Ear, Reading, held, reading
+from facerig.emotion.voice import REACH, SILENCE
+from facerig.emotion.window import EVERY, WINDOW
 from facerig.features import FEATURES
 from facerig.stage import Frames, State
 
@@ -43,11 +43,12 @@ class Heard:
 
     @property
     def memory(self) -> int:
-        return REACH + WINDOW - 1 + len(self.blending.kernel) - 1
+        return REACH + EVERY - 1 + WINDOW - 1 + len(self.blending.kernel) - 1
 
     def start(self) -> State:
         """Silence."""
-        return (np.full((REACH, FEATURES), SILENCE, np.float32), np.zeros((WINDOW - 1, COLUMNS), np.float32),
+        described = np.repeat(self.ear.voice.silence(), WINDOW - 1, axis=0)
+        return (np.full((REACH, FEATURES), SILENCE, np.float32), described,
                 np.zeros((len(self.blending.kernel) - 1, len(EMOTIONS)), np.float32))
 
     def push(self, state: State, frames: Frames) -> tuple[State, Frames]:
@@ -56,20 +57,26 @@ class Heard:
 
     def push_batch(self, state: State, frames: Frames) -> tuple[State, Frames]:
         """Streams stacked: states [B, ...], frames [B, n, 128 + WIDTH] -> [B, n, WIDTH]."""
-        state, _, heard = self.hear(state, frames[..., :FEATURES])
+        state, _, _, heard = self._listen(state, frames[..., :FEATURES])
         return state, self.blended(frames[..., FEATURES:], heard)
 
     def hear(self, state: State, feats: Frames) -> tuple[State, Reading, Frames]:
         """The listening half: [B, n, 128] -> what is heard, and the mixture [B, n, 12] that it makes of a face."""
+        state, scores, sure, heard = self._listen(state, feats)
+        count = feats.shape[-2]
+        return state, reading(held(scores, count), held(sure[..., None], count)[..., 0]), heard
+
+    def _listen(self, state: State, feats: Frames) -> tuple[State, Frames, Frames, Frames]:
+        """The new state, scores and how sure they are (of EVERY frames one), the smoothed mixture of each."""
         count = feats.shape[-2]
         sound = np.concatenate([state[0], feats], axis=-2)
         frames = np.concatenate([state[1], self.ear.voice(sound)], axis=-2)
-        reading = self.ear.read(frames, count)
-        mixture = felt(reading.scores, reading.sure, self.blending)
+        scores, sure = self.ear.judge(frames, count)
+        mixture = held(felt(scores, sure, self.blending), count)
         heard = smoothed(state[2], mixture, self.blending)
         kept = np.concatenate([state[2], mixture], axis=-2)
         state = tuple(array[..., count:, :].copy() for array in (sound, frames, kept))
-        return state, reading, heard
+        return state, scores, sure, heard
 
     def blended(self, rows: Frames, heard: Frames) -> Frames:
         """Control rows with the emotion group and intensity replaced."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from facerig.features import BANDS, FEATURES, HOPS
+from facerig.features import BANDS, FEATURES
 from facerig.stage import Frames
 
 CEPSTRA = 24
@@ -40,7 +40,10 @@ def _cosines() -> Frames:
 
 
 _COSINES = _cosines()
-_SEMITONES = np.arange(SEMITONES, dtype=np.float32)
+_KNOWN = np.append(np.arange(SEMITONES), 0).astype(np.float32)[:, None]
+_EVEN = np.full(BANDS, 1 / BANDS, np.float32)
+_EVENLY = np.full((3 * LOW_BANDS, 1), 1 / (3 * LOW_BANDS), np.float32)
+_SEEN = FLUX + 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,16 +53,22 @@ class Voice:
     layers: tuple[tuple[Frames, Frames], ...] = field(repr=False)
 
     def __call__(self, feats: Frames) -> Frames:
-        bands = feats.reshape(*feats.shape[:-1], HOPS, BANDS)
-        first, second = bands[..., 0, :], bands[..., 1, :]
-        now = 2 * SPACING
+        first, second = feats[..., :BANDS], feats[..., BANDS:]
         both = (first + second) * np.float32(0.5)
         shares = self.pitch_shares(both)
-        cepstra = (both @ _COSINES)[..., now:, :]
-        flux = np.abs(second - first)[..., now:, :].mean(-1, keepdims=True)
-        voiced = 1 - shares[..., -1:]
-        pitch = (shares[..., :-1] @ _SEMITONES)[..., None] / (voiced + np.float32(1e-4))
-        return _described(cepstra, voiced, pitch, flux)
+        voiced = 1 - shares[..., -1]
+        known = shares @ _KNOWN
+        now = both[..., 2 * SPACING :, :]
+        seen = np.empty((*now.shape[:-1], _SEEN), np.float32)
+        np.matmul(now, _COSINES, out=seen[..., CEPS])
+        seen[..., VOICED] = voiced
+        seen[..., PITCH] = known[..., 0] / (voiced + np.float32(1e-4))
+        seen[..., FLUX] = np.abs(second - first)[..., 2 * SPACING :, :] @ _EVEN
+        return _described(seen)
+
+    def silence(self) -> Frames:
+        """[1, COLUMNS]: how digital silence is described."""
+        return self(np.full((REACH + 1, FEATURES), SILENCE, np.float32))
 
     def pitch_shares(self, both: Frames) -> Frames:
         """[..., 2 SPACING + n, BANDS] -> [..., n, SEMITONES + 1], the last one unvoiced."""
@@ -81,22 +90,20 @@ def low_bands(both: Frames) -> Frames:
     """[..., 2 SPACING + n, BANDS] -> [..., n, 3 LOW_BANDS]: three frames, without their common level."""
     low, count = both[..., :LOW_BANDS], both.shape[-2] - 2 * SPACING
     seen = np.concatenate([low[..., k * SPACING : k * SPACING + count, :] for k in range(3)], axis=-1)
-    centred: Frames = seen - seen.mean(-1, keepdims=True)
+    centred: Frames = seen - seen @ _EVENLY
     return centred
 
 
-def _described(cepstra: Frames, voiced: Frames, pitch: Frames, flux: Frames) -> Frames:
-    before, after = slice(None, -CHANGE), slice(CHANGE, None)
-
-    def change(column: Frames) -> Frames:
-        delta: Frames = column[..., after, :] - column[..., before, :]
-        return delta
-
-    last = voiced[..., CHANGE - 1 : -1, :]
-    together = voiced[..., after, :] * voiced[..., before, :]
-    parts = (cepstra[..., after, :], voiced[..., after, :], pitch[..., after, :], flux[..., after, :],
-             np.abs(voiced[..., after, :] - last), change(pitch), together, np.abs(change(cepstra)))
-    return np.concatenate(parts, axis=-1)
+def _described(seen: Frames) -> Frames:
+    """[..., CHANGE + n, cepstra, voiced, pitch, flux] -> [..., n, COLUMNS]."""
+    now, before = seen[..., CHANGE:, :], seen[..., :-CHANGE, :]
+    out = np.empty((*now.shape[:-1], COLUMNS), np.float32)
+    out[..., :_SEEN] = now
+    out[..., VOICED_CHANGE] = np.abs(now[..., VOICED] - seen[..., CHANGE - 1 : -1, VOICED])
+    out[..., PITCH_CHANGE] = now[..., PITCH] - before[..., PITCH]
+    out[..., BOTH_VOICED] = now[..., VOICED] * before[..., VOICED]
+    np.abs(now[..., CEPS] - before[..., CEPS], out=out[..., CHANGES])
+    return out
 
 
 def padded(feats: Frames) -> Frames:
