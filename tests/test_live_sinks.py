@@ -70,10 +70,11 @@ def test_what_was_sent_is_what_the_file_holds(voice: Path, capsys: pytest.Captur
     take = exporters.read(out)
     assert take.frames >= 60  # more where the model was not ready in time and a frame went out again
     by_frame = {line["frame"]: line["weights"]["jawOpen"] for line in said}
-    written = dict(zip(range(min(by_frame), min(by_frame) + take.frames), take["jawOpen"].tolist(), strict=True))
-    # Standard output has a thread of its own and may lose frames on a busy machine; those it has are the file's.
-    assert np.allclose([written[frame] for frame in by_frame if frame in written],
-                       [value for frame, value in by_frame.items() if frame in written], atol=1e-5)
+    # Standard output has a thread of its own and may lose frames on a busy machine, the first ones too; those it has
+    # are the file's.
+    frames, wanted, written = np.array(sorted(by_frame)), [by_frame[k] for k in sorted(by_frame)], take["jawOpen"]
+    places = frames - frames[0]
+    assert any(np.allclose(written[places + first], wanted, atol=1e-5) for first in range(take.frames - places[-1]))
     assert max(by_frame.values()) > 0.05
 
 
