@@ -59,7 +59,7 @@ def taught(columns: Frames, rows: Frames) -> Frames:
     out = columns.copy()
     energy = np.where(columns[:, MODEL.index("contact:speech")] > 0, -20.0, -70.0).astype(np.float32)
     out[:, : len(NAMES)] = expressive(columns[:, : len(NAMES)], code.condition(rows), columns[:, len(NAMES) :], energy)
-    return out
+    return np.asarray(out, np.float32)
 
 
 def asked(name: str, frames: int = 240) -> Frames:
