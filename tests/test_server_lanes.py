@@ -37,7 +37,7 @@ from facerig.pipeline import Animator
 from facerig.server.app import Server
 from facerig.server.batch import BatchChain
 from facerig.server.bench import family
-from facerig.server.config import ServerConfig
+from facerig.server.config import ServerConfig, share_of
 from facerig.server.convert import plain, wire
 from facerig.server.departures import TICK, Departures
 from facerig.server.hearing import Mixing, hearing
@@ -198,6 +198,11 @@ def test_streams_go_on_when_the_process_that_computes_them_dies():
 )
 def test_how_many_processes_compute(engines, runtime, lanes):
     assert ServerConfig(engines=engines).lanes(runtime) == lanes
+
+
+def test_a_container_counts_its_own_cores():
+    assert [share_of(text) for text in ("200000 100000\n", "350000 100000", "50000 100000")] == [2, 3, 1]
+    assert share_of("max 100000") == share_of("") > 1_000
 
 
 def test_capacity_with_processes_is_that_of_the_fullest():

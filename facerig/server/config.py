@@ -21,6 +21,7 @@ from facerig.server.pacing import Pacing
 PREFIX = "FACERIG_SERVE_"
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
 MAX_BLOCK = 12
+CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 MOST_ENGINES = 8  # that one event loop keeps busy
 
 
@@ -186,8 +187,15 @@ class Resolved:
 
 
 def cores() -> int:
-    """That this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """That this process may use: no more than a container's share."""
+    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(own, share_of(CPU_MAX.read_text() if CPU_MAX.is_file() else "")))
+
+
+def share_of(limit: str) -> int:
+    """Whole cores of a control group's `cpu.max`, "200000 100000" or "max 100000"."""
+    quota, _, period = limit.strip().partition(" ")
+    return max(1, int(quota) // int(period)) if quota.isdigit() and period.isdigit() and int(period) else sys.maxsize
 
 
 def resolve(file: Path | None = None, environment: Mapping[str, str] | None = None,
