@@ -41,7 +41,7 @@ FACEGOOD_SUMS: tuple[tuple[str, str, str, float], ...] = (
     ("jaw", "mouth_stretch_c", "jawOpen", 2.0),
     ("rounding", "mouth_oh_c mouth_oo_c mouth_funnel_dl mouth_funnel_ul mouth_pucker_l",
      "mouthFunnel mouthPucker", 4.0),
-    ("closing", "mouth_suck_dl mouth_suck_ul mouth_press_l", "mouthRollLower mouthRollUpper mouthPress*", 2.0),
+    ("closing", "mouth_suck_dl mouth_suck_ul mouth_press_l", "mouthRollLower mouthRollUpper mouthPress*", 1.5),
     ("lower", "mouth_lowerLipDepress_*", "mouthLowerDown*", 0.7),
     ("upper", "mouth_upperLipRaise_*", "mouthUpperUp*", 0.7),
     ("corners", "mouth_lipCornerPull_* mouth_lipStretch_*", "mouthSmile* mouthStretch*", 0.5),
