@@ -27,6 +27,8 @@ def train(
     start: Annotated[Path | None, typer.Option(help="A shipped .safetensors of the same sizes to go on "
                                                "from (instant goes on from small).",
                                                show_default=False)] = None,
+    pure: Annotated[bool, typer.Option("--pure", help="Keep speaker and mood out of what the decoder reads; costs "
+                                       "a little of the lips (docs/EMOTION.md).")] = False,
     expression: Annotated[bool, typer.Option("--expression", help="Only the expression head, on the model that is in "
                                              "--out; --minutes 12 is enough.")] = False,
     threads: Annotated[int, typer.Option(help="torch's threads; 0: as torch decides.")] = 0,
@@ -69,7 +71,7 @@ def train(
 
         say(taken_over(start, config(preset)))
     folder = {} if cache is None else {"folder": cache}
-    plan = Plan(preset, minutes, out, hours=hours, seed=seed, batch=batch, start=start, **folder)
+    plan = Plan(preset, minutes, out, hours=hours, seed=seed, batch=batch, start=start, pure=pure, **folder)
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
         tasks = {part: bar.add_task(part, total=1.0) for part in ("encoder", "decoder")}
         figures = whole(plan, lambda part, progress: bar.update(tasks[part], completed=progress))

@@ -46,6 +46,9 @@ class Plan:
     batch: int = 40
     start: Path | None = None
     """A shipped .safetensors to go on from: its encoder sharpens the labels at once, then both parts are taught on."""
+    pure: bool = False
+    """Whether the decoder is purified: it then reads little of the speaker and the voice's emotion beside the words,
+    and follows measured lips a little less."""
 
     @property
     def features(self) -> Path:
@@ -81,8 +84,10 @@ def train(plan: Plan, shown: Shown = _unseen) -> dict[str, Any]:
     figures: dict[str, Any] = {"content": {name: judged(net.encoder.eval(), held, config.lookahead)
                            for name, held in trainer.judges.items()}, **mean}
     seconds = plan.minutes * 60 * (1 - ENCODER_SHARE)
-    train_decoder(net, plan, seconds * (1 - purify.SHARE), shown)
-    figures["motion"] = purify.taught_on(net, plan, seconds * purify.SHARE, shown)
+    share = purify.SHARE if plan.pure else 0.0
+    figures["motion"] = train_decoder(net, plan, seconds * (1 - share), shown)
+    if plan.pure:
+        figures["motion"] = purify.taught_on(net, plan, seconds * share, shown)
     if rank == 0:
         save(net.cpu(), plan.out, figures)
     return figures
