@@ -45,7 +45,8 @@ from facerig.train.resume import Ema
 from facerig.train.schedule import Schedule
 from facerig.train.teacher.expression import NAMES, Speech, felt, speech
 
-FEATURES_OF_HEAD = 192
+FEATURES_OF_HEAD = {"tiny": 96}  # of the presets that have a size of their own; all others have
+USUAL_FEATURES = 192
 # What words are taken from, in minutes: many languages, real people, measured talkers. EMO-DB, Thorsten, LJSpeech and
 # CSS10 are left to those who judge.
 CONTENT = (("synthetic", 18.0), ("speechocean", 14.0), ("grid", 8.0), ("facegood", 4.0))
@@ -132,7 +133,7 @@ def _features(packed: PackedSet, clip: PackedClip) -> Frames:
 # ---- the head ---------------------------------------------------------------------------------------------------
 
 
-def with_head(net: Net, features: int = FEATURES_OF_HEAD) -> Net:
+def with_head(net: Net, features: int) -> Net:
     """The same model with a fresh expression head."""
     fresh = Net(replace(net.config, expression=features))
     kept = {key: value for key, value in net.state_dict().items() if not key.startswith("decoder.expression.")}
@@ -277,10 +278,10 @@ def train(plan: Plan, on: Callable[[float], None] = lambda _: None) -> dict[str,
     net, figures = load_net(path), read_card(path).get("figures", {})
     packed = load_packed()
     clips, kept = corpus(net, packed, plan.content), corpus(net, packed, 0.03, "val")
-    net = with_head(net)
-    if plan.warm is not None:
-        old = load_net(plan.warm).decoder.expression
-        assert old is not None
+    old = load_net(plan.warm).decoder.expression if plan.warm is not None else None
+    net = with_head(net, old.hear.out_features if old is not None
+                    else FEATURES_OF_HEAD.get(plan.name, USUAL_FEATURES))
+    if old is not None:
         assert net.decoder.expression is not None
         net.decoder.expression.load_state_dict(old.state_dict())
     began = time.time()
