@@ -74,7 +74,8 @@ def main(arguments: Sequence[str]) -> None:
     for name, size, (poses, columns) in (("intensities", 220, intensities(animator, BASIC)),
                                          ("more", 220, intensities(animator, FURTHER)),
                                          ("words", 160, words(animator))):
-        write_file(folder / f"emotion_{name}.png", small_png(sheet(poses, head, Style(size, size, close=True), columns)))
+        picture = sheet(poses, head, Style(size, size, close=True), columns)
+        write_file(folder / f"emotion_{name}.png", small_png(picture))
 
 
 if __name__ == "__main__":
