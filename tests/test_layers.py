@@ -35,7 +35,7 @@ MAY: dict[str, set[str]] = {
     "server": MAIN | {"protos"},
     "client": GROUND | {"audio", "resample", "protos"},
     "live": MAIN | SIDES | {"client"},
-    "train": MAIN | FACES | {"console", "exporters"},
+    "train": MAIN | FACES | {"console", "exporters", "preview"},
     "batch": MAIN | SIDES | {"console"},
     "dialogue": MAIN | SIDES | {"console"},
     "doctor": set(), "console": set(), "bench": MAIN | SIDES, "demo": MAIN | SIDES | FACES | {"preview", "console"},
