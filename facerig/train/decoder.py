@@ -64,7 +64,8 @@ class DecoderRun:
 
 
 class Judged(nn.Module):
-    """From our weights to other people's measures, each with a scale and an offset that are learnt."""
+    """From our weights to other people's measures, each with an offset that is learnt, and with a scale where it is in
+    another rig's units. Millimetres are millimetres: with a scale of their own nothing would hold the lips' size."""
 
     matrix: Tensor
     spread: Tensor
@@ -77,12 +78,13 @@ class Judged(nn.Module):
         self.register_buffer("matrix", torch.from_numpy(matrix))
         self.register_buffer("spread", torch.from_numpy(spread))
         self.register_buffer("weights", torch.tensor(weights))
-        self.scale = nn.Parameter(torch.zeros(matrix.shape[1]))
+        self.scale = nn.Parameter(torch.zeros(len(FACEGOOD_SUMS)))
         self.offset = nn.Parameter(torch.zeros(matrix.shape[1]))
 
     def forward(self, curves: Tensor) -> Tensor:
         """[..., 68] -> [..., measures] in the measures' own units."""
-        out: Tensor = curves @ self.matrix * self.scale.exp() + self.offset * self.spread
+        scale = torch.nn.functional.pad(self.scale, (len(GRID_MEASURES), 0)).exp()
+        out: Tensor = curves @ self.matrix * scale + self.offset * self.spread
         return out
 
     def loss(self, curves: Tensor, target: Tensor) -> Tensor:

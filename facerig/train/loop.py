@@ -143,16 +143,21 @@ class EncoderTrainer:
         self.step += 1
         return float(loss.detach())
 
-    def _batch(self, strength: float) -> tuple[Tensor, Tensor, Tensor]:
-        """(features, target units [B, T, U], trust): the sound is augmented, what is taught is not."""
+    def _batch(self, strength: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(features, units to hear [B, T, U], units whose contacts are to be told, trust): the sound is augmented, what
+        is taught is not. Contacts are taught by the hard labels: a soft one is lower at its height, and lips that must
+        touch then stay open."""
         feats, labels, trust, soft = self.crops.draw(self.rng, self.run.batch, self.run.tempo * strength)
         with torch.no_grad():
             augmented, marks = self.augment(torch.from_numpy(feats), torch.from_numpy(labels), self.rng, strength)
             spoken = (marks != 0).any(1)  # a crop that was emptied has silence for its target
-            target = targets(marks, torch.from_numpy(soft) * spoken[:, None, None, None], len(self.config.units))
-        return augmented.to(self.device), target.to(self.device), torch.from_numpy(trust).to(self.device)
+            softer = torch.from_numpy(soft) * spoken[:, None, None, None]
+            target = targets(marks, softer, len(self.config.units))
+            touching = targets(marks, torch.zeros_like(softer), len(self.config.units))
+        parts = augmented, target, touching, torch.from_numpy(trust)
+        return tuple(part.to(self.device) for part in parts)  # type: ignore[return-value]
 
-    def _loss(self, feats: Tensor, target: Tensor, trust: Tensor) -> Tensor:
+    def _loss(self, feats: Tensor, target: Tensor, touching: Tensor, trust: Tensor) -> Tensor:
         """The mean over look-aheads; both phases occur, since crops begin at any frame."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.run.half):
             content = self.net.phase(feats)
@@ -162,9 +167,10 @@ class EncoderTrainer:
             steps = steps_at(feats.shape[1], ahead, self.config.stride)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.run.half):
                 units, contacts = self.net.read(content[:, -len(steps) :].flatten(0, 1), ahead)
-            wanted, weight = target[:, steps].flatten(0, 1), trust[:, steps].flatten()
+            wanted, touched = (part[:, steps].flatten(0, 1) for part in (target, touching))
+            weight = trust[:, steps].flatten()
             own = unit_loss(units.float(), wanted, weight, self.tables) \
-                + CONTACT * contact_loss(contacts.float(), wanted, weight, self.tables)
+                + CONTACT * contact_loss(contacts.float(), touched, weight, self.tables)
             total = total + own * (1.0 if ahead == self.config.lookahead else aside)
         return total
 
