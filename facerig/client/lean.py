@@ -7,20 +7,15 @@ pings. It measures and prints exactly what `facerig.client.load` does. No client
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import heapq
-import json
 import selectors
 import socket
 import struct
 import time
 from dataclasses import dataclass, field
-from typing import Any
 
-import numpy as np
-
-from facerig.client.load import CHANNELS, CHUNK, NATIVE, Ear, figures
+from facerig.client.load import CHANNELS, CHUNK, NATIVE, Ear, noise, report
 from facerig.client.options import Wish
 from facerig.client.stream import ANIMATE
 from facerig.errors import ServiceError
@@ -245,29 +240,10 @@ class Load:
         heapq.heappush(self._plan, (due, order, voice))
 
 
-def noise(rate: int) -> bytes:
-    """Four seconds of it, loud and quiet by turns: what `facerig.client.load` sends."""
-    count = 4 * rate
-    loud = 0.5 + 0.5 * np.sin(2 * np.pi * 4 * np.arange(count) / rate)
-    samples: Any = np.random.default_rng(0).standard_normal(count) * 3000 * loud
-    return bytes(samples.astype("<i2").tobytes())
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--server", required=True)
-    parser.add_argument("--streams", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=8.0)
-    parser.add_argument("--rate", type=int, default=24_000)
-    parser.add_argument("--fps", type=int, default=60)
-    asked = parser.parse_args()
-    wish = Wish(rate=asked.rate, fps=asked.fps, pacing="realtime")
-    host, _, port = asked.server.rpartition(":")
-    begin = time.process_time()
-    ears = Load((host, int(port)), asked.streams, asked.seconds, wish).run()
-    used = (time.process_time() - begin) / (asked.seconds + 1)
-    print(json.dumps({**figures(ears, asked.seconds, asked.fps), "client_cpu": round(used, 3)}))
+def played(server: str, streams: int, seconds: float, wish: Wish) -> list[Ear]:
+    host, _, port = server.rpartition(":")
+    return Load((host, int(port)), streams, seconds, wish).run()
 
 
 if __name__ == "__main__":
-    main()
+    report(played, __doc__)

@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +36,14 @@ class Ear:
     latency: list[float] = field(default_factory=list)
     offset: list[float] = field(default_factory=list)
     refused: str = ""
+
+
+def noise(rate: int) -> bytes:
+    """Four seconds of it, loud and quiet by turns: what every stream says."""
+    count = 4 * rate
+    loud = 0.5 + 0.5 * np.sin(2 * np.pi * 4 * np.arange(count) / rate)
+    samples: Any = np.random.default_rng(0).standard_normal(count) * 3000 * loud
+    return bytes(samples.astype("<i2").tobytes())
 
 
 async def one(channel: Any, wish: Wish, clip: bytes, start: float, seconds: float, ear: Ear) -> None:
@@ -86,10 +95,7 @@ async def _listen(call: Any, ear: Ear, begin: float, ahead: float, fps: int) -> 
 
 async def load(target: Target, streams: int, seconds: float, wish: Wish) -> list[Ear]:
     """All streams, begun over the first second so that their phases differ."""
-    rng = np.random.default_rng(0)
-    count = int(4 * wish.rate)
-    loud = 0.5 + 0.5 * np.sin(2 * np.pi * 4 * np.arange(count) / wish.rate)
-    clip = (rng.standard_normal(count) * 3000 * loud).astype("<i2").tobytes()
+    clip = noise(wish.rate)
     channels = [
         open_channel(target, target.addresses[k % len(target.addresses)]) for k in range(min(streams, CHANNELS))
     ]
@@ -128,8 +134,9 @@ def figures(ears: list[Ear], seconds: float, fps: int) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def report(play: Callable[[str, int, float, Wish], list[Ear]], about: str | None) -> None:
+    """A client's command: `play` the streams that the options ask for and print what they heard as one JSON object."""
+    parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--server", required=True)
     parser.add_argument("--streams", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=8.0)
@@ -138,10 +145,14 @@ def main() -> None:
     asked = parser.parse_args()
     wish = Wish(rate=asked.rate, fps=asked.fps, pacing="realtime")
     begin = time.process_time()
-    ears = asyncio.run(load(Target.parse(asked.server), asked.streams, asked.seconds, wish))
+    ears = play(asked.server, asked.streams, asked.seconds, wish)
     used = (time.process_time() - begin) / (asked.seconds + 1)
     print(json.dumps({**figures(ears, asked.seconds, asked.fps), "client_cpu": round(used, 3)}))
 
 
+def played(server: str, streams: int, seconds: float, wish: Wish) -> list[Ear]:
+    return asyncio.run(load(Target.parse(server), streams, seconds, wish))
+
+
 if __name__ == "__main__":
-    main()
+    report(played, __doc__)
