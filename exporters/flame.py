@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float32]
 
-RIG, SMALL_RIG = "flame", "flame50"
+RIG = "flame"
 VERTICES = 5143  # of VHAP's FLAME with teeth, whose files hold static offsets
 READ_FPS = 30
 MAX_BYTES = 4_000_000_000  # twelve hours of a large rig

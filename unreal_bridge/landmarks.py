@@ -17,8 +17,7 @@ from unreal_bridge.face import Face, Turn
 
 Points = NDArray[np.float64]
 
-LANDMARKS = 66
-PUPILS, BALLS = {"Right": 66, "Left": 67}, {"Right": 68, "Left": 69}
+PUPILS = {"Right": 66, "Left": 67}
 JAW, BROWS = slice(3, 14), {"Right": slice(17, 22), "Left": slice(22, 27)}
 EYES = {"Right": slice(36, 42), "Left": slice(42, 48)}
 LIDS = {"Right": ((37, 41), (38, 40)), "Left": ((43, 47), (44, 46))}  # an upper point and the one below it

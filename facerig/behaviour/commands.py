@@ -15,7 +15,6 @@ from facerig.stage import FPS
 
 SWING_SECONDS = 0.4  # of one nod or shake at speed 1: beat nods take 0.4-0.6 s
 MOST_COUNT = 20
-REST = {"pose:yaw": 0.0, "pose:pitch": 0.0, "pose:roll": 0.0}
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 A turn is announced; from it come cues, each on its frame, and a cue changes the courses of those whom it concerns. Cues
 run in the order of frames, just before their frame is needed: so turns that are known all at once and turns that are
-announced one by one (LEAD frames ahead or more) give the same controls. A turn announced late is played from then on.
+announced one by one (BREATH frames ahead or more) give the same controls. A turn announced late is played from then on.
 
 A character's own emotion, act and preset depend on the own turns alone, unless `contagion` says otherwise. Others show
 in the eyes, the state, the attitude and the partner's columns: nothing of that moves the lips of who speaks.
@@ -30,7 +30,6 @@ from facerig.stage import FPS
 
 BREATH = 36  # frames before a turn at which it is prepared: 0.6 s; people breathe in about 0.5 s before they speak
 FACE = 15  # the face is ahead of the voice: the emotion, the open state
-LEAD = BREATH
 SETTLE = 6  # frames after a turn in which the mouth comes to rest by itself
 LISTEN = 6  # after a turn began the others listen ...
 GLANCE, GLANCE_SPREAD = 12, 15  # ... and look: 200 to 450 ms, reaction times of gaze in conversation

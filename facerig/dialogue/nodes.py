@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -204,7 +204,3 @@ def _yaml_problem(name: str, error: Exception) -> str:
 def _joined(text: str) -> str:
     """JSON's halves of characters beyond 16 bits, put together."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
-def names_of(values: Sequence[Value], what: str) -> tuple[str, ...]:
-    return tuple(value.text(what) for value in values)

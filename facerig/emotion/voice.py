@@ -29,7 +29,6 @@ LEVEL, CEPS = 0, slice(0, CEPSTRA)  # cepstrum 0 is the level: mean of the scale
 VOICED, PITCH, FLUX, VOICED_CHANGE, PITCH_CHANGE, BOTH_VOICED = range(CEPSTRA, CEPSTRA + 6)
 CHANGES = slice(CEPSTRA + 6, 2 * CEPSTRA + 6)
 COLUMNS = CHANGES.stop
-LAYERS = 3
 
 
 def _cosines() -> Frames:

@@ -17,7 +17,6 @@ import numpy as np
 from facerig.mesh import Floats
 from facerig.preview.shading import VERTEX, fragment
 
-FLOATS = 8  # of a vertex in pyrender's buffers: place, normal, uv
 UNIFORMS = ("to_screen", "eye", "ambient", "to_light", "radiance", "colour", "roughness", "textured", "picture")
 
 

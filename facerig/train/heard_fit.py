@@ -19,7 +19,6 @@ from facerig.emotion.ear import CLASSES, CLIP
 from facerig.stage import Frames
 
 Ints = NDArray[np.int64]
-Predict = Callable[[Frames], Frames]
 FOUR = ("angry", "happy", "sad", "neutral")
 ITERATIONS = 60
 

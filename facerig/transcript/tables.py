@@ -20,8 +20,6 @@ from facerig.rig import rig
 
 Floats = NDArray[np.float32]
 
-GROUPS = ("jaw", "lips", "round", "tongue")
-
 
 @dataclass(frozen=True)
 class Gesture:

@@ -136,11 +136,4 @@ def jaw_motion(points: Doubles) -> dict[str, Doubles]:
             "jawLeft": left, "jawRight": right}
 
 
-def seam_gap(skin: Skin, points: Doubles) -> Doubles:
-    """Height between the seam's pairs (cm) of moved skin vertices [V, 3]."""
-    above, below = skin.pairs()
-    gap: Doubles = points[skin.mouth[above][:, SEAM], 1] - points[skin.mouth[below][:, SEAM], 1]
-    return gap
-
-
-__all__ = ["LIP_GAP", "jaw_motion", "mirror_name", "mirrored", "seam_gap", "skin_shapes"]
+__all__ = ["LIP_GAP", "jaw_motion", "mirror_name", "mirrored", "skin_shapes"]

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from facerig.heads.builtin.balls import TONGUE
 from facerig.heads.builtin.source import Doubles
-
-Field = Callable[[Doubles, Doubles, Doubles], Doubles]
 
 
 def smooth(x: Doubles, low: float, high: float) -> Doubles:

@@ -23,7 +23,7 @@ import numpy as np
 import soundfile
 
 from facerig.errors import FacerigError
-from facerig.phones import Timed, timed_units, to_units, unit_index, units
+from facerig.phones import Timed, timed_units, unit_index, units
 from facerig.train.corpora.base import Int16
 
 CLOSURE_MAX = 0.09  # seconds of near silence before a burst that are counted to its stop
@@ -249,8 +249,3 @@ def covers(timed: Sequence[Timed], seconds: float) -> bool:
     ordered = all(b.start >= a.start for a, b in itertools.pairwise(timed))
     names = all(unit_index(t.unit) >= 0 for t in timed)
     return bool(timed) and ordered and names and abs(timed[-1].end - seconds) < 0.5
-
-
-def phones_of(symbols: Sequence[str], notation: str) -> list[str]:
-    """Units of a list of symbols, for tests."""
-    return [u for s in symbols for u in to_units(s, notation)]

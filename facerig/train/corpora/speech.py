@@ -20,9 +20,6 @@ from facerig.train.corpora.base import Int16, Made, Part, Row, Source, data_fold
 from facerig.train.corpora.labels import Rows, read_emu_file, read_textgrid, read_xlabel
 
 EMODB_CUT = 2.0  # seconds: the clips end here, the labels do not
-EMODB_EMOTIONS = {  # the sixth letter of a clip's name
-    "W": "anger", "L": "boredom", "E": "disgust", "A": "fear", "F": "happiness", "T": "sadness", "N": "neutral",
-}  # fmt: skip
 
 
 def read_audio(path: Path) -> tuple[Int16, int]:

@@ -74,8 +74,3 @@ def sentence(language: str, rng: np.random.Generator) -> str:
     template = str(rng.choice(held["s"]))
     text = re.sub(r"\{(\w+)\}", fill, template)
     return text[:1].upper() + text[1:]
-
-
-def every_word(language: str) -> tuple[str, ...]:
-    """All words of a language's lists, for coverage."""
-    return tuple(w for name, words in _sections(language).items() if name != "s" for w in words)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from facerig.audio import read
 from facerig.behaviour import Life, Tuning
@@ -29,7 +28,6 @@ from facerig.train.corpora.base import data_folder
 from facerig.train.evaluate import captures
 from facerig.train.evaluate.behaviour import gaze, held, jumps, shown
 
-Floats = NDArray[np.float64]
 SECONDS, PAUSE = 60, 0.9
 # label, (channel, factor) ...: what one row of a picture adds up
 ROWS: tuple[tuple[str, tuple[tuple[str, float], ...]], ...] = (

@@ -21,7 +21,6 @@ from facerig.train.evaluate.sets import Clip
 from facerig.train.evaluate.systems import ModelSystem, Output, Regression, System
 from facerig.train.teacher.measured import grid_clips
 
-LABELLED = ("ljspeech", "emodb", "css10_es", "emu_ae", "grid")
 STRESSED = ("ljspeech", "emodb", "css10_es")  # sets that the robustness table draws its clips from
 CEILING = "ceiling"  # the teacher on true phones
 

@@ -36,7 +36,7 @@ SHORTEST_VOWEL = 0.06  # seconds: shorter ones are reduced and may be closed on 
 FAR_FROM_SPEECH = 0.2  # seconds beside speech in which an opening or closing mouth is no fault
 AFTER_END = 0.2
 TAIL = 1.0  # seconds of silence appended to see the mouth close
-JAW, CLOSE = CHANNELS.index("jawOpen"), CHANNELS.index("mouthClose")
+JAW = CHANNELS.index("jawOpen")
 MOUTH = [i for i, name in enumerate(CHANNELS) if name.startswith(("jaw", "mouth"))]
 
 
