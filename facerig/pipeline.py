@@ -68,10 +68,10 @@ class Animator:
     @cached_property
     def fingerprint(self) -> str:
         """Stands for the weights and the parts: two models of one name are not taken for each other."""
-        graphs = [stage.graph for stage in self.chain.stages if isinstance(stage, OnnxModel)]
+        models = [stage.graph + stage.weights for stage in self.chain.stages if isinstance(stage, OnnxModel)]
         parts = "+".join(name for name, _ in self.chain.parts)
         others = [f"{self.runtime}-{mark[:16]}" for mark in [devices.digest(self.chain.model)] if mark]
-        return "-".join([self.model, *(hashlib.sha256(graph).hexdigest()[:16] for graph in graphs), *others, parts])
+        return "-".join([self.model, *(hashlib.sha256(model).hexdigest()[:16] for model in models), *others, parts])
 
     @property
     def runtime(self) -> str:

@@ -53,7 +53,7 @@ def clips(axes: torch.Tensor, count: int = 40) -> list[tuple[str, torch.Tensor]]
 
 
 def decoded(net: Net, content: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    pasts = net.rest(len(content))[1 + len(net.config.encoder_layers) :]
+    pasts = net.rest(len(content))[net.config.split :]
     loudness = content.new_zeros(*content.shape[:2], POOLED)
     with torch.no_grad():
         return net.decode(loudness, content.new_zeros(*content.shape[:2], net.config.condition), content, pasts)[:3]
@@ -99,7 +99,7 @@ def test_no_step_of_a_training_brings_the_voice_back(net: Net, axes: torch.Tenso
     purify.purify(net, 1, 8, clips(axes))
     optimizer = torch.optim.AdamW(net.decoder.parameters(), lr=1e-2, weight_decay=0.1)
     content = torch.randn(2, 30, net.config.width)
-    pasts = net.rest(2)[1 + len(net.config.encoder_layers) :]
+    pasts = net.rest(2)[net.config.split :]
     old = purify.read(net.decoder)
     for _ in range(3):
         curves = net.decode(content.new_zeros(2, 30, POOLED), content.new_zeros(2, 30, net.config.condition), content,

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 
 from facerig.emotion import code, looks  # noqa: E402
 from facerig.features import FEATURES  # noqa: E402
-from facerig.model.checkpoint import to_onnx  # noqa: E402
+from facerig.model.checkpoint import to_onnx, weights_of  # noqa: E402
 from facerig.model.config import FELT, PACES, NetConfig  # noqa: E402
 from facerig.model.net import Net  # noqa: E402
 from facerig.model.runtime import OnnxModel  # noqa: E402
@@ -93,7 +93,7 @@ def test_an_emotion_comes_without_a_jump_and_goes_without_a_trace(felt: Net) -> 
 
 
 def test_streams_and_graph_agree(felt: Net) -> None:
-    torch_model, onnx = TorchModel.of(felt), OnnxModel(felt.config, to_onnx(felt))
+    torch_model, onnx = TorchModel.of(felt), OnnxModel(felt.config, to_onnx(felt), weights_of(felt))
     frames = np.concatenate([rows(60), asked(60, 2)], axis=1)
     whole = torch_model.push(torch_model.start(), frames)[1]
     assert np.abs(onnx.push(onnx.start(), frames)[1] - whole).max() < 1e-5

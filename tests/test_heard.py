@@ -18,9 +18,10 @@ from facerig.emotion.blend import Blending
 from facerig.emotion.ear import CLASSES, Ear, arrays, ear_of, reading
 from facerig.emotion.heard import Heard
 from facerig.emotion.heard import load as load_heard
-from facerig.emotion.weights import load, packed, save, unpacked
+from facerig.emotion.weights import load, save
 from facerig.errors import ModelError
 from facerig.features import FEATURES, log_mel
+from facerig.model.tensors import packed, unpacked
 from facerig.stage import SAMPLES, Frames, same_state
 
 BLOCK = 6
@@ -264,14 +265,14 @@ def test_another_reader_of_safetensors_agrees() -> None:
     ours = arrays(any_ear())
     theirs = safetensors.load(packed(ours))
     assert {name: array.tobytes() for name, array in theirs.items()} == {n: a.tobytes() for n, a in ours.items()}
-    assert unpacked(safetensors.save(ours)).keys() == ours.keys()
+    assert unpacked(safetensors.save(ours), "ours", "").keys() == ours.keys()
 
 
 @given(st.binary(max_size=200))
 @settings(deadline=None)
 def test_any_bytes_are_weights_or_a_model_error(data: bytes) -> None:
     with contextlib.suppress(ModelError):
-        unpacked(data)
+        unpacked(data, "ours", "")
 
 
 def test_arrays_that_do_not_fit_are_a_model_error() -> None:

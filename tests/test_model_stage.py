@@ -12,6 +12,7 @@ from facerig.errors import ModelError
 from facerig.features import FEATURES
 from facerig.model import CONTACTS, NetConfig, OnnxModel, load, preset
 from facerig.model.config import layers
+from facerig.model.tensors import packed, unpacked
 from facerig.stage import Frames, run
 
 torch = pytest.importorskip("torch")
@@ -245,3 +246,17 @@ def test_a_model_that_is_not_there_is_named() -> None:
 def test_an_unknown_preset_is_refused() -> None:
     with pytest.raises(ModelError, match="tiny"):
         preset("huge", CHANNELS, UNITS)
+
+
+def test_the_graph_holds_no_weights_and_names_them(saved: Path) -> None:
+    """They lie once on the disk, in the .safetensors file; those of another file make another model."""
+    graph, tensors = saved.with_suffix(".onnx").read_bytes(), saved.with_suffix(".safetensors").read_bytes()
+    assert max(map(len, (name.encode() for name in unpacked(tensors, "it", "")))) < 128  # their length is a byte
+    model = load(str(saved.with_suffix(".onnx")))
+    frames = random_feats(4)
+    halved = {name: array * np.float32(0.5) for name, array in unpacked(tensors, "it", "").items()}
+    other = OnnxModel(model.config, graph, packed(halved))
+    own, others = (one.push(one.start(), frames)[1] for one in (model, other))
+    assert np.abs(own - others).max() > 1e-3
+    with pytest.raises(ModelError, match="cannot be read"):
+        OnnxModel(model.config, graph, b"no tensors")

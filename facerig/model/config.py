@@ -73,28 +73,40 @@ class NetConfig:
     def decoder_layers(self) -> tuple[Layer, ...]:
         return layers(self.decoder)
 
-    def pasts(self) -> tuple[tuple[int, int], ...]:
-        """(frames, width) of every state array: the input's, the encoder layers', the delay line's, the decoder's,
-        and, where there is an expression head, that of condition and loudness."""
-        own = [(self.stride - 1, FEATURES)]
-        own += [self._past(layer, self.width, self.stride) for layer in self.encoder_layers]
-        own += [(self.lookahead, POOLED)]
-        own += [self._past(layer, self.decoder_width, 1) for layer in self.decoder_layers]
+    def pasts(self) -> tuple[tuple[int, ...], ...]:
+        """Shapes of all state arrays: the encoder's, the delay line's, the decoder's, and, where there is an expression
+        head, that of condition and loudness."""
+        own = [*self.encoder_pasts(self.stride), (self.lookahead, POOLED), *self._pasts(self.decoder_layers)]
         own += [(FELT - 1, self.condition + 1)] if self.expression else []
         return tuple(own)
 
-    def _past(self, layer: Layer, width: int, stride: int) -> tuple[int, int]:
-        if layer.kind == "conv":
-            return (self.kernel - 1) * layer.span * stride, width
-        return (layer.span - 1) * stride, 2 * width  # keys and values
+    def encoder_pasts(self, stride: int) -> tuple[tuple[int, ...], ...]:
+        """Those of the encoder, at that many frames between two of its steps: the input's and its layers'."""
+        return (stride - 1, FEATURES), *self._pasts(self.encoder_layers, self.width, stride)
+
+    def _pasts(self, of: tuple[Layer, ...], width: int = 0, stride: int = 1) -> list[tuple[int, ...]]:
+        """A convolution's inputs, frames first; attention's keys and values, heads first as they are multiplied."""
+        out: list[tuple[int, ...]] = []
+        for layer in of:
+            frames, columns = self._reach(layer) * stride, width or self.decoder_width
+            own = (frames, columns) if layer.kind == "conv" else (self.heads, frames, columns // self.heads)
+            out += [own] if layer.kind == "conv" else [own, own]
+        return out
+
+    def _reach(self, layer: Layer) -> int:
+        """Steps before the present one that a layer looks at."""
+        return (self.kernel - 1) * layer.span if layer.kind == "conv" else layer.span - 1
+
+    @property
+    def split(self) -> int:
+        """How many of the state arrays are the encoder's; they come first."""
+        return len(self.encoder_pasts(self.stride))
 
     @property
     def memory(self) -> int:
         """Input frames before the present one that can still change an output."""
-        past = self.pasts()
-        encoder = sum(frames for frames, _ in past[: 1 + len(self.encoder_layers)])
-        first = 2 + len(self.encoder_layers)
-        decoder = sum(frames for frames, _ in past[first : first + len(self.decoder_layers)])
+        encoder = self.stride - 1 + sum(self._reach(layer) for layer in self.encoder_layers) * self.stride
+        decoder = sum(self._reach(layer) for layer in self.decoder_layers)
         return max(encoder, self.lookahead) + max(decoder, FELT - 1 if self.expression else 0)
 
     # ---- json ---------------------------------------------------------------------------------------------------

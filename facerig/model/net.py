@@ -21,10 +21,10 @@ OFF = -1e4  # added to the score of a frame outside the window
 Pasts: TypeAlias = tuple[Tensor, ...]
 
 
-def _remembered(past: Tensor, now: Tensor) -> tuple[Tensor, Tensor]:
-    """(past and now, the past of the next step): as many frames as before."""
-    seen = torch.cat([past, now], dim=1)
-    return seen, seen[:, now.shape[1] :]
+def _remembered(past: Tensor, now: Tensor, frames: int = 1) -> tuple[Tensor, Tensor]:
+    """(past and now, the past of the next step): as many as before along the axis of frames."""
+    seen = torch.cat([past, now], dim=frames)
+    return seen, seen.narrow(frames, now.shape[frames], past.shape[frames])
 
 
 class ShiftedSum(torch.autograd.Function):
@@ -54,6 +54,9 @@ class ShiftedSum(torch.autograd.Function):
 class ConvLayer(nn.Module):
     """Causal depthwise convolution, norm, feed-forward; residual."""
 
+    arrays = 1
+    """Of state: the inputs before the present one."""
+
     def __init__(self, width: int, kernel: int, dilation: int, spread: int, dropout: float) -> None:
         super().__init__()
         self.dilation = dilation
@@ -63,11 +66,11 @@ class ConvLayer(nn.Module):
         self.down = nn.Linear(spread * width, width)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, past: Tensor, stride: int) -> tuple[Tensor, Tensor]:
-        seen, past = _remembered(past, x)
+    def forward(self, x: Tensor, pasts: Pasts, stride: int) -> tuple[Tensor, Pasts]:
+        seen, past = _remembered(pasts[0], x)
         exporting = torch.compiler.is_exporting()  # one frame at a time is what the graph must be fast at
         mixed = (self._gathered if exporting else self._shifted)(seen, x.shape[1], stride)
-        return x + self.down(self.dropout(F.relu(self.up(self.norm(mixed))))), past
+        return x + self.down(self.dropout(F.relu(self.up(self.norm(mixed))))), (past,)
 
     def _shifted(self, seen: Tensor, count: int, stride: int) -> Tensor:
         mixed: Tensor = ShiftedSum.apply(  # type: ignore[no-untyped-call]
@@ -85,6 +88,9 @@ class ConvLayer(nn.Module):
 class AttentionLayer(nn.Module):
     """Self-attention over the last `window` steps with a learned bias by age; residual."""
 
+    arrays = 2
+    """Of state: keys and values, as they are multiplied, so that a step moves as little of them as it can."""
+
     def __init__(self, width: int, window: int, heads: int, dropout: float) -> None:
         super().__init__()
         self.window, self.heads = window, heads
@@ -95,16 +101,15 @@ class AttentionLayer(nn.Module):
         slopes = 2.0 ** -torch.arange(1, heads + 1)  # ALiBi's start: every head another reach
         self.bias = nn.Parameter(-slopes[:, None] * torch.arange(window))
 
-    def forward(self, x: Tensor, past: Tensor, stride: int) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, pasts: Pasts, stride: int) -> tuple[Tensor, Pasts]:
         width = x.shape[-1]
-        query, pair = torch.split(self.qkv(self.norm(x)), [width, 2 * width], dim=-1)
-        seen, past = _remembered(past.to(pair.dtype), pair)
-        key, value = torch.split(seen, [width, width], dim=-1)
-        query, key, value = self._split(query), self._split(key), self._split(value)
-        scores = torch.matmul(query * (width // self.heads) ** -0.5, key.transpose(-1, -2))
+        query, key, value = (self._split(part) for part in torch.split(self.qkv(self.norm(x)), width, dim=-1))
+        keys, past_keys = _remembered(pasts[0].to(key.dtype), key, 2)
+        values, past_values = _remembered(pasts[1].to(value.dtype), value, 2)
+        scores = torch.matmul(query * (width // self.heads) ** -0.5, keys.transpose(-1, -2))
         weights = (scores + self._ages(x.shape[1], stride)).softmax(-1).to(value.dtype)
-        mixed = torch.matmul(weights, value).transpose(1, 2).flatten(2)
-        return x + self.dropout(self.out(mixed)), past
+        mixed = torch.matmul(weights, values).transpose(1, 2).flatten(2)
+        return x + self.dropout(self.out(mixed)), (past_keys, past_values)
 
     def _split(self, x: Tensor) -> Tensor:
         return x.reshape(*x.shape[:2], self.heads, -1).transpose(1, 2)
@@ -121,7 +126,10 @@ class AttentionLayer(nn.Module):
         return table[:, torch.where(inside, age, reach + 1)]
 
 
-def _built(layer: Layer, width: int, config: NetConfig, dropout: float) -> nn.Module:
+StepLayer: TypeAlias = ConvLayer | AttentionLayer
+
+
+def _built(layer: Layer, width: int, config: NetConfig, dropout: float) -> StepLayer:
     if layer.kind == "conv":
         return ConvLayer(width, config.kernel, layer.span, config.spread, dropout)
     return AttentionLayer(width, layer.span, config.heads, dropout)
@@ -129,10 +137,11 @@ def _built(layer: Layer, width: int, config: NetConfig, dropout: float) -> nn.Mo
 
 def run_layers(layers: nn.ModuleList, x: Tensor, pasts: Pasts, stride: int) -> tuple[Tensor, list[Tensor]]:
     """The layers in order, each with its own past."""
-    kept = []
-    for layer, past in zip(layers, pasts, strict=True):
-        x, past = layer(x, past, stride)
-        kept.append(past)
+    kept: list[Tensor] = []
+    for layer in layers:
+        assert isinstance(layer, ConvLayer | AttentionLayer)
+        x, past = layer(x, pasts[len(kept) : len(kept) + layer.arrays], stride)
+        kept += past
     return x, kept
 
 
@@ -166,9 +175,7 @@ class Encoder(nn.Module):
 
     def rest(self, like: Tensor, stride: int) -> Pasts:
         """Pasts of zeros for a batch like this one."""
-        pasts = self.config.pasts()[: 1 + len(self.config.encoder_layers)]
-        return tuple(like.new_zeros(like.shape[0], frames * stride // self.config.stride, width)
-                     for frames, width in pasts)
+        return tuple(like.new_zeros(like.shape[0], *shape) for shape in self.config.encoder_pasts(stride))
 
     def read(self, content: Tensor, lookahead: int) -> tuple[Tensor, Tensor]:
         """Logits of units and of contacts, for the frame `lookahead` ago."""
@@ -248,7 +255,7 @@ class Decoder(nn.Module):
     def speak(self, parts: tuple[Tensor, ...], condition: Tensor, pasts: Pasts) -> tuple[Tensor, list[Tensor]]:
         """What the curves of neutral speech are read from."""
         x = self.input(torch.cat(parts, dim=-1)) + self.condition(condition)
-        x, kept = run_layers(self.layers, x, pasts[: len(self.layers)], 1)
+        x, kept = run_layers(self.layers, x, pasts, 1)
         return self.norm(x), kept
 
     @staticmethod
@@ -275,7 +282,7 @@ class Net(nn.Module):
 
     def forward(self, feats: Tensor, condition: Tensor, *pasts: Tensor) -> tuple[Tensor, ...]:
         """(curves, contact probabilities, unit log-probabilities, *new pasts); all for the frame `lookahead` ago."""
-        split = 1 + len(self.config.encoder_layers)
+        split = self.config.split
         content, kept = self.encoder(feats, pasts[:split])
         curves, contacts, units, more = self.decode(pooled(feats), condition, content, pasts[split:])
         return (curves, contacts.sigmoid(), units, *kept, *more)
@@ -299,4 +306,4 @@ class Net(nn.Module):
     def rest(self, batch: int) -> Pasts:
         """What a stream begins with."""
         like = next(self.parameters())
-        return tuple(like.new_zeros(batch, frames, width) for frames, width in self.config.pasts())
+        return tuple(like.new_zeros(batch, *shape) for shape in self.config.pasts())

@@ -19,6 +19,7 @@ from facerig.errors import MissingExtra, ModelError
 from facerig.features import FEATURES
 from facerig.files import assets_folder
 from facerig.model.config import CONTACTS, NetConfig
+from facerig.model.tensors import Arrays, unpacked
 from facerig.stage import Frames, State
 
 DEFAULT = "small"
@@ -93,13 +94,18 @@ class ModelStage:
 
 @dataclass(frozen=True)
 class OnnxModel(ModelStage):
-    """The exported graph in onnxruntime, one thread: many streams share a machine better than one."""
+    """The exported graph in onnxruntime, one thread: many streams share a machine better than one.
+
+    The graph holds names in place of weights; those are the tensors of the .safetensors file beside it.
+    """
 
     graph: bytes = field(repr=False, default=b"")
+    weights: bytes = field(repr=False, default=b"")
     _session: Any = field(repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_session", _session(self.graph, self.name))
+        tensors = unpacked(self.weights, f"{self.name}.safetensors", HINT)
+        object.__setattr__(self, "_session", _session(self.graph, tensors, self.name))
 
     def run(self, frames: Frames, state: State) -> list[Frames]:
         feats, condition = self.split(frames)
@@ -114,7 +120,7 @@ class OnnxModel(ModelStage):
         return [entry.name for entry in self._session.get_outputs()]
 
 
-def _session(graph: bytes, name: str) -> Any:
+def _session(graph: bytes, tensors: Arrays, name: str) -> Any:
     try:
         import onnxruntime
     except ImportError as error:
@@ -122,6 +128,10 @@ def _session(graph: bytes, name: str) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    # What the graph names, as protobuf writes a text; heads that only teach are not in it.
+    used = {key: onnxruntime.OrtValue.ortvalue_from_numpy(array) for key, array in tensors.items()
+            if bytes((len(key), *key.encode())) in graph}
+    options.add_external_initializers(list(used), list(used.values()))
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has its own exception classes, one for each way a graph can be bad
@@ -140,10 +150,17 @@ def load(name: str | None = None) -> OnnxModel:
     """The model of that name (None: the default) or of that .onnx file; its json lies beside it."""
     wanted = name or DEFAULT
     path = Path(wanted) if wanted.endswith(".onnx") else assets_folder() / "models" / f"{wanted}.onnx"
-    card, graph = read_card(path), _read(path)
-    if hashlib.sha256(graph).hexdigest() != card.get("sha256", {}).get(path.name):
+    card = read_card(path)
+    graph, weights = (checked(one, card) for one in (path, path.with_suffix(".safetensors")))
+    return OnnxModel(NetConfig.from_dict(card["config"], path.name), graph, weights)
+
+
+def checked(path: Path, card: dict[str, Any]) -> bytes:
+    """A model's file, which must be the one that the card beside it means."""
+    data = _read(path)
+    if hashlib.sha256(data).hexdigest() != card.get("sha256", {}).get(path.name):
         raise ModelError(f"{path.name}: damaged, its SHA-256 is not the one in {path.stem}.json; {HINT}")
-    return OnnxModel(NetConfig.from_dict(card["config"], path.name), graph)
+    return data
 
 
 def read_card(path: Path) -> dict[str, Any]:

@@ -173,7 +173,7 @@ class DecoderTrainer:
     def _step(self) -> float:
         content, loudness, target, known, measures = self._draw()
         config = self.net.config
-        pasts = self.net.rest(len(content))[1 + len(config.encoder_layers) :]
+        pasts = self.net.rest(len(content))[config.split :]
         condition = content.new_zeros(*content.shape[:2], config.condition)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.run.half):
             curves, _, _, _ = self.net.decode(loudness, condition, content, pasts)

@@ -93,11 +93,10 @@ def said(net: Net, feats: Frames, name: str = "") -> Said:
     """The frozen model over a clip. Row k shows frame k; the head hears `lookahead` frames more."""
     ahead = net.config.lookahead
     padded = np.concatenate([feats, np.full((ahead, FEATURES), feats.min(initial=0.0), np.float32)])
-    first = 1 + len(net.config.encoder_layers)
     with torch.no_grad():
         rows = torch.from_numpy(padded)[None]
         content = contents(net.encoder, rows, half=False)
-        pasts = net.rest(1)[first:]
+        pasts = net.rest(1)[net.config.split :]
         parts, contacts, _, _ = net.told(pooled(rows), content, pasts[0])
         x, _ = net.decoder.speak(parts, rows.new_zeros(1, len(padded), net.config.condition), pasts[1:])
         curves = net.decoder.curves(x)[0, ahead:].numpy()

@@ -53,7 +53,7 @@ class Smoother(nn.Module):
         x = self.input(self.drop(torch.cat([heard, *own], dim=-1)))
         for layer, shape in zip(self.layers, layers(LAYERS), strict=True):
             past = x.new_zeros(len(x), (self.config.kernel - 1) * shape.span, self.config.width)
-            x, _ = layer(x, past, 1)
+            x, _ = layer(x, (past,), 1)
         logits: Tensor = self.head(self.norm(x))
         return logits
 
