@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 import numpy as np
@@ -85,6 +85,59 @@ def process(*options: str, env: dict[str, str] | None = None) -> Iterator[tuple[
 
 def channel(port: int) -> Any:
     return grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.use_local_subchannel_pool", 1)])
+
+
+R = TypeVar("R", bound="Relay")
+
+
+class Relay:
+    """A TCP relay before a port of this machine, at its `own` port: a wire on which something can go wrong."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self: R) -> R:
+        self.server = await asyncio.start_server(self.relay, "127.0.0.1", 0)
+        self.own = self.server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.server.close()
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+    async def relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection("127.0.0.1", self.port)
+        for pump in (self.pump(reader, back, True), self.pump(there, writer, False)):
+            self.tasks.add(asyncio.create_task(pump))
+
+    async def pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, asked: bool) -> None:
+        try:
+            while data := await source.read(65_536):
+                await self.hand_on(data, sink, asked)
+        except (OSError, asyncio.CancelledError):
+            pass
+        finally:
+            sink.close()
+
+    async def hand_on(self, data: bytes, sink: asyncio.StreamWriter, asked: bool) -> None:
+        """What becomes of bytes; `asked`: they are a client's."""
+        sink.write(data)
+        await sink.drain()
+
+
+class Wire(Relay):
+    """One that can go deaf without closing: what a half-open connection is."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(port)
+        self.deaf = asyncio.Event()
+
+    async def hand_on(self, data: bytes, sink: asyncio.StreamWriter, asked: bool) -> None:
+        if not self.deaf.is_set():
+            await super().hand_on(data, sink, asked)
 
 
 def animate(link: Any, requests: Any, metadata: Sequence[tuple[str, str]] = ()) -> Any:

@@ -18,6 +18,7 @@ from server_kit import (
     CONTROLLER,
     END,
     RATE,
+    Wire,
     animate,
     animator,
     audio,
@@ -114,41 +115,6 @@ def test_a_vanished_client_frees_its_slot(how):
 def test_a_vanished_client_frees_its_slot_within_a_second(how):
     """On a quiet machine."""
     assert run(vanish(how))[1] < 1.0
-
-
-class Wire:
-    """A TCP relay that can go deaf without closing: what a half-open connection is."""
-
-    def __init__(self, port):
-        self.port, self.deaf, self.tasks = port, asyncio.Event(), set()
-
-    async def __aenter__(self):
-        self.server = await asyncio.start_server(self.relay, "127.0.0.1", 0)
-        self.own = self.server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, *_):
-        self.server.close()
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
-
-    async def relay(self, reader, writer):
-        other_reader, other_writer = await asyncio.open_connection("127.0.0.1", self.port)
-        for source, sink in ((reader, other_writer), (other_reader, writer)):
-            self.tasks.add(asyncio.create_task(self.pump(source, sink)))
-
-    async def pump(self, source, sink):
-        try:
-            while data := await source.read(65_536):
-                if self.deaf.is_set():
-                    continue
-                sink.write(data)
-                await sink.drain()
-        except (OSError, asyncio.CancelledError):
-            pass
-        finally:
-            sink.close()
 
 
 def test_a_half_open_connection_is_noticed_and_its_slot_freed():

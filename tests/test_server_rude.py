@@ -21,6 +21,7 @@ from server_kit import (
     ANIMATE_FILE,
     END,
     RATE,
+    Relay,
     animate,
     audio,
     channel,
@@ -205,41 +206,19 @@ async def drained(call):
 # ---- bytes that drip -----------------------------------------------------------------------------------------------
 
 
-class Drip:
-    """A relay that from some point on passes a client's bytes one by one: a slow loris inside a message."""
+class Drip(Relay):
+    """One that from some point on passes a client's bytes one by one: a slow loris inside a message."""
 
     def __init__(self, port):
-        self.port, self.slow, self.tasks = port, asyncio.Event(), set()
+        super().__init__(port)
+        self.slow = asyncio.Event()
 
-    async def __aenter__(self):
-        self.server = await asyncio.start_server(self.relay, "127.0.0.1", 0)
-        self.own = self.server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, *_):
-        self.server.close()
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
-
-    async def relay(self, reader, writer):
-        there, back = await asyncio.open_connection("127.0.0.1", self.port)
-        for pump in (self.pump(reader, back, self.slow), self.pump(there, writer, asyncio.Event())):
-            self.tasks.add(asyncio.create_task(pump))
-
-    async def pump(self, source, sink, slow):
-        try:
-            while data := await source.read(16_384):
-                while slow.is_set() and data:
-                    sink.write(data[:1])
-                    data = data[1:]
-                    await asyncio.sleep(0.02)
-                sink.write(data)
-                await sink.drain()
-        except (OSError, asyncio.CancelledError):
-            pass
-        finally:
-            sink.close()
+    async def hand_on(self, data, sink, asked):
+        while asked and self.slow.is_set() and data:
+            sink.write(data[:1])
+            data = data[1:]
+            await asyncio.sleep(0.02)
+        await super().hand_on(data, sink, asked)
 
 
 def test_a_message_that_drips_in_ends_as_an_idle_stream():
