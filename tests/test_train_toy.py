@@ -1,4 +1,4 @@
-"""Training on toys: losses must fall, runs go on where they were, labels move to where the sound is."""
+"""Training on toys: losses must fall, runs go on where they were, crops and shards keep what belongs together."""
 
 from __future__ import annotations
 
@@ -19,18 +19,16 @@ from facerig.errors import ModelError  # noqa: E402
 from facerig.features import BANDS, FEATURES, HOPS  # noqa: E402
 from facerig.model import NetConfig, checkpoint, preset  # noqa: E402
 from facerig.model.net import Encoder, Net  # noqa: E402
-from facerig.phones import Timed, rasterise, unit_index, units  # noqa: E402
+from facerig.phones import unit_index, units  # noqa: E402
 from facerig.rig import rig  # noqa: E402
-from facerig.train import align, losses, recipe, shards, smoother  # noqa: E402
+from facerig.train import losses, shards, smoother  # noqa: E402
 from facerig.train import run as run_module  # noqa: E402
 from facerig.train.data import UNLABELLED, Crops, Store, hard, stretched  # noqa: E402
 from facerig.train.decoder import DecoderRun, DecoderTrainer  # noqa: E402
 from facerig.train.loop import EncoderTrainer, Run, judged, posteriors, steps_at  # noqa: E402
-from facerig.train.measures import Tally  # noqa: E402
 from facerig.train.melaug import MelAugment, _grain  # noqa: E402
 from facerig.train.motion import FACEGOOD_SUMS, GRID_MEASURES, Motion, belief, taught  # noqa: E402
 from facerig.train.resume import averaged, load_shipped, neighbours, taken_over  # noqa: E402
-from facerig.train.schedule import Schedule  # noqa: E402
 
 SAID = tuple(unit_index(name) for name in ("sil", "aa", "m", "s", "iy", "f"))
 
@@ -284,83 +282,6 @@ def test_a_shard_survives_its_file(tmp_path: Path) -> None:
         one, other = again.clip(k), again.clip(k + len(held.ids))
         np.testing.assert_array_equal(one[0], other[0])
         np.testing.assert_array_equal(one[1], other[1])
-
-
-# ---- the clock, the labels, the measures ----------------------------------------------------------------------------
-
-
-def test_the_rate_warms_up_and_reaches_its_floor_when_the_time_is_up() -> None:
-    schedule = Schedule(100.0, 200.0, peak=1.0, floor=0.02, warm_steps=10)
-    assert Schedule(100.0, 200.0, steps=40).progress(10, 100.0) == 0.25
-    assert schedule.rate(0, 100.0) == pytest.approx(0.1)
-    assert schedule.rate(50, 100.0) == pytest.approx(1.0)
-    assert schedule.rate(50, 200.0) == schedule.rate(50, 900.0) == pytest.approx(0.02)
-    assert schedule.strength(0, 100.0) == pytest.approx(0.1)
-    assert schedule.strength(0, 120.0) == 1.0
-
-
-def test_alignment_moves_a_boundary_to_where_the_sound_is() -> None:
-    said = [unit_index(name) for name in ("sil", "m", "aa", "sil")]
-    true = np.repeat(said, (20, 8, 12, 20)).astype(np.uint8)
-    late = np.repeat(said, (23, 8, 9, 20)).astype(np.uint8)
-    heard = np.full((60, len(units())), 0.002, np.float32)
-    heard[np.arange(60), true] = 0.8
-    np.testing.assert_array_equal(align.realigned(late, heard), true)
-
-
-def test_alignment_may_leave_out_silence_but_no_sound() -> None:
-    sil, m, aa = (unit_index(name) for name in ("sil", "m", "aa"))
-    score = np.full((12, len(units())), -5.0)
-    score[:6, m] = score[6:, aa] = 0.0
-    path = align.viterbi(score, [sil, m, sil, aa, sil])
-    assert path is not None
-    assert set(path) == {1, 3}
-    assert align.viterbi(score[:3], [m, aa]) is None  # too short for two sounds
-
-
-def test_what_is_heard_to_be_impossible_is_struck_out() -> None:
-    m, aa = unit_index("m"), unit_index("aa")
-    labels = np.repeat([m, aa], 10).astype(np.uint8)
-    heard = np.zeros((20, len(units())), np.float32)
-    heard[:, aa] = 1.0
-    out = align.realigned(labels, heard)
-    assert UNLABELLED in out
-    assert m not in out
-
-
-def test_guesses_keep_to_what_is_sure() -> None:
-    heard = np.zeros((4, len(units())), np.float32)
-    heard[:2, 5], heard[2:, 5], heard[2:, 6] = 0.9, 0.5, 0.5
-    assert align.guessed(heard).tolist() == [5, 5, UNLABELLED, UNLABELLED]
-
-
-def test_a_perfect_listener_scores_full_marks_and_a_deaf_one_does_not() -> None:
-    timed = [Timed(0.2, 0.4, "aa"), Timed(0.4, 0.5, "m"), Timed(0.5, 0.8, "iy"), Timed(0.8, 0.9, "f")]
-    labels = rasterise(timed, 72).astype(np.uint8)
-    perfect, deaf = Tally(), Tally()
-    perfect.add(np.eye(len(units()), dtype=np.float32)[labels], labels)
-    deaf.add(np.eye(len(units()), dtype=np.float32)[np.zeros(len(labels), int)], labels)
-    best, worst = perfect.figures(), deaf.figures()
-    assert best["viseme15"] == best["bilabial_recall"] == best["labiodental_precision"] == best["speech"] == 100.0
-    assert best["onset_ms"] == 0.0
-    assert worst["bilabial_recall"] == 0.0
-    assert worst["onset_ms"] is None
-    assert worst["viseme15"] is not None
-    assert worst["viseme15"] < 50
-
-
-def test_sets_that_judge_are_never_learnt_from() -> None:
-    assert not set(recipe.WATCHED) & {name for name, _ in recipe.LEARNT}
-    assert not set(recipe.WATCHED) & set(recipe.RELABELLED)
-    assert not set(recipe.WATCHED) & {name for name, _ in recipe.MOVED_HOURS}
-
-
-def test_the_recipe_builds_every_preset() -> None:
-    for name in ("tiny", "instant", "small", "base"):
-        config = recipe.config(name)
-        assert len(config.channels) == 68
-        assert config.lookahead in config.taught
-    assert isinstance(Encoder(recipe.config("tiny")), Encoder)
 
 
 def test_fresh_data_is_taken_on_the_way_and_not_after_the_end(tmp_path: Path) -> None:
