@@ -11,7 +11,7 @@ from facerig.behaviour import INPUTS, Life, Tuning
 from facerig.behaviour.commands import moves, perform
 from facerig.behaviour.direction import azimuth_of, directions, follow
 from facerig.behaviour.gaze import DOWNWARDS, SIDEWAYS, UPWARDS
-from facerig.behaviour.random import noise, normal, uniform
+from facerig.behaviour.random import drawn, even, keyed, noise, normal, places, uniform
 from facerig.behaviour.scene import CHANNELS, CURVES
 from facerig.behaviour.skeleton import Skeleton
 from facerig.behaviour.tables import NAMES, TABLE, markdown
@@ -81,8 +81,16 @@ def test_random_numbers_are_uniform_normal_and_independent() -> None:
     assert abs(gaussian.std() - 1) < 0.01
 
 
+def test_many_draws_at_once_are_the_draws_one_by_one() -> None:
+    seeds, index = np.array([3, -7, 2**40]), np.array([0, 5, -1])
+    streams = ("gaze", "tilt", "blink")
+    together = even(drawn(keyed(seeds).take(places(*streams), axis=-1), index))  # [B, 1, draws]
+    alone = [[uniform(seed, name, k)[0] for name, k in zip(streams, index, strict=True)] for seed in seeds]
+    assert np.array_equal(together[:, 0], alone)
+
+
 def test_noise_is_smooth_and_bounded() -> None:
-    course = noise(1, "sway", np.arange(0, 60, 1 / FPS))
+    course = noise(keyed(np.array([1]))[0, 0, places("sway")], np.arange(0, 60, 1 / FPS))
     assert np.abs(course).max() <= 1
     assert np.abs(np.diff(course)).max() < 2 * 1.9 / FPS  # the quintic's steepest slope is 1.875
 

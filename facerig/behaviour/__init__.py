@@ -14,8 +14,10 @@ import numpy as np
 
 from facerig.behaviour.attention import Attention
 from facerig.behaviour.blink import Blink
+from facerig.behaviour.drift import Drift
 from facerig.behaviour.gaze import Gaze
 from facerig.behaviour.head import Head, Pose
+from facerig.behaviour.random import keyed
 from facerig.behaviour.react import React
 from facerig.behaviour.scene import CHANNELS, CURVES, INPUTS, Array, Behaviour, Scene
 from facerig.behaviour.states import States
@@ -43,7 +45,8 @@ class Life:
     def behaviours(self) -> tuple[Behaviour, ...]:
         """In the order in which one tells the next."""
         tuning = self.tuning
-        return (self._states, Attention(tuning), Head(tuning), React(tuning), Pose(), self._gaze, self._blink)
+        parts = (Drift(tuning), Attention(tuning), Head(tuning), React(tuning), Pose())
+        return (self._states, *parts, self._gaze, self._blink)
 
     @cached_property
     def _states(self) -> States:
@@ -94,8 +97,7 @@ def _scene(first: Array, seeds: Array, frames: Frames) -> Scene:
     out = np.zeros((len(frames), count, len(CHANNELS)), np.float32)
     out[..., :CURVES] = frames[..., :CURVES]
     numbers = first[:, None] + np.arange(count, dtype=np.int64)
-    return Scene(seeds, numbers, frames[..., CURVES:_VOICE_END], frames[..., _VOICE_END:], out,
-                 shift=np.zeros(numbers.shape))  # fmt: skip
+    return Scene(seeds, numbers, frames[..., CURVES:_VOICE_END], frames[..., _VOICE_END:], out, keyed(seeds))
 
 
 def _wrapped(seed: int) -> int:

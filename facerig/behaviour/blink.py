@@ -60,7 +60,7 @@ class Blink:
     def act(self, state: State, scene: Scene) -> State:
         skeleton, due = self._due(state[:2], scene)
         drawing = self._drawing(scene)
-        waiting, lags = recall(state[2], np.stack([due, drawing], axis=-1))
+        waiting, lags = recall(state[2], np.stack((due, drawing), axis=-1))
         begins = self._begins(lags, scene)
         kinds, recent = recall(state[3], self._kinds(begins, scene))
         closed = self._closed(recent)
@@ -71,9 +71,9 @@ class Blink:
 
     def rate(self, scene: Scene) -> Floats:
         """[B, n] blinks a minute."""
-        asked = np.asarray(scene.control("blink_rate"), np.float64)
+        asked = scene.exact("blink_rate")
         own = scene.by_state(self.tuning.by_state("blink.rate")) * scene.by_mood(self.tuning.by_mood("blink.mood"))
-        return np.where(asked > 0, asked, np.maximum(own, 0))
+        return np.where(asked > 0, asked, np.maximum(own, 0.0))
 
     def _due(self, state: State, scene: Scene) -> tuple[State, Array]:
         rate = self.rate(scene) / (60 * FPS)
@@ -88,7 +88,7 @@ class Blink:
     def _begins(self, lags: Array, scene: Scene) -> Array:
         """[B, n]: a blink begins. `lags` [B, n, 2, wait + 1] of due and drawing."""
         due, drawing = lags[..., 0, :], lags[..., 1, :]
-        if not due.any():
+        if not np.count_nonzero(due):
             return self._evoked(scene)
         waits = uniform(scene.seeds[:, None, None], "blink:drawn", scene.numbers[..., None] - np.arange(self._wait + 1))
         patient = waits < self.tuning["blink.drawn"]
@@ -101,7 +101,7 @@ class Blink:
         """Large gaze shifts bring a blink with them."""
         low, high = self.tuning["blink.evoked_from"], self.tuning["blink.evoked_full"]
         chance = clipped((scene.shift - low) / (high - low), 0, 1)
-        if not chance.any():
+        if not np.count_nonzero(chance):
             return np.zeros(chance.shape, np.bool_)
         return uniform(scene.seeds[:, None], "blink:evoked", scene.numbers) < chance
 
@@ -110,8 +110,8 @@ class Blink:
     def _kinds(self, begins: Array, scene: Scene) -> Floats:
         """[B, n, 5]: size, closing and opening frames, second's lag and size; zeros where none begins."""
         kinds = np.zeros((*begins.shape, 5))
-        where = np.nonzero(begins)
-        if len(where[0]):
+        if np.count_nonzero(begins):
+            where = np.nonzero(begins)
             kinds[where] = self._drawn(scene.seeds[where[0]], scene.numbers[where])
         return kinds
 
@@ -143,14 +143,14 @@ class Blink:
     # ---- what moves ---------------------------------------------------------------------------------------------
 
     def _move(self, scene: Scene, closed: Floats) -> None:
-        gain = scene.control("life:blink") * scene.awake
+        gain = scene.gain("blink")
         lids = closed * gain
         down, up = scene.out[..., DOWN], scene.out[..., UP]
         follow = gain[..., None]
-        if follow.any():
+        if np.count_nonzero(gain):
             scene.lay(BLINK, follow * self.tuning["blink.lid_down"] * down)
             scene.lay(WIDE, follow * self.tuning["blink.lid_up"] * up * (1 - closed[..., None]))
-        if lids.any():
+        if np.count_nonzero(lids):
             scene.lay(BLINK, lids)
             for places, name in ((SQUINT, "squint"), (CHEEK, "cheek"), (BROW, "brow")):
                 scene.lay(places, lids * self.tuning[f"blink.{name}"])

@@ -18,9 +18,10 @@ from facerig.stage import FPS, State
 
 # Degrees at a weight of 1, as assets/maps (fitted to two phone recordings: .6, .612 and .46 radians).
 SIDEWAYS, DOWNWARDS, UPWARDS = 34.4, 35.1, 26.4
-OUT_LEFT, IN_LEFT = columns("eyeLookOutLeft"), columns("eyeLookInLeft")
-OUT_RIGHT, IN_RIGHT = columns("eyeLookOutRight"), columns("eyeLookInRight")
-EYES = np.concatenate([OUT_LEFT, IN_LEFT, IN_RIGHT, OUT_RIGHT, columns("eyeLookUp*", "eyeLookDown*")])
+# Left and right eye in turn: towards the own left, the own right, up, down.
+EYES = columns("eyeLookOutLeft", "eyeLookInRight", "eyeLookInLeft", "eyeLookOutRight", "eyeLookUp*", "eyeLookDown*")
+_INWARDS = np.array([-1.0, 1.0])  # each eye
+NEARBY = 12  # frames over which the eyes turn in or out
 TINY = 0.05  # degrees: no jump
 
 
@@ -43,10 +44,10 @@ class Gaze:
         inwards, near = recall(state[1], scene.near[..., None])
         jumps = np.ascontiguousarray(lags[..., :-1] - lags[..., 1:])
         sizes = np.sqrt(jumps[..., 0, :] ** 2 + jumps[..., 1, :] ** 2)
-        scene.shift = np.where(sizes[..., 0] > TINY, sizes[..., 0], 0)
+        scene.shift = sizes[..., 0] * (sizes[..., 0] > TINY)
         left = self._unfinished(sizes)[..., None, :]
-        now = lags[..., 0] - (jumps * left).sum(axis=-1)
-        self._look(scene, now, near[..., :12].mean(axis=-1)[..., 0])
+        now = lags[..., 0] - np.add.reduce(jumps * left, axis=-1)
+        self._look(scene, now, np.add.reduce(near[..., 0, :NEARBY], axis=-1) / NEARBY)
         return (aims, inwards)
 
     def _frames(self, degrees: Floats) -> Floats:
@@ -55,19 +56,23 @@ class Gaze:
 
     def _unfinished(self, sizes: Floats) -> Floats:
         """[..., lags]: the share of each jump that is still to go."""
-        share = np.minimum((np.arange(sizes.shape[-1]) + 1) / self._frames(sizes), 1)
+        share = np.minimum(self._ages / self._frames(sizes), 1)
         return np.asarray(1 - share**3 * (10 - 15 * share + 6 * share**2), np.float64)
 
+    @cached_property
+    def _ages(self) -> Floats:
+        return np.arange(1.0, self.memory + 1)
+
     def _look(self, scene: Scene, direction: Floats, near: Array) -> None:
-        tuning, gain = self.tuning, scene.control("life:gaze") * scene.awake
-        if not gain.any():
+        tuning, gain = self.tuning, scene.gain("gaze")
+        if not np.count_nonzero(gain):
             return
-        side = direction[..., 0] - scene.head[..., 0]
+        to = direction - scene.head[..., :2]
         inwards = tuning["gaze.vergence_far"] + (tuning["gaze.vergence"] - tuning["gaze.vergence_far"]) * near
         most = tuning["gaze.yaw_most"]
-        left, right = (clipped(side + sign * inwards, -most, most) / SIDEWAYS for sign in (-1, 1))
-        up = clipped(direction[..., 1] - scene.head[..., 1], -tuning["gaze.down_most"], tuning["gaze.up_most"])
-        rise, sink = np.maximum(up, 0) / UPWARDS, np.maximum(-up, 0) / DOWNWARDS
-        rows = np.stack([np.maximum(left, 0), np.maximum(-left, 0), np.maximum(right, 0), np.maximum(-right, 0),
-                         rise, rise, sink, sink], axis=-1)  # fmt: skip
-        scene.lay(EYES, np.minimum(rows, 1) * gain[..., None])
+        turned = clipped(to[..., :1] + inwards[..., None] * _INWARDS, -most, most) / SIDEWAYS
+        up = clipped(to[..., 1:], -tuning["gaze.down_most"], tuning["gaze.up_most"])
+        rows = np.empty((*gain.shape, 8))
+        rows[..., 0:2], rows[..., 2:4] = turned, -turned
+        rows[..., 4:6], rows[..., 6:8] = up / UPWARDS, -up / DOWNWARDS
+        scene.lay(EYES, clipped(rows, 0, 1) * gain[..., None])

@@ -11,17 +11,20 @@ from functools import cached_property
 
 import numpy as np
 
-from facerig.behaviour.random import noise, uniform
-from facerig.behaviour.scene import CHANNELS, Floats, Scene, clipped, recall, weigh
+from facerig.behaviour.drift import AXES, QUICK, SLOW
+from facerig.behaviour.random import drawn, even, places, uniform
+from facerig.behaviour.scene import Floats, Scene, abreast, clipped, columns, recall, weigh
 from facerig.behaviour.tables import Tuning
+from facerig.controls import place
 from facerig.prosody import ACCENT, ENERGY, PITCH
-from facerig.stage import FPS, State
+from facerig.stage import State
 
-YAW, PITCH_OUT, ROLL = (CHANNELS.index(name) for name in ("headYaw", "headPitch", "headRoll"))
+TURNS = columns("headYaw", "headPitch", "headRoll")
 NOD_PEAK = 0.4  # of its length: down faster than up
-AXES = 3
-_SWAYS = np.arange(2 * AXES)
-_APART = 0.37 * _SWAYS  # the axes do not turn at one moment
+_POSE = slice(place("pose:yaw"), place("pose:roll") + 1)
+_MELODY = slice(PITCH, ENERGY + 1)
+_TILT = places("tilt")
+_COINS = np.arange(4)[:, None]
 _SHARES = np.array([1.0, 0.7, 0.6])  # of the sway: left, up, to the shoulder
 
 
@@ -53,24 +56,29 @@ class Head:
     def act(self, state: State, scene: Scene) -> State:
         attended, turns = recall(state[0], self._followed(scene))
         stressed, nods = recall(state[1], self._stresses(scene))
-        voice = np.stack([scene.heard(PITCH), scene.heard(ENERGY)], axis=-1)
-        sounded, melody = recall(state[2], voice)
+        sounded, melody = recall(state[2], scene.prosody[..., _MELODY])
+        pitch, roll, sway = (scene.by_state(self._by_body, slowly=True)[..., k] for k in range(3))
         own = np.zeros((*scene.numbers.shape, AXES))
         own[..., :2] = weigh(turns, self._turning)
         own += weigh(nods, self._nodding)
         own[..., 1] += self._melody(melody, scene)
-        own += self._posture(scene)
-        own *= (scene.control("life:head") * scene.awake)[..., None]
-        own += self._sway(scene) * (scene.control("life:idle") * scene.awake)[..., None]
+        own += self._posture(scene, pitch, roll)
+        own *= scene.gain("head")[..., None]
+        own += self._sway(scene, sway) * scene.gain("idle")[..., None]
         scene.head = own
         return (attended, stressed, sounded)
+
+    @cached_property
+    def _by_body(self) -> Floats:
+        """[3, states]"""
+        return np.array([self.tuning.by_state(f"head.{name}") for name in ("pitch", "roll", "sway")])
 
     # ---- parts, in degrees left, up, to the right shoulder ------------------------------------------------------
 
     def _followed(self, scene: Scene) -> Floats:
         """[B, n, 2]: how far the head goes along with what is attended to; small shifts are the eyes' alone."""
         tuning, wanted = self.tuning, scene.attention
-        beyond = np.sign(wanted) * np.maximum(np.abs(wanted) - tuning["head.eyes_only"], 0) * tuning["head.follow"]
+        beyond = np.sign(wanted) * np.maximum(np.abs(wanted) - tuning["head.eyes_only"], 0.0) * tuning["head.follow"]
         return np.asarray(clipped(beyond, -self._most, self._most), np.float64)
 
     @cached_property
@@ -95,14 +103,14 @@ class Head:
         """[B, n, 3]: amplitudes of the nods that begin here, at stressed syllables."""
         strength = np.asarray(scene.heard(ACCENT), np.float64)
         sizes = np.zeros((*strength.shape, AXES))
-        where = np.nonzero(strength > 0)
-        if not len(where[0]):
+        stressed = strength > 0
+        if not np.count_nonzero(stressed):
             return sizes
-        seeds, numbers, tuning = scene.seeds[where[0]], scene.numbers[where], self.tuning
-        drawn = [uniform(seeds, "nod", 4 * numbers + k) for k in range(4)]
-        size = tuning["head.nod"] * strength[where] * (0.5 + drawn[1]) * (drawn[0] < tuning["head.nod_share"])
-        size *= scene.by_mood(self._amplitude)[where] * scene.body[..., 0][where]
-        ways = np.stack([0.9 * drawn[2] - 0.45, np.full(len(size), -1.0), 0.9 * drawn[3] - 0.45], axis=-1)
+        where, tuning = np.nonzero(stressed), self.tuning
+        coins = uniform(scene.seeds[where[0]], "nod", 4 * scene.numbers[where] + _COINS)
+        size = tuning["head.nod"] * strength[where] * (0.5 + coins[1]) * (coins[0] < tuning["head.nod_share"])
+        size *= (scene.by_mood(self._amplitude) * scene.body[..., 0])[where]
+        ways = np.stack([0.9 * coins[2] - 0.45, np.full(len(size), -1.0), 0.9 * coins[3] - 0.45], axis=-1)
         sizes[where] = size[:, None] * ways
         return sizes
 
@@ -120,30 +128,21 @@ class Head:
         weights = np.hanning(self._drift + 3)[1:-1]
         return np.asarray(weights / weights.sum(), np.float64)
 
-    def _posture(self, scene: Scene) -> Floats:
+    def _posture(self, scene: Scene, pitch: Floats, roll: Floats) -> Floats:
         """[B, n, 3]: how a state and a mood hold the head."""
-        tuning = self.tuning
-        up = scene.by_state(tuning.by_state("head.pitch"), slowly=True) + (scene.mood * self._mood_pitch).sum(axis=-1)
-        side = 2 * uniform(scene.seeds, "tilt", np.zeros(1, np.int64))[:, None] - 1  # everybody has a side of his own
-        roll = scene.by_state(tuning.by_state("head.roll"), slowly=True) * np.sign(side)
-        back = tuning["head.attitude"] * scene.control("attitude") * scene.body[..., 1]
-        return np.stack([np.zeros(up.shape), up - back, roll], axis=-1)
+        up = pitch + scene.from_mood(self._mood_pitch)
+        side = 2 * even(drawn(scene.keys.take(_TILT, axis=-1), 0)) - 1  # everybody has a side of his own
+        back = self.tuning["head.attitude"] * scene.control("attitude") * scene.body[..., 1]
+        return abreast(np.zeros(up.shape), up - back, roll * np.sign(side)[..., 0])
 
     @cached_property
     def _mood_pitch(self) -> Floats:
         return self.tuning.by_mood("head.mood_pitch")
 
-    def _sway(self, scene: Scene) -> Floats:
+    def _sway(self, scene: Scene, size: Floats) -> Floats:
         """[B, n, 3]: slow posture and small unrest, larger while speaking."""
-        tuning, seconds = self.tuning, scene.numbers / FPS
-        size = scene.by_state(tuning.by_state("head.sway"), slowly=True) * scene.by_mood(self._amplitude)
-        drawn = noise(scene.seeds[:, None, None], "sway", seconds[..., None] * self._sway_rates + _APART, _SWAYS)
-        slow, quick = drawn[..., :AXES], drawn[..., AXES:]
-        return np.asarray((slow + tuning["head.sway_unrest"] * quick) * _SHARES * size[..., None], np.float64)
-
-    @cached_property
-    def _sway_rates(self) -> Floats:
-        return np.repeat([self.tuning["head.sway_slow"], self.tuning["head.sway_quick"]], AXES)
+        drift = scene.drift[..., SLOW] + self.tuning["head.sway_unrest"] * scene.drift[..., QUICK]
+        return np.asarray(drift * _SHARES * (size * scene.by_mood(self._amplitude))[..., None], np.float64)
 
 
 @dataclass(frozen=True)
@@ -156,10 +155,9 @@ class Pose:
         return ()
 
     def act(self, state: State, scene: Scene) -> State:
-        free = 1 - np.asarray(scene.control("pose:held"), np.float64)
-        asked = np.stack([scene.control(f"pose:{axis}") for axis in ("yaw", "pitch", "roll")], axis=-1)
-        scene.head = scene.head * free[..., None] + asked
+        free = 1 - scene.exact("pose:held")
+        scene.head = scene.head * free[..., None] + scene.controls[..., _POSE]
         turned = np.radians(scene.head).astype(np.float32)
-        scene.out[..., YAW], scene.out[..., PITCH_OUT], scene.out[..., ROLL] = (
-            turned[..., 0], 0.0 - turned[..., 1], turned[..., 2])  # fmt: skip
+        turned[..., 1] = 0.0 - turned[..., 1]
+        scene.out[..., TURNS] = turned
         return state

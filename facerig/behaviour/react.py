@@ -11,8 +11,9 @@ from functools import cached_property
 
 import numpy as np
 
-from facerig.behaviour.random import noise, uniform
-from facerig.behaviour.scene import Array, Floats, Scene, clipped, columns, recall, weigh
+from facerig.behaviour.drift import BROWS
+from facerig.behaviour.random import uniform
+from facerig.behaviour.scene import Array, Floats, Scene, abreast, clipped, columns, recall, weigh
 from facerig.behaviour.skeleton import Skeleton
 from facerig.behaviour.states import LISTENING, SPEAKING, THINKING
 from facerig.behaviour.tables import Tuning
@@ -45,33 +46,38 @@ class React:
         return (*self.skeleton.start(), np.zeros((SPAN, 6)), np.zeros((self._flash_span, 1)), np.zeros((1, 2)))
 
     def act(self, state: State, scene: Scene) -> State:
-        rate = np.full(scene.numbers.shape, self.tuning["react.rate"] / (60 * FPS))
-        skeleton, where = self.skeleton.look(state[:2], scene.seeds, scene.numbers * rate, rate)
-        ends, edges = recall(state[4], np.stack([scene.control("partner:phrase_end"), scene.awake], axis=-1))
+        skeleton, where = self.skeleton.look(state[:2], scene.seeds, scene.numbers * self._rate, self._rate)
+        ends, edges = recall(state[4], abreast(scene.control("partner:phrase_end"), scene.awake))
         called = (edges[..., 0, 0] > 0.5) & (edges[..., 0, 1] <= 0.5)
         midway = where.event & (scene.control("partner:voice") > 0.5) & ~called
         answers, lags = recall(state[2], self._answers(scene, called, midway))
         flashes, recent = recall(state[3], self._flashes(scene)[..., None])
-        gain = scene.control("life:react") * scene.awake
-        if gain.any():
+        gain = scene.gain("react")
+        if np.count_nonzero(gain):
             self._answer(scene, lags, gain)
             self._brows(scene, recent[..., 0, :], gain)
         return (*skeleton, answers, flashes, ends)
+
+    @cached_property
+    def _rate(self) -> Floats:
+        """Answers a frame in the middle of a phrase."""
+        return np.array(self.tuning["react.rate"] / (60 * FPS))
 
     # ---- listening ----------------------------------------------------------------------------------------------
 
     def _answers(self, scene: Scene, called: Array, midway: Array) -> Floats:
         """[B, n, 6]: what begins here."""
         rows = np.zeros((*called.shape, 6))
-        where = np.nonzero((called | midway) & (scene.told == LISTENING))
-        if len(where[0]):
+        begins = (called | midway) & (scene.told == LISTENING)
+        if np.count_nonzero(begins):
+            where = np.nonzero(begins)
             attitude = np.asarray(scene.control("attitude")[where], np.float64)
             rows[where] = self._drawn(scene.seeds[where[0]], scene.numbers[where], attitude, called[where])
         return rows
 
     def _drawn(self, seeds: Array, numbers: Array, attitude: Floats, called: Array) -> Floats:
         tuning = self.tuning
-        drawn = [uniform(seeds, "react", 8 * numbers + k) for k in range(8)]
+        drawn = uniform(seeds, "react", 8 * numbers + np.arange(8)[:, None])
         warm, cold = np.maximum(attitude, 0), np.maximum(-attitude, 0)
         size = tuning["react.nod"] * (0.6 + 0.8 * drawn[0]) * np.where(called, 1.0, 0.6)
         nods = drawn[1] < clipped(tuning["react.nod_share"] * (1 - cold) + 0.15 * warm, 0, 1)
@@ -85,12 +91,16 @@ class React:
 
     def _answer(self, scene: Scene, lags: Floats, gain: Array) -> None:
         listens = scene.body[..., LISTENING] * gain
-        attitude = np.asarray(scene.control("attitude"), np.float64)
-        warm, cold = np.maximum(attitude, 0), np.maximum(-attitude, 0)
-        brow, smile = np.zeros(listens.shape), self.tuning["react.warmth"] * warm
-        if lags[..., COUNT, :].any():
+        under_way = bool(lags[..., COUNT, :].any())
+        if under_way:
             since = _LAGS - lags[..., WAIT, :]
             scene.head = scene.head + self._gestures(lags, since) * listens[..., None]
+        if not np.count_nonzero(listens):
+            return
+        attitude = scene.exact("attitude")
+        warm, cold = np.maximum(attitude, 0), np.maximum(-attitude, 0)
+        brow, smile = np.zeros(listens.shape), self.tuning["react.warmth"] * warm
+        if under_way:
             brow = (lags[..., BROW, :] * _bell(since, 10, 14, 24)).max(axis=-1)
             smile = smile + (lags[..., SMILES, :] * _bell(since, 27, 30, 41)).max(axis=-1)
         scene.lay(INNER, 0.8 * brow * listens)
@@ -116,9 +126,10 @@ class React:
         """[B, n]: heights of the brow flashes that begin here, at strong stresses."""
         strength = np.asarray(scene.heard(ACCENT), np.float64)
         heights = np.zeros(strength.shape)
-        where = np.nonzero(strength > self.tuning["brow.flash_from"])
-        if len(where[0]):
-            drawn = [uniform(scene.seeds[where[0]], "accent", 2 * scene.numbers[where] + k) for k in range(2)]
+        strong = strength > self.tuning["brow.flash_from"]
+        if np.count_nonzero(strong):
+            where = np.nonzero(strong)
+            drawn = uniform(scene.seeds[where[0]], "accent", 2 * scene.numbers[where] + np.arange(2)[:, None])
             chosen = drawn[0] < self.tuning["brow.flash_share"]
             heights[where] = self.tuning["brow.flash"] * strength[where] * (0.5 + drawn[1]) * chosen
         return heights * scene.body[..., SPEAKING]
@@ -134,13 +145,13 @@ class React:
         flash = np.minimum(weigh(recent, self._flash), 1) * gain
         scene.lay(INNER, 0.7 * flash)
         scene.lay(OUTER, flash)
-        seconds = scene.numbers / FPS
-        idle = scene.control("life:idle") * scene.awake
-        rest = noise(scene.seeds[:, None], "react", seconds * self.tuning["brow.sway_rate"], 5)
+        idle, rest = scene.gain("idle"), scene.drift[..., BROWS]
         scene.lay(INNER, np.maximum(rest, 0) * self.tuning["brow.sway"] * idle)
         scene.lay(OUTER, np.maximum(-rest, 0) * self.tuning["brow.sway"] * idle)
-        scene.lay(FURROW, self.tuning["brow.thinking"] * scene.body[..., THINKING] * gain)
-        scene.lay(SQUINT, self.tuning["brow.thinking"] * 0.6 * scene.body[..., THINKING] * gain)
+        thinking = scene.body[..., THINKING]
+        if np.count_nonzero(thinking):
+            scene.lay(FURROW, self.tuning["brow.thinking"] * thinking * gain)
+            scene.lay(SQUINT, self.tuning["brow.thinking"] * 0.6 * thinking * gain)
 
 
 def _bell(since: Floats, rise: float, hold: float, fall: float) -> Floats:

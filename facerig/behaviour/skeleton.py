@@ -25,6 +25,7 @@ EPOCH = 256
 CUT = 2.4  # standard deviations: one interval in 120 would be longer, and four means without a blink look dead
 POINTS = 336  # more than an epoch holds: 80 to spare are over six standard deviations at sigma .6
 NOWHERE = np.iinfo(np.int64).min
+_NOTHING = np.array(0.0)
 
 
 @dataclass(frozen=True)
@@ -53,18 +54,27 @@ class Skeleton:
         return (np.array(NOWHERE, np.int64), np.zeros(POINTS))
 
     def look(self, state: State, seeds: Numbers, time: Floats, rate: Floats) -> tuple[State, Where]:
-        """`time` u and `rate` r of each frame [B, n]; states [B], seeds [B]."""
-        epochs = np.floor(time / EPOCH).astype(np.int64)
-        state = self._moved(state, seeds, epochs[:, -1])
-        offset = time - epochs * float(EPOCH)
-        span = np.stack([offset, np.maximum(offset - rate, 0.0)])
-        counts = (state[1][:, None] <= span[..., None]).sum(axis=-1)
-        elsewhere = epochs != state[0][:, None]
-        if elsewhere.any():
-            other = np.nonzero(elsewhere)
-            drawn = self.points(seeds[other[0]], epochs[other])
-            counts[:, other[0], other[1]] = (drawn <= span[:, other[0], other[1], None]).sum(axis=-1)
+        """`time` u of each frame [B, n] and `rate` r there; states [B], seeds [B]."""
+        begun = np.floor(time / EPOCH)
+        epochs = begun.astype(np.int64)
+        span = np.empty((2, *time.shape))
+        np.subtract(time, begun * EPOCH, out=span[0])
+        np.maximum(span[0] - rate, _NOTHING, out=span[1])
+        if np.count_nonzero(epochs != state[0][:, None]):
+            state, counts = self._across(state, seeds, epochs, span)
+        else:
+            counts = _counted(state[1][:, None], span)
         return state, Where(epochs, counts[0], counts[0] > counts[1])
+
+    def _across(self, state: State, seeds: Numbers, epochs: Numbers, span: Floats) -> tuple[State, Numbers]:
+        """The state at the last frame, and the events up to each span's ends, where not all frames are in its epoch."""
+        state = self._moved(state, seeds, epochs[:, -1])
+        counts = _counted(state[1][:, None], span)
+        other = np.nonzero(epochs != state[0][:, None])
+        if len(other[0]):
+            drawn = self.points(seeds[other[0]], epochs[other])
+            counts[:, other[0], other[1]] = _counted(drawn, span[:, other[0], other[1]])
+        return state, counts
 
     def _moved(self, state: State, seeds: Numbers, epochs: Numbers) -> State:
         """The state with the points of these epochs."""
@@ -82,3 +92,8 @@ class Skeleton:
         drawn = np.clip(normal(seeds[:, None], key, index), -CUT, CUT)
         intervals = np.exp(self.sigma * drawn - self.sigma**2 / 2)
         return np.cumsum(intervals, axis=1)
+
+
+def _counted(points: Floats, ends: Floats) -> Numbers:
+    """How many of points [..., POINTS] lie up to each end [2, ...]."""
+    return np.asarray(np.add.reduce(points <= ends[..., None], axis=-1), np.int64)

@@ -26,13 +26,14 @@ from facerig.behaviour.scene import (
     weigh,
 )
 from facerig.behaviour.tables import Tuning
-from facerig.controls import EMOTIONS, STATES
+from facerig.controls import STATES
 from facerig.post.lips import ARTICULATORS, MOODS
 from facerig.prosody import VOICE
 from facerig.stage import State
 
 SPEAKING, LISTENING, THINKING, IDLE, OFF = range(len(STATES))
-SILENT = [LISTENING, THINKING, IDLE]  # the mouth rests in them
+SILENT = slice(LISTENING, IDLE + 1)  # the mouth rests in them
+_STATE, _LIFE, _EMOTION = (controls.group(name) for name in ("state", "life", "emotion"))
 MOUTH = columns(*(name for name in CHANNELS[:CURVES] if name.startswith(ARTICULATORS) and not name.startswith(MOODS)))
 FULL = 1 - 1e-6
 _NUMBERS = np.arange(len(STATES))
@@ -67,7 +68,13 @@ class States:
 
     @cached_property
     def _back(self) -> int:
-        return max(self.tuning.whole(f"state.{name}_hold") for name in ("speaking", "listening", "partner"))
+        return max(self._holds)
+
+    @cached_property
+    def _holds(self) -> tuple[int, int, int]:
+        """Frames that a state told by a voice holds on: speaking and listening by the own one, by the partner's."""
+        speaking, listening, partner = (f"state.{name}_hold" for name in ("speaking", "listening", "partner"))
+        return self.tuning.whole(speaking), self.tuning.whole(listening), self.tuning.whole(partner)
 
     def start(self) -> State:
         idle = np.zeros((max(self._fade, self._slow) - 1, len(STATES)))
@@ -75,10 +82,10 @@ class States:
         return (np.zeros((self._back, 2), np.float32), idle, np.zeros(self._release - 1))
 
     def act(self, state: State, scene: Scene) -> State:
-        voices = np.stack([scene.heard(VOICE), scene.control("partner:voice")], axis=-1)
+        voices = np.stack((scene.heard(VOICE), scene.control("partner:voice")), axis=-1)
         heard, lags = recall(state[0], voices)
-        asked = np.asarray(scene.controls[..., controls.group("state")], np.float64)
-        free = clipped(1 - asked.sum(axis=-1), 0, 1)
+        asked = scene.controls[..., _STATE].astype(np.float64)
+        free = clipped(1 - np.add.reduce(asked, axis=-1), 0, 1)
         told = self._by_voice(lags)
         scene.told = np.where(free > 0.5, told, asked.argmax(axis=-1))
         target = (told[..., None] == _NUMBERS) * free[..., None] + asked
@@ -87,10 +94,11 @@ class States:
         scene.body = weigh(steps[..., : self._slow], raised_cosine(self._slow))
         off = scene.weights[..., OFF]
         scene.awake = np.where(off > FULL, 0.0, 1 - clipped(off, 0, 1))
-        released, rest = recall(state[2], clipped(asked[..., SILENT].sum(axis=-1), 0, 1))
+        scene.gains = scene.controls[..., _LIFE] * scene.awake[..., None]
+        released, rest = recall(state[2], clipped(np.add.reduce(asked[..., SILENT], axis=-1), 0, 1))
         self._let_go(scene, weigh(rest, self._evenly))
         scene.mood = _mood(scene)
-        scene.felt = bool(scene.mood.any())
+        scene.felt = bool(np.count_nonzero(scene.mood))
         return (heard, faded, released)
 
     @cached_property
@@ -101,22 +109,21 @@ class States:
     def _by_voice(self, lags: Array) -> Array:
         """[B, n] states from [B, n, 2, lags] of own and partner's voice."""
         on = lags > 0.5
-
-        def lately(who: int, hold: str) -> Array:
-            return np.asarray(on[..., who, : self.tuning.whole(f"state.{hold}_hold")].any(axis=-1))
-
-        waits = lately(1, "partner") | lately(0, "listening")
-        return np.where(lately(0, "speaking"), SPEAKING, np.where(waits, LISTENING, IDLE))
+        partner = np.logical_or.reduce(on[..., 1, : self._holds[2]], axis=-1)
+        own = on[..., 0, :]
+        speaks = np.logical_or.reduce(own[..., : self._holds[0]], axis=-1)
+        waits = np.logical_or.reduce(own[..., : self._holds[1]], axis=-1) | partner
+        return np.where(speaks, SPEAKING, np.where(waits, LISTENING, IDLE))
 
     def _let_go(self, scene: Scene, rest: Floats) -> None:
-        if rest.any():
+        if np.count_nonzero(rest):
             kept = np.where(rest > FULL, 0, 1 - rest).astype(np.float32)
             scene.out[..., MOUTH] *= kept[..., None]
 
 
 def _mood(scene: Scene) -> Floats:
     """[B, n, emotions]: the whole face's mixture, at most one in all."""
-    shares = np.asarray(scene.controls[..., controls.group("emotion")], np.float64)
-    assert shares.shape[-1] == len(EMOTIONS)
+    shares = scene.controls[..., _EMOTION].astype(np.float64)
     strength = scene.control("intensity") * clipped(scene.control("expression_strength"), 0, 1)
-    return np.asarray(shares * (strength / np.maximum(shares.sum(axis=-1), 1))[..., None], np.float64)
+    whole = np.maximum(np.add.reduce(shares, axis=-1), 1)
+    return np.asarray(shares * (strength / whole)[..., None], np.float64)
