@@ -21,6 +21,7 @@ from facerig.pipeline import Animator
 from facerig.server import logs, security, tracing
 from facerig.server.a2f import A2FService
 from facerig.server.admission import House
+from facerig.server.allocator import keep_freed
 from facerig.server.authoring import AuthoringService
 from facerig.server.config import ServerConfig
 from facerig.server.health import Health
@@ -205,6 +206,7 @@ def set_up_logging(config: ServerConfig) -> logging.Handler:
 
 def run(config: ServerConfig) -> None:
     """What `facerig serve` runs: until a signal; on uvloop where that is installed."""
+    keep_freed()
     loop = _new_loop()
     try:
         loop.run_until_complete(_serve(config))

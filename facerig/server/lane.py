@@ -22,6 +22,7 @@ import numpy as np
 
 from facerig.errors import ServiceError
 from facerig.face import Face
+from facerig.server.allocator import keep_freed
 from facerig.server.batch import BatchChain
 from facerig.server.faults import Handover
 from facerig.server.hearing import hearing
@@ -207,6 +208,7 @@ def _array(data: bytearray, kind: str, *shape: int) -> Any:
 def main(arguments: Sequence[str]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # meant for the server, which drains first
         signal.signal(number, signal.SIG_IGN)
+    keep_freed()
     from facerig.pipeline import Animator
 
     link = socket.socket(fileno=int(arguments[0]))
