@@ -17,10 +17,11 @@ import grpc
 import numpy as np
 from numpy.typing import NDArray
 
+from facerig.client import Frame, Stream, Target, Wish
 from facerig.pipeline import Animator
 from facerig.post.lips import ARTICULATORS, MOODS
 from facerig.rig import rig
-from facerig.server import protos
+from facerig.server import outlet, protos
 from facerig.server.app import Server
 from facerig.server.config import ServerConfig
 from facerig.v1 import animation_pb2 as pb
@@ -198,3 +199,50 @@ def run(work: Awaitable[Any]) -> Any:
         return await asyncio.wait_for(work, 300)  # ends a test that fails
 
     return asyncio.run(inner())
+
+
+TINY: dict[str, Any] = {"sessions": 4, "max_batch": 4, "capacity": 4}
+SAMPLES = noise(1.5)
+
+
+def expected(samples: NDArray[np.int16] = SAMPLES, fps: int = 60) -> NDArray[np.float32]:
+    return outlet.sampled(animator().animate(samples, RATE).values, fps)
+
+
+async def once(requests: Any, **options: Any) -> tuple[list[pb.AnimateResponse], grpc.StatusCode]:
+    """One stream of a small server of its own."""
+    async with serving(**{**TINY, **options}) as server, channel(server.ports["facerig"]) as link:
+        return await said(animate(link, requests))
+
+
+def address(server: Server | dict[str, Any]) -> str:
+    return f"127.0.0.1:{(server['ports'] if isinstance(server, dict) else server.ports)['facerig']}"
+
+
+async def play(
+    target: Target, samples: NDArray[np.int16], pause: float = 0.02, chunk: int = 640, wish: Wish | None = None,
+    script: Callable[[Stream, int], Awaitable[None]] | None = None, shown: Callable[[int], None] | None = None,
+) -> tuple[list[Frame], list[Any], int]:  # fmt: skip
+    """A clip through the client library at about real time: (frames, other events, reconnects)."""
+    frames: list[Frame] = []
+    others: list[Any] = []
+    async with Stream(target, wish or Wish(rate=RATE, rig="facerig-full")) as stream:
+
+        async def speak() -> None:
+            for place, piece in enumerate(cut(samples, chunk)):
+                if script is not None:
+                    await script(stream, place)
+                await stream.send(piece.tobytes())
+                await asyncio.sleep(pause)
+            await stream.end()
+
+        speaker = asyncio.create_task(speak())
+        async for event in stream:
+            if not isinstance(event, Frame):
+                others.append(event)
+                continue
+            frames.append(event)
+            if shown is not None:
+                shown(event.index)
+        await speaker
+        return frames, others, stream.reconnects

@@ -1,4 +1,4 @@
-"""Our own protocol over a real connection: the wire adds nothing and loses nothing."""
+"""Our own protocol over a real connection: the wire adds nothing and loses nothing; what is wrong is told."""
 
 from __future__ import annotations
 
@@ -13,41 +13,26 @@ from server_kit import (
     ANIMATE_FILE,
     END,
     RATE,
+    SAMPLES,
+    TINY,
     animate,
     animator,
     audio,
     channel,
     cut,
+    expected,
     header,
     noise,
+    once,
     rows,
     run,
     said,
     serving,
-    speech_channels,
     until,
 )
 
-from facerig.behaviour.commands import perform
-from facerig.behaviour.gaze import SIDEWAYS
-from facerig.behaviour.partner import Partnered
-from facerig.controls import COLUMNS, Controls
-from facerig.emotion import keyframes, styles
-from facerig.rig import rig
-from facerig.server import outlet
+from facerig.controls import COLUMNS
 from facerig.v1 import animation_pb2 as pb
-
-TINY = {"sessions": 4, "max_batch": 4, "capacity": 4}
-SAMPLES = noise(1.5)
-
-
-def expected(samples=SAMPLES, fps=60):
-    return outlet.sampled(animator().animate(samples, RATE).values, fps)
-
-
-async def once(requests, **options):
-    async with serving(**{**TINY, **options}) as server, channel(server.ports["facerig"]) as link:
-        return await said(animate(link, requests))
 
 
 @pytest.mark.parametrize("size", [16, 320, 1_111, len(SAMPLES)])  # 1 ms to the whole clip
@@ -176,179 +161,6 @@ def test_echo_gives_all_the_audio_back():
     assert [frame.first_sample for frame in frames] == [RATE * k // 25 for k in range(len(frames))]
 
 
-def test_markers_come_back_in_their_place():
-    parts = []
-    for k, piece in enumerate(cut(SAMPLES, 4_000)):
-        parts += [audio(piece), pb.AnimateRequest(control=pb.Control(marker=pb.Marker(id=f"m{k}")))]
-    answers, _ = run(once([header(), *parts, END]))
-    seen, frames = [], 0
-    for answer in answers:
-        if answer.WhichOneof("part") == "marker":
-            assert answer.marker.frame == -(-4_000 * (len(seen) + 1) * 60 // RATE)
-            assert frames == answer.marker.frame
-            seen.append(answer.marker.id)
-        frames += len(answer.frames.frames)
-    assert seen == [f"m{k}" for k in range(6)]
-
-
-def test_controls_act_from_where_they_stand():
-    loud = audio(SAMPLES[:12_000])
-    mute = pb.AnimateRequest(control=pb.Control(gains=pb.Gains(regions={"jaw": 0.0}, fade_ms=0)))
-    joy = pb.AnimateRequest(control=pb.Control(frame=60, emotion=pb.Emotion(weights={"joy": 1.0}, fade_ms=0)))
-    answers, _ = run(once([header(tracks=pb.Tracks(emotion=True)), loud, mute, joy, audio(SAMPLES[12_000:]), END]))
-    values, plain = rows(answers)[1], expected()
-    jaw = plain_at("jawOpen")
-    assert np.array_equal(values[:45], plain[:45])
-    assert not values[45:, jaw].any()
-    assert plain[45:, jaw].any()
-    frames = [frame for answer in answers for frame in answer.frames.frames]
-    assert dict(frames[60].emotion) == {"happy": 1.0}
-    assert dict(frames[59].emotion) == {}
-
-
-def plain_at(name):
-    return animator().channels.index(name)
-
-
-def test_header_emotion_and_gains_hold_from_the_first_frame():
-    answers, _ = run(once([header(emotion=pb.Emotion(weights={"surprise": 1.0}), gains=pb.Gains(regions={"all": 0.5})),
-                           audio(SAMPLES), END]))
-    values = rows(answers)[1]
-    assert np.allclose(values[:, plain_at("jawOpen")], expected()[:, plain_at("jawOpen")] / 2)
-
-
-def test_barge_in_lets_the_mouth_fall_and_begins_anew():
-    async def work():
-        async with serving(**TINY) as server, channel(server.ports["facerig"]) as link:
-            call = animate(link, None)
-            await call.write(header(mode=pb.Pacing.MODE_REALTIME))
-            await call.write(audio(noise(12.0)))
-            answers = []
-            while len(rows(answers)[0]) < 40:
-                answers.append(await call.read())
-            await call.write(pb.AnimateRequest(control=pb.Control(interrupt=pb.Interrupt(release_ms=100))))
-            for piece in cut(SAMPLES, 3_200):
-                await call.write(audio(piece))
-            await call.write(END)
-            while (answer := await call.read()) is not grpc.aio.EOF:
-                answers.append(answer)
-            return answers
-
-    answers = run(work())
-    told = next(answer.interrupted for answer in answers if answer.WhichOneof("part") == "interrupted")
-    index, values = rows(answers)
-    assert index == list(range(len(index)))  # numbers run on
-    assert told.segment_frame == told.frame + 6
-    assert told.dropped_samples == pytest.approx(12 * RATE - told.frame * RATE / 60, abs=1)  # all that was not shown
-    mouth = [plain_at(name) for name in speech_channels()]  # a listener may smile
-    before, release = values[told.frame - 1, mouth], values[told.frame : told.segment_frame, mouth]
-    assert not release[-1].any()
-    assert (np.diff(np.concatenate([before[None], release]), axis=0) <= 0).all()
-    own = animator().animate(SAMPLES, RATE, start=told.segment_frame)  # the face is where its frame numbers say
-    assert np.array_equal(values[told.segment_frame :], own.values)
-
-
-def test_any_control_by_its_name_and_the_seed():
-    """What goes through the wire is what the same controls do at home."""
-    asked = [pb.Control(set=pb.Set(values={"gain:jaw": 0.25, "life:blink": 0.0}, fade_ms=0)),
-             pb.Control(frame=30, set=pb.Set(values={"lip_scale": 1.5})),
-             pb.Control(frame=40, move=pb.Move(name="nod", count=2)),
-             pb.Control(frame=50, style=pb.Style(style="tense"))]
-    parts = [pb.AnimateRequest(control=one) for one in asked]
-    answers, _ = run(once([header(seed=9, controls={"gain:brows": 0.5}), *parts, audio(SAMPLES), END]))
-    controls = Controls({"gain:brows": 0.5})
-    controls.set(0, {"gain:jaw": 0.25, "life:blink": 0.0}, 0)
-    controls.set(30, {"lip_scale": 1.5})
-    perform(controls, "nod", 40, 2)
-    controls.replace(50, "style", styles.columns(styles.style("tense")))
-    own = animator().animate(SAMPLES, RATE, controls=controls, seed=9)
-    assert np.array_equal(rows(answers)[1], own.values)
-    assert not np.array_equal(own.values, expected())
-
-
-def test_a_partner_is_heard_and_not_spoken():
-    """Partner audio alone is silence of one's own; the face is that of the same columns said by name."""
-    rate, time = RATE, np.arange(3 * RATE) / RATE
-    buzz = sum(np.sin(2 * np.pi * 140 * k * time) / k for k in range(1, 12))
-    talk = (buzz * 4000 * np.clip(np.sin(2 * np.pi * 2 * time), 0, 1) * (time < 1.8)).astype("<i2")
-    parts = [pb.AnimateRequest(audio=pb.AudioChunk(partner=piece.tobytes())) for piece in cut(talk, 1111)]
-    answers, _ = run(once([header(), *parts, END]))
-    values = rows(answers)[1]
-    alone, _ = run(once([header(), audio(np.zeros_like(talk)), END]))
-    mouth = [plain_at(name) for name in rig("facerig").region("jaw", "tongue")]
-    assert np.array_equal(values[:, mouth], rows(alone)[1][:, mouth])
-    assert not np.array_equal(values, rows(alone)[1])
-    own = animator().animate(np.zeros_like(talk), rate, controls=Partnered(Controls(), talk, rate))
-    assert np.array_equal(values, own.values)
-
-
-def panned(degrees, seconds=2.5):
-    """Syllables from somewhere, as two microphones a head's width apart hear them; then a pause."""
-    sound = np.where(np.arange(round(seconds * RATE)) < 1.6 * RATE, noise(seconds, seed=8), 0) * 0.8
-    late = 0.18 / 343 * RATE * np.sin(np.radians(degrees))
-    turn = np.exp(-2j * np.pi * np.fft.rfftfreq(len(sound)) * late)
-    return np.rint(np.stack([sound, np.fft.irfft(np.fft.rfft(sound) * turn, len(sound))], axis=1)).astype("<i2")
-
-
-def beside(own, other, size, **fields):
-    """Header and chunks of a voice with its partner's; `other` may have other channels."""
-    channels = {"channels": own.ndim, "partner_channels": other.ndim}
-    first = header(audio=pb.AudioFormat(rate=RATE, **channels), **fields)
-    return [first, *(pb.AnimateRequest(audio=pb.AudioChunk(data=own[at : at + size].tobytes(),
-                                                           partner=other[at : at + size].tobytes()))
-                     for at in range(0, len(own), size))]
-
-
-@pytest.mark.parametrize(("size", "own_sides"), [(331, 1), (40_000, 1), (5_000, 2)])
-def test_two_channels_of_a_partner_say_where_he_speaks(size, own_sides):
-    """The wire gives the bits that the library gives; one's own two channels are one voice, from nowhere."""
-    voice, other = noise(2.5, seed=4), panned(55)
-    own = voice if own_sides == 1 else np.stack([voice, voice // 3], axis=1)
-    answers, code = run(once([*beside(own, other, size), END]))
-    assert code is grpc.StatusCode.OK, answers[-1]
-    wanted = animator().animate(own, RATE, controls=Partnered(Controls(), other, RATE))
-    assert np.array_equal(rows(answers)[1], wanted.values)
-    mixed = animator().animate(own, RATE, controls=Partnered(Controls(), other.mean(axis=1).astype("<i2"), RATE))
-    assert np.degrees(wanted["headYaw"] - mixed["headYaw"]).max() > 15
-
-
-@pytest.mark.parametrize("degrees", [-60, -20, 35, 70])
-def test_the_face_turns_to_who_speaks_and_back(degrees):
-    other = np.concatenate([panned(degrees), np.zeros((4 * RATE, 2), "<i2")])
-    asked = {"life:idle": 0, "life:blink": 0, "life:react": 0}
-    answers, _ = run(once([*beside(np.zeros(len(other), "<i2"), other, 9_000, controls=asked), END]))
-    values = dict(zip(answers[0].header.channels, rows(answers)[1].T, strict=True))
-    eyes = SIDEWAYS * (values["eyeLookOutLeft"] - values["eyeLookInLeft"])
-    turned = np.degrees(values["headYaw"]) + eyes
-    assert turned[60:95].mean() == pytest.approx(degrees, abs=10)  # he speaks until frame 96
-    middle = Partnered(Controls(asked), other.mean(axis=1).astype("<i2"), RATE)
-    alone = animator().animate(np.zeros(len(other), "<i2"), RATE, controls=middle)
-    assert np.abs(np.degrees(values["headYaw"] - alone["headYaw"]))[-10:].max() < 1  # nobody has spoken for long
-
-
-def test_a_clients_own_word_of_a_sound_stands():
-    other = panned(70)
-    named = pb.Control(frame=40, set=pb.Set(values={"sound:azimuth": -30, "sound:level": 0.9}, fade_ms=0))
-    first, *chunks = beside(np.zeros(len(other), "<i2"), other, 700)
-    answers, _ = run(once([first, wrapped(named), *chunks, END]))
-    controls = Controls()
-    controls.set(40, {"sound:azimuth": -30, "sound:level": 0.9}, 0)
-    wanted = animator().animate(np.zeros(len(other), "<i2"), RATE, controls=Partnered(controls, other, RATE))
-    assert np.array_equal(rows(answers)[1], wanted.values)
-
-
-@pytest.mark.parametrize(("chunk", "channels"), [
-    (pb.AudioChunk(data=bytes(8), partner=bytes(6)), 0), (pb.AudioChunk(partner=bytes(7)), 0),
-    (pb.AudioChunk(data=bytes(8), partner=bytes(8)), 2), (pb.AudioChunk(partner=bytes(6)), 2),
-    (pb.AudioChunk(), 9)])
-def test_a_partner_speaks_as_long_as_oneself(chunk, channels):
-    first = header(audio=pb.AudioFormat(rate=RATE, partner_channels=channels))
-    answers, code = run(once([first, pb.AnimateRequest(audio=chunk), END]))
-    assert answers[-1].status.code == pb.Status.CODE_INVALID
-    assert "partner" in answers[-1].status.reason
-    assert code is grpc.StatusCode.INVALID_ARGUMENT
-
-
 def test_realtime_frames_come_one_by_one():
     answers, _ = run(once([header(mode=pb.Pacing.MODE_REALTIME), audio(SAMPLES[:8_000]), END]))
     sizes = [len(answer.frames.frames) for answer in answers if answer.WhichOneof("part") == "frames"]
@@ -384,53 +196,6 @@ def test_a_slow_reader_slows_its_own_stream_only():
             return rest
 
     assert len(rows(run(work()))[0]) == 7_200  # and it loses nothing by it
-
-
-def test_what_the_controls_do_is_told_as_keyframes_that_do_the_same():
-    set_ = pb.Control(frame=30, emotion=pb.Emotion(weights={"sad": 0.5}, fade_ms=200))
-    later = pb.Control(frame=150, set=pb.Set(values={"gain:jaw": 0.5}, fade_ms=0))
-    asks = [pb.Control(frame=0, describe=pb.Describe()), pb.Control(frame=30, describe=pb.Describe(span_ms=500)),
-            pb.Control(describe=pb.Describe(span_ms=60_000))]
-    begun = header(emotion=pb.Emotion(weights={"happy": 1.0}))
-    sent = [begun, *map(wrapped, [set_, later, *asks]), audio(SAMPLES), END]
-    answers, code = run(once(sent))
-    assert code is grpc.StatusCode.OK
-    whole, short, here = (one.description for one in answers if one.WhichOneof("part") == "description")
-    wanted = Controls()
-    wanted.replace(0, "emotion", {"emotion:happy": 1.0}, 0)
-    wanted.replace(30, "emotion", {"emotion:sad": 0.5}, 200)
-    wanted.set(150, {"gain:jaw": 0.5}, 0)
-    again = keyframes.apply(Controls(), keyframes.keyframes(whole.keyframes))
-    np.testing.assert_allclose(again.rows(0, 600), wanted.rows(0, 600), atol=1e-4)
-    assert [one.split(":")[0] for one in whole.sentences] == ["0.00 s", "0.50 s", "2.50 s"]
-    assert "sad 0.5" in whole.sentences[1]
-    assert (short.frame, here.frame) == (30, 0)
-    assert "gain" not in short.keyframes
-    assert len(here.sentences) == 3
-    plain = [one for one in sent if not one.control.HasField("describe")]
-    np.testing.assert_array_equal(rows(answers)[1], rows(run(once(plain))[0])[1])  # asking changes nothing
-
-
-def test_keyframes_as_text_do_what_they_say_and_what_a_description_says():
-    """A file from where it stands; then the description of it all, sent to a new stream, makes the same frames."""
-    text = 'time,fade,emotion,style\n0,0.2,happy:0.8,tense\n0.6,0,"sad:0.5,fear:0.2",\n'
-    part = wrapped(pb.Control(keyframes=pb.Keyframes(text=text)))
-    ask = wrapped(pb.Control(frame=0, describe=pb.Describe(span_ms=3_000)))
-    head, loud, rest = header(), audio(SAMPLES[:8_000]), audio(SAMPLES[8_000:])
-    answers, _ = run(once([head, loud, part, ask, rest, END]))
-    wanted = keyframes.apply(Controls(), keyframes.keyframes(text), 30)
-    own = animator().animate(SAMPLES, RATE, controls=wanted).values
-    assert np.array_equal(rows(answers)[1], own)
-    (told,) = (one.description for one in answers if one.WhichOneof("part") == "description")
-    again = wrapped(pb.Control(frame=0, keyframes=pb.Keyframes(text=told.keyframes)))
-    nothing = wrapped(pb.Control(frame=0, keyframes=pb.Keyframes(text="[\n\n]\n")))
-    repeated, code = run(once([head, nothing, again, loud, rest, END]))
-    assert code is grpc.StatusCode.OK
-    assert np.abs(rows(repeated)[1] - own).max() <= 1e-3  # weights are told with four digits
-
-
-def wrapped(control):
-    return pb.AnimateRequest(control=control)
 
 
 def test_info_and_rigs():
