@@ -35,6 +35,7 @@ STEP = 4  # decimation: 24 -> 6 kHz
 LOW_RATE = exact_div(RATE, STEP)
 LOW_SAMPLES = exact_div(SAMPLES, STEP)  # a frame at 6 kHz
 TAPS = 32  # of the decimating low-pass, 1.2 kHz: five harmonics of a high voice are enough
+EIGHT = exact_div(TAPS, STEP)  # low samples that the low-pass reaches over
 WINDOW = 3 * LOW_SAMPLES  # 50 ms, three periods of the lowest voice; one frame each side of the middle one
 FFT = 640  # at least twice the window
 SHORTEST, LONGEST = 12, 86  # lags: 500 to 70 Hz
@@ -99,22 +100,36 @@ class Prosody:
 def _measures(samples: Frames, count: int) -> Frames:
     """2 frames + TAPS + count frames of samples -> [B, count, 3] of the frames that are _LOOK frames old."""
     correlation = _correlation(_lowered(samples), count)
-    strength, lag = _peak(correlation)
-    semitones = 12 * np.log2(LOW_RATE / lag / 100.0)  # above 100 Hz
+    out = np.empty((len(samples), count, len(_RAW)), np.float32)
+    out[..., 0], lag = _peak(correlation)
+    out[..., 1] = 12 * np.log2(LOW_RATE / lag / 100.0)  # above 100 Hz
     own = samples[:, TAPS + SAMPLES : TAPS + (count + 1) * SAMPLES].reshape(len(samples), count, SAMPLES)
-    power = (own.astype(np.float64) ** 2).sum(axis=-1) / SAMPLES
-    return np.stack([strength, semitones, 10 * np.log10(power + 1e-10)], axis=-1).astype(np.float32)
+    power = np.add.reduce(own.astype(np.float64) ** 2, axis=-1) / SAMPLES
+    out[..., 2] = 10 * np.log10(power + 1e-10)
+    return out
 
 
 def _lowered(samples: Frames) -> Frames:
-    """[B, TAPS + 4 m] at 24 kHz -> [B, m] at 6 kHz. The sum is numpy's own: a BLAS product differs by batch size."""
-    return np.asarray((windows(samples, TAPS, STEP, STEP) * _LOW_PASS).sum(axis=-1), np.float32)
+    """[B, TAPS + 4 m] at 24 kHz -> [B, m] at 6 kHz.
+
+    The sum over the taps is written out in the order of numpy's own (eight partial sums, then pairs), so that it runs
+    along the samples and not along the taps: half the time. A BLAS product would differ by batch size.
+    """
+    count = samples.shape[1] // STEP - EIGHT
+    phases = np.ascontiguousarray(samples.reshape(len(samples), -1, STEP).swapaxes(1, 2))
+    batch, phase, sample = phases.strides
+    shape, strides = (len(samples), EIGHT, STEP, count), (batch, sample, phase, sample)
+    tapped = np.ndarray(shape, np.float32, phases, sample, strides) * _LOW_PASS
+    part = np.add.reduce(tapped.reshape(len(samples), -1, EIGHT, count), axis=1)
+    part = part[:, 0::2] + part[:, 1::2]
+    part = part[:, 0::2] + part[:, 1::2]
+    return np.asarray(part[:, 0] + part[:, 1], np.float32)
 
 
 def _correlation(low: Frames, count: int) -> Frames:
     """[B, count, LONGEST + 2]: normalised autocorrelation of each frame's window."""
     own = windows(low, WINDOW, LOW_SAMPLES, count=count)
-    centred = (own - own.mean(axis=-1, keepdims=True)) * _HANN
+    centred = (own - np.add.reduce(own, axis=-1, keepdims=True) / _WIDTH) * _HANN
     spectrum = np.fft.rfft(centred, FFT)
     product = np.fft.irfft(spectrum.real**2 + spectrum.imag**2, FFT)[..., : LONGEST + 2]
     return np.asarray(product / (product[..., :1] + 1e-9) / _OWN, np.float32)
@@ -124,13 +139,14 @@ def _peak(correlation: Frames) -> tuple[Frames, Frames]:
     """(strength, lag between samples) of the best period."""
     inner = correlation[..., SHORTEST : LONGEST + 1]
     left, right = correlation[..., SHORTEST - 1 : LONGEST], correlation[..., SHORTEST + 1 : LONGEST + 2]
-    score = np.where((inner >= left) & (inner >= right), inner - _COST, np.float32(-1))
+    score = np.where((inner >= left) & (inner >= right), inner - _COST, _NO_PEAK)
     best = score.argmax(axis=-1)
-    row, column = np.ogrid[: best.shape[0], : best.shape[1]]
-    before, here, after, won = (side[row, column, best] for side in (left, inner, right, score))
+    first = np.arange(0, correlation.size, correlation.shape[-1]).reshape(best.shape)  # of each row, all end to end
+    before, here, after = np.take(correlation, first + (best + SHORTEST) + _AROUND)
     bend = before - 2 * here + after
     shift = np.where(bend < -1e-6, 0.5 * (before - after) / np.minimum(bend, np.float32(-1e-6)), np.float32(0))
-    return np.where(won > -1, here, np.float32(0)), SHORTEST + best + np.clip(shift, -0.5, 0.5)
+    strength = here * (np.maximum.reduce(score, axis=-1) > _NO_PEAK)
+    return strength, SHORTEST + best + np.minimum(np.maximum(shift, -0.5), 0.5)
 
 
 # ---- what it means among its neighbours ----------------------------------------------------------------------------
@@ -139,19 +155,24 @@ def _peak(correlation: Frames) -> tuple[Frames, Frames]:
 def _columns(raw: Frames, count: int, delay: int) -> Frames:
     """[B, KEPT + count, 3] -> [B, count, P] of the frames that are `delay` frames old."""
     at = raw.shape[1] - count - (delay - _LOOK)  # the row of the first frame that is shown
-    strength, semitones, decibels = (np.ascontiguousarray(raw[..., k]) for k in range(len(_RAW)))
-    floor = _window(decibels, at, count, SPAN - 1, 0).min(axis=-1)
-    level = np.maximum(_window(decibels, at, count, SPAN - 1, 2).max(axis=-1), QUIET_DB + MIN_RANGE_DB)
+    strength, semitones, decibels = np.ascontiguousarray(np.moveaxis(raw, -1, 0))
+    floor = np.minimum.reduce(_window(decibels, at, count, SPAN - 1, 0), axis=-1)
+    level = np.maximum.reduce(_window(decibels, at, count, SPAN - 1, 2), axis=-1)
+    level = np.maximum(level, QUIET_DB + MIN_RANGE_DB)
     voiced = (strength > VOICED_FROM) & (decibels > QUIET_DB) & (decibels > _levels(decibels) - BELOW_LEVEL_DB)
-    span = np.clip(level - floor, MIN_RANGE_DB, MAX_RANGE_DB)
-    energy = np.clip((decibels[:, at : at + count] - (level - span)) / span, 0, 1)
+    span = np.minimum(np.maximum(level - floor, MIN_RANGE_DB), MAX_RANGE_DB)
+    energy = (decibels[:, at : at + count] - (level - span)) / span
     relative = _relative(semitones, voiced, at, count)
     spoken = _run(voiced)
-    out = np.stack([
-        _near(spoken, at, count), voiced[:, at : at + count], relative[:, ACCENT_HALF:-ACCENT_HALF], energy,
-        _accents(decibels, voiced, relative, at, count), _ends(spoken, at, count), _onsets(spoken, at, count),
-    ], axis=-1)  # fmt: skip
-    return np.asarray(out, np.float32)
+    out = np.empty((*floor.shape, len(PROSODY)), np.float32)
+    out[..., VOICE] = _near(spoken, at, count)
+    out[..., VOICED] = voiced[:, at : at + count]
+    out[..., PITCH] = relative[:, ACCENT_HALF:-ACCENT_HALF]
+    out[..., ENERGY] = np.minimum(np.maximum(energy, 0), 1)
+    out[..., ACCENT] = _accents(decibels, voiced, relative, at, count)
+    out[..., PHRASE_END] = _ends(spoken, at, count)
+    out[..., ONSET] = _onsets(spoken, at, count)
+    return out
 
 
 def _window(signal: Array, at: int, count: int, back: int, ahead: int) -> Array:
@@ -161,68 +182,84 @@ def _window(signal: Array, at: int, count: int, back: int, ahead: int) -> Array:
 
 def _levels(decibels: Frames) -> Array:
     """The loudest of the second before, at every remembered frame, as far as it is remembered."""
-    padded = np.concatenate([np.repeat(decibels[:, :1], MEAN_SPAN, axis=1), decibels], axis=1)
+    padded = np.empty((len(decibels), MEAN_SPAN + decibels.shape[1]), decibels.dtype)
+    padded[:, :MEAN_SPAN], padded[:, MEAN_SPAN:] = decibels[:, :1], decibels
     return highest(padded, MEAN_SPAN + 1)
 
 
 def _run(voiced: Array) -> Array:
     """Voiced for two frames on end: a click is no voice."""
-    return np.concatenate([voiced[:, :1] & False, voiced[:, 1:] & voiced[:, :-1]], axis=1)
+    out = np.zeros_like(voiced)
+    np.logical_and(voiced[:, 1:], voiced[:, :-1], out=out[:, 1:])
+    return out
 
 
 def _relative(semitones: Frames, voiced: Array, at: int, count: int) -> Array:
     """Pitch around the speaker's middle, for the shown frames and ACCENT_HALF on each side; 0 where unvoiced."""
     first, wide = at - ACCENT_HALF, count + 2 * ACCENT_HALF
-    weights = _window(voiced, first, wide, MIDDLE - 1, 0).astype(np.float64)
-    total = (_window(semitones, first, wide, MIDDLE - 1, 0) * weights).sum(axis=-1) + PRIOR_FRAMES * PRIOR_SEMITONES
-    middle = total / (weights.sum(axis=-1) + PRIOR_FRAMES)
-    near = np.where(_window(voiced, first, wide, 1, 1), _window(semitones, first, wide, 1, 1), np.inf)
-    ordered = np.sort(near, axis=-1)
-    known = np.isfinite(ordered).sum(axis=-1)
-    median = np.take_along_axis(ordered, np.maximum(known - 1, 0)[..., None] // 2, -1)[..., 0]
-    own = voiced[:, first : first + wide]
-    return np.asarray(np.where(own, np.clip(np.where(known > 0, median, 0) - middle, -24, 24), 0))
+    spans = _window(semitones * voiced.astype(np.float64), first, wide, MIDDLE - 1, 0)
+    total = np.add.reduce(spans, axis=-1) + PRIOR_FRAMES * PRIOR_SEMITONES
+    middle = total / (_counted(voiced, first, wide, MIDDLE) + PRIOR_FRAMES)
+    own = _median(semitones[:, first - 1 : first + wide + 1], voiced[:, first - 1 : first + wide + 1])
+    around = np.minimum(np.maximum(own - middle, -24), 24)
+    return np.asarray(np.where(voiced[:, first : first + wide], around, 0))
+
+
+def _counted(voiced: Array, first: int, wide: int, span: int) -> Array:
+    """[B, wide]: how many of the last `span` frames are voiced."""
+    counts = np.cumsum(voiced, axis=1)
+    return np.asarray(counts[:, first : first + wide] - counts[:, first - span : first + wide - span])
+
+
+def _median(semitones: Frames, voiced: Array) -> Frames:
+    """[B, n + 2] -> [B, n]: of a voiced frame and its voiced neighbours; the lower one of two."""
+    heard = np.where(voiced, semitones, _UNHEARD)
+    before, own, after = heard[:, :-2], heard[:, 1:-1], heard[:, 2:]
+    low, high = np.minimum(before, own), np.maximum(before, own)
+    all_three = voiced[:, :-2] & voiced[:, 2:]
+    return np.where(all_three, np.maximum(low, np.minimum(high, after)), np.minimum(low, after))
 
 
 def _near(spoken: Array, at: int, count: int) -> Array:
     """Speech around: 1 from 80 ms before a voiced stretch to 230 ms after it, with edges of a few frames."""
-    return np.asarray((_window(spoken, at, count, GAP_BACK, GAP_AHEAD) * _NEAR).max(axis=-1))
+    return np.asarray(np.maximum.reduce(_window(spoken, at, count, GAP_BACK, GAP_AHEAD) * _NEAR, axis=-1))
 
 
 def _accents(decibels: Frames, voiced: Array, relative: Array, at: int, count: int) -> Array:
     """Strength on the frame whose prominence tops its neighbours' and stands out of the last second; else 0."""
     first, wide = at - ACCENT_HALF, count + 2 * ACCENT_HALF
-    mean = np.where(_window(voiced, first, wide, MEAN_SPAN, 0), _window(decibels, first, wide, MEAN_SPAN, 0), np.nan)
-    known = np.isfinite(mean)
-    average = np.where(known, mean, 0).sum(axis=-1) / np.maximum(known.sum(axis=-1), 1)
-    local = (_window(decibels, first, wide, 2, 2) * _SMOOTH).sum(axis=-1)
-    loud = np.where(known.sum(axis=-1) > 0, (local - average) / 10, 0)
+    heard = _window(np.where(voiced, decibels, np.float32(0)), first, wide, MEAN_SPAN, 0)
+    known = _counted(voiced, first, wide, MEAN_SPAN + 1)
+    average = np.add.reduce(heard, axis=-1) / np.maximum(known, 1)
+    local = np.add.reduce(_window(decibels, first, wide, 2, 2) * _SMOOTH, axis=-1)
+    loud = np.where(known > 0, (local - average) / 10, 0)
     prominence = np.where(voiced[:, first : first + wide], 0.5 + loud + PITCH_SHARE * relative, 0)
     near = windows(prominence, 2 * ACCENT_HALF + 1)
     own = near[..., ACCENT_HALF]
-    top = (own > near[..., :ACCENT_HALF].max(axis=-1)) & (own >= near[..., ACCENT_HALF + 1 :].max(axis=-1))
-    strength = np.clip((own - ACCENT_FROM) / (ACCENT_FULL - ACCENT_FROM), 0, 1)
+    above = own > np.maximum.reduce(near[..., :ACCENT_HALF], axis=-1)
+    top = above & (own >= np.maximum.reduce(near[..., ACCENT_HALF + 1 :], axis=-1))
+    strength = np.minimum(np.maximum((own - ACCENT_FROM) / (ACCENT_FULL - ACCENT_FROM), 0), 1)
     return np.where(top, strength, 0)
 
 
 def _ends(spoken: Array, at: int, count: int) -> Array:
     """1 where the last voiced frame is PAUSE_BEHIND frames old, none comes soon, and enough was said before."""
     since = _window(spoken, at, count, PAUSE_BEHIND, PAUSE_AHEAD)
-    quiet = since[..., 0] & ~since[..., 1:].any(axis=-1)
-    return np.asarray(quiet & (_window(spoken, at, count, PAUSE_BEHIND + PHRASE, 0).sum(axis=-1) >= PHRASE_VOICED))
+    quiet = since[..., 0] & ~np.logical_or.reduce(since[..., 1:], axis=-1)
+    return np.asarray(quiet & (_counted(spoken, at, count, PAUSE_BEHIND + PHRASE + 1) >= PHRASE_VOICED))
 
 
 def _onsets(spoken: Array, at: int, count: int) -> Array:
     """1 where speech begins after a pause of PAUSE_BEHIND + PAUSE_AHEAD frames."""
     before = _window(spoken, at, count, PAUSE_BEHIND + PAUSE_AHEAD, 0)
-    return np.asarray(before[..., -1] & ~before[..., :-1].any(axis=-1))
+    return np.asarray(before[..., -1] & ~np.logical_or.reduce(before[..., :-1], axis=-1))
 
 
 def _low_pass() -> Frames:
-    """Windowed sinc, 1.2 kHz at 24 kHz."""
+    """[EIGHT, STEP, 1]: windowed sinc, 1.2 kHz at 24 kHz."""
     time = np.arange(TAPS) - (TAPS - 1) / 2
     taps = np.sinc(2 * 1200 / RATE * time) * np.hamming(TAPS)
-    return np.asarray(taps / taps.sum(), np.float32)
+    return np.asarray(taps / taps.sum(), np.float32).reshape(EIGHT, STEP, 1)
 
 
 def _window_correlation() -> Frames:
@@ -232,8 +269,11 @@ def _window_correlation() -> Frames:
 
 
 _LOW_PASS: Frames = _low_pass()
+_WIDTH: Frames = np.array(WINDOW, np.float32)
 _HANN: Frames = np.hanning(WINDOW + 2)[1:-1].astype(np.float32)
 _OWN: Frames = _window_correlation()
+_NO_PEAK, _UNHEARD = np.array(-1, np.float32), np.array(np.inf, np.float32)
+_AROUND = np.array([-1, 0, 1]).reshape(3, 1, 1)
 _COST: Frames = (LAG_COST * np.log2(np.arange(SHORTEST, LONGEST + 1) / SHORTEST)).astype(np.float32)
 _NEAR: Array = np.concatenate([np.linspace(0.2, 1, 5), np.ones(GAP_BACK - 4), np.linspace(0.8, 0, GAP_AHEAD)])
 _SMOOTH: Frames = np.array([1, 2, 3, 2, 1], np.float32) / np.float32(9)
