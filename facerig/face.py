@@ -133,23 +133,25 @@ class Face:
 
     def push_batch(self, state: State, frames: Frames) -> tuple[State, Frames]:
         """States [B, ...] and rows [B, n, ...] of many streams."""
-        return self._walk(state, frames, lambda name: self._ways[name])
+        return self._walk(state, frames, self._ways.__getitem__)
 
     def _walk(self, state: State, frames: Frames, way: Callable[[str], Way]) -> tuple[State, Frames]:
         walk = _Walk(self, state, way)
         samples, rows = frames[..., :SAMPLES], _controls(frames)
-        feats = walk.through("mel", np.ascontiguousarray(samples))
+        samples = np.ascontiguousarray(samples)
+        feats = walk.through("mel", samples)
         if self.heard is not None:
             rows = walk.through("heard", _beside(feats, rows))
         seen = walk.seen(rows)
-        columns = walk.through("model", self._conditioned(feats, self._tap(seen, frames, self.model.delay)))
+        shown = self._tap(seen, frames, self._before_model)
+        columns = walk.through("model", self._conditioned(feats, shown))
         if self.express is not None:
-            columns = walk.through("express", _beside(columns, self._tap(seen, frames, self.model.delay)))
+            columns = walk.through("express", _beside(columns, shown))
         curves = walk.through("lips", columns)
         curves = walk.through("gains", _beside(curves, self._tap(seen, frames, self._before_gains)))
         curves = walk.through("wait", walk.through("smooth", curves))
         if self.life is not None:
-            voice = walk.through("voice", walk.through("prosody", np.ascontiguousarray(samples)))
+            voice = walk.through("voice", walk.through("prosody", samples))
             curves = walk.through("life", _beside(curves, voice, self._tap(seen, frames, self._before_life)))
         curves = walk.through("limits", curves)
         return walk.state, curves
@@ -168,23 +170,33 @@ class Face:
     # ---- what meets when ----------------------------------------------------------------------------------------
 
     @cached_property
-    def _sizes(self) -> tuple[int, ...]:
-        return tuple(len(stage.start()) for _, stage in self.parts)
+    def _spans(self) -> tuple[tuple[str, slice], ...]:
+        """Where the parts' own states lie among all."""
+        ends = np.cumsum([0, *(len(stage.start()) for _, stage in self.parts)]).tolist()
+        return tuple((name, slice(*ends[k : k + 2])) for k, (name, _) in enumerate(self.parts))
+
+    @cached_property
+    def _stages(self) -> dict[str, Stage | Seeded]:
+        return dict(self.parts)
 
     @property
     def _lag(self) -> int:
         """Frames by which the controls have fallen behind before the line."""
         return _delay(self.heard)
 
-    @property
-    def _before_gains(self) -> int:
-        return self.model.delay + _delay(self.express) + _delay(self.lips)
+    @cached_property
+    def _before_model(self) -> int:
+        return self.model.delay
 
-    @property
+    @cached_property
+    def _before_gains(self) -> int:
+        return self._before_model + _delay(self.express) + _delay(self.lips)
+
+    @cached_property
     def _before_wait(self) -> int:
         return self._before_gains + _delay(self.smooth)
 
-    @property
+    @cached_property
     def _before_life(self) -> int:
         return max(self._before_wait, _delay(self.prosody))
 
@@ -244,12 +256,8 @@ class _Walk:
     """One push through a face: hands each part its state and keeps the new one."""
 
     def __init__(self, face: Face, state: State, way: Callable[[str], Way]) -> None:
-        self._way, self._stages = way, dict(face.parts)
-        self._states: dict[str, State] = {}
-        at = 0
-        for (name, _), size in zip(face.parts, face._sizes, strict=True):
-            self._states[name] = state[at : at + size]
-            at += size
+        self._way, self._stages = way, face._stages
+        self._states = {name: state[span] for name, span in face._spans}
 
     def through(self, name: str, frames: Frames) -> Frames:
         """What a part makes of frames; the frames themselves where there is no such part."""

@@ -155,7 +155,7 @@ def _peak(correlation: Frames) -> tuple[Frames, Frames]:
 def _columns(raw: Frames, count: int, delay: int) -> Frames:
     """[B, KEPT + count, 3] -> [B, count, P] of the frames that are `delay` frames old."""
     at = raw.shape[1] - count - (delay - _LOOK)  # the row of the first frame that is shown
-    strength, semitones, decibels = np.ascontiguousarray(np.moveaxis(raw, -1, 0))
+    strength, semitones, decibels = np.ascontiguousarray(raw.transpose(2, 0, 1))
     floor = np.minimum.reduce(_window(decibels, at, count, SPAN - 1, 0), axis=-1)
     level = np.maximum.reduce(_window(decibels, at, count, SPAN - 1, 2), axis=-1)
     level = np.maximum(level, QUIET_DB + MIN_RANGE_DB)

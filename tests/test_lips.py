@@ -56,7 +56,7 @@ def test_ramps_take_two_to_four_frames() -> None:
 
 def test_hysteresis_does_not_flicker() -> None:
     evidence = np.array([0, 0.6, 0.45, 0.49, 0.4, 0.52, 0.36, 0.2, 0.45], np.float32)
-    np.testing.assert_array_equal(switched(evidence, HALF), [False] + [True] * 6 + [False] * 2)
+    np.testing.assert_array_equal(switched(evidence[None], HALF)[0], [False] + [True] * 6 + [False] * 2)
 
 
 def test_unconfirmed_contact_is_let_go() -> None:

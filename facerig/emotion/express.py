@@ -14,14 +14,14 @@ every bit is that of `Lips`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facerig.controls import group
 from facerig.emotion import code, looks
-from facerig.post.lips import ARTICULATORS, BILABIAL, MOODS, SPEECH, Lips, Switch
+from facerig.post.lips import ARTICULATORS, MOODS, SPEECH, Evidence, Lips, Switch
 from facerig.stage import Frames, State
 
 # Millimetres by which a channel at 1 parts the inner lips, on the head where an emotion parts them most (ICT-FaceKit by
@@ -107,14 +107,14 @@ class FeltLips(Lips):
 
     def push(self, state: State, frames: Frames) -> tuple[State, Frames]:
         width = state[0].shape[1]
-        rows = np.pad(frames, ((0, 0), (0, width - frames.shape[1])))
+        rows = _widened(frames, width)
         kept, out = super().push(state, rows)
         seen = np.concatenate([state[0], rows])
-        asked = seen[: self.memory - self.delay + len(rows), len(self.columns) :]
-        if asked.any():
+        asked = seen[: self._before + len(rows), len(self.columns) :]
+        if np.count_nonzero(asked):
             rest = _eased(asked, len(rows))
-            away = 1 - self._envelope(seen, SPEECH, self.talk, len(rows))
-            places = [self.channels.index(name) for name in resting()]
+            away = 1 - self._envelopes(seen, self._talking, len(rows))[0]
+            places = self._resting
             shown = out[:, places]
             more = np.minimum(shown + away[:, None] * rest, np.maximum(shown, rest))  # never twice the same pose
             out[:, places] = np.where(rest > 0, more, shown)
@@ -124,7 +124,7 @@ class FeltLips(Lips):
     def push_batch(self, state: State, frames: Frames) -> tuple[State, Frames]:
         """Streams stacked. Those that rest in a mood are stepped alone; nearly always there are none."""
         count, width = frames.shape[1], state[0].shape[2]
-        seen = np.concatenate([state[0], np.pad(frames, ((0, 0), (0, 0), (0, width - frames.shape[2])))], axis=1)
+        seen = np.concatenate((state[0], _widened(frames, width)), axis=1)
         out = self._shown(seen, count)
         for row in np.flatnonzero(seen[:, :, len(self.columns) :].any(axis=(1, 2))):
             out[row] = self.push((state[0][row],), frames[row])[1]
@@ -132,12 +132,29 @@ class FeltLips(Lips):
 
     def _met(self, out: Frames, seen: Frames, felt: NDArray[np.bool_]) -> None:
         """Lips that shall be closed meet, however far a felt face has lifted the upper one."""
-        known = [(self.channels.index(name), gap) for name, gap in PARTS.items() if name in self.channels]
-        columns, gaps = [column for column, _ in known], np.array([[gap] for _, gap in known], np.float32)
-        apart = looks.times(out[:, columns], gaps)[:, 0]
-        spoken = self._envelope(seen, SPEECH, self.voice, len(out))
-        closed = self._envelope(seen, BILABIAL, self.lips, len(out)) * spoken * felt
-        out[:, self.channels.index(LIFT)] += closed * np.clip(apart / -PARTS[LIFT], 0, MOST_LIFT)
+        apart = looks.times(out[:, self._parting[0]], self._parting[1])[:, 0]
+        spoken, _, closed = self._envelopes(seen, self._decided, len(out))
+        out[:, self._places[LIFT]] += closed * spoken * felt * np.clip(apart / -PARTS[LIFT], 0, MOST_LIFT)
+
+    @cached_property
+    def _talking(self) -> Evidence:
+        return self._evidence((SPEECH, self.talk))
+
+    @cached_property
+    def _resting(self) -> list[int]:
+        return [self._places[name] for name in resting()]
+
+    @cached_property
+    def _parting(self) -> tuple[list[int], Frames]:
+        """Columns of PARTS that are there, and their gaps."""
+        known = {self._places[name]: gap for name, gap in PARTS.items() if name in self._places}
+        return list(known), np.array([[gap] for gap in known.values()], np.float32)
+
+
+def _widened(frames: Frames, width: int) -> Frames:
+    """Rows with zeros up to this width."""
+    missing = width - frames.shape[-1]
+    return np.concatenate((frames, np.zeros((*frames.shape[:-1], missing), np.float32)), axis=-1) if missing else frames
 
 
 def _eased(asked: Frames, count: int) -> Frames:

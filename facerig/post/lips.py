@@ -49,6 +49,14 @@ class Switch:
         return self.longest + (LATELY - 1 if self.release else 0)
 
 
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Columns of the model, and what each of them switches."""
+
+    columns: Places
+    switches: tuple[Switch, ...]
+
+
 # Chosen on training clips: 80 of speechocean (closed at p b m / in open vowels on the head, percent; 88 labels, 168
 # open vowels) and 60 of GRID (gap r): enter .3 89.8 / 0.6 .897, .25 93.2 / 1.2 .895, .2 94.3 / 1.8 .891. Misses are
 # seen sooner: .25. Ramps of one frame, as the network's curves close by themselves.
@@ -61,6 +69,7 @@ TEETH = Switch(enter=0.5, leave=0.4, rise=1, fall=1)
 VOICE = Switch(enter=0.05, leave=0.04, rise=2, fall=4, hold=2)
 # What is left of the network's own opening in silence, as a jaw; under that gate: .015 .895 .804, .02 .897 .810.
 AJAR = 0.02
+_NEVER = np.array(-1, np.int32)
 LATELY = 8  # frames (133 ms): longer than a closure takes to be recognised, shorter than two in a row
 SHUT = 0.9  # of jawOpen is made up for by mouthClose: exact on one head is pressed on the next (ICT closes at .78)
 
@@ -152,25 +161,40 @@ class Lips:
 
     def _shown(self, seen: Frames, count: int) -> Frames:
         """[..., memory + count, columns] -> [..., count, curves]."""
-        now = slice(self.memory - self.delay, self.memory - self.delay + count)
+        now = slice(self._before, self._before + count)
         out: Frames = seen[..., now, :].take(self._curves, axis=-1)
-        spoken = self._envelope(seen, SPEECH, self.voice, count)
+        reached = self._envelopes(seen, self._decided, count)
+        spoken, teeth, lips = reached[..., 0, :], reached[..., 1, :], reached[..., 2, :]
         out[..., self._articulators] *= np.maximum(spoken, self._ajar(out))[..., None]
-        _hold(out, self._envelope(seen, LABIODENTAL, self.teeth, count) * spoken, *self._at_teeth)
-        closed = self._envelope(seen, BILABIAL, self.lips, count) * spoken
+        _hold(out, teeth * spoken, *self._at_teeth)
+        closed = lips * spoken
         _hold(out, closed, *self._closed)
         self._close(out, closed)
         return out
 
     # ---- evidence -------------------------------------------------------------------------------------------
 
-    def _envelope(self, seen: Frames, column: str, switch: Switch, count: int) -> Frames:
-        """[..., count] 0..1 for the delayed frames: ramps reach out from every frame that is on, the largest counts."""
-        on = switched(np.ascontiguousarray(seen[..., self.columns.index(column)]), switch)
-        first = self.memory - self.delay - switch.fall - switch.hold
-        weights = _ramps(switch)
-        near = windows(on, len(weights), first=first, count=count)
-        reached: Frames = (near * weights).max(axis=-1, initial=np.float32(0))
+    @cached_property
+    def _before(self) -> int:
+        """Rows of the past that are older than the first one shown."""
+        return self.memory - self.delay
+
+    @cached_property
+    def _decided(self) -> Evidence:
+        return self._evidence((SPEECH, self.voice), (LABIODENTAL, self.teeth), (BILABIAL, self.lips))
+
+    def _evidence(self, *given: tuple[str, Switch]) -> Evidence:
+        columns = np.array([self.columns.index(name) for name, _ in given], np.intp)
+        return Evidence(columns, tuple(switch for _, switch in given))
+
+    def _envelopes(self, seen: Frames, evidence: Evidence, count: int) -> Frames:
+        """[..., switches, count] 0..1 for the delayed frames: ramps reach out from every frame that is on, the largest
+        counts."""
+        courses = np.ascontiguousarray(seen.take(evidence.columns, axis=-1).swapaxes(-1, -2))
+        on = switched(courses, *evidence.switches)
+        weights, back = _ramps(*evidence.switches)
+        near = windows(on, weights.shape[-1], first=self._before - back, count=count)
+        reached: Frames = np.maximum.reduce(near * weights, axis=-1)
         return reached
 
     # ---- what it does to the curves -------------------------------------------------------------------------
@@ -220,36 +244,46 @@ def _hold(out: Frames, held: Frames, columns: Places, least: Frames, most: Frame
     out[..., columns] = now + held[..., None] * (np.minimum(np.maximum(now, least), most) - now)
 
 
-def switched(evidence: Frames, switch: Switch) -> NDArray[np.bool_]:
-    """Which frames are on: `enter` was reached within the last `longest` frames, and nothing under `leave` since."""
-    at = np.arange(evidence.shape[-1])
-    strong = np.maximum.accumulate(np.where(evidence >= switch.enter, at, -1), axis=-1)
-    weak = np.maximum.accumulate(np.where(evidence < _lowest(evidence, switch), at, -1), axis=-1)
-    return np.asarray((strong > weak) & (at - strong < switch.longest), np.bool_)
+def switched(evidence: Frames, *switches: Switch) -> NDArray[np.bool_]:
+    """[..., switches, n] -> which frames are on: `enter` was reached within the last `longest` frames, and nothing
+    under `leave` since."""
+    at = np.arange(evidence.shape[-1], dtype=np.int32)
+    enter, longest = (_each(field, *switches) for field in ("enter", "longest"))
+    strong = np.maximum.accumulate(np.where(evidence >= enter, at, _NEVER), axis=-1)
+    weak = np.maximum.accumulate(np.where(evidence < _lowest(evidence, *switches), at, _NEVER), axis=-1)
+    return np.asarray((strong > weak) & (at - strong < longest), np.bool_)
 
 
-def _lowest(evidence: Frames, switch: Switch) -> Frames:
+def _lowest(evidence: Frames, *switches: Switch) -> Frames:
     """Evidence under which a contact lets go."""
-    leave = np.asarray(switch.leave, np.float32)
-    if not switch.release:
-        return leave
-    return np.asarray(np.maximum(leave, np.float32(switch.release) * _highest(evidence)), np.float32)
+    leave, release = (_each(field, *switches) for field in ("leave", "release"))
+    return np.asarray(np.maximum(leave, release * _highest(evidence)), np.float32)
 
 
 def _highest(evidence: Frames) -> Frames:
     """The largest value of the last LATELY frames."""
-    before = np.zeros((*evidence.shape[:-1], LATELY - 1), np.float32)
-    return highest(np.concatenate([before, evidence], axis=-1), LATELY)
+    seen = np.zeros((*evidence.shape[:-1], LATELY - 1 + evidence.shape[-1]), np.float32)
+    seen[..., LATELY - 1 :] = evidence
+    return highest(seen, LATELY)
+
+
+@lru_cache(maxsize=64)
+def _each(field: str, *switches: Switch) -> Frames:
+    """[switches, 1] of a field."""
+    return np.array([[getattr(switch, field)] for switch in switches], np.float32)
 
 
 @lru_cache(maxsize=16)
-def _ramps(switch: Switch) -> Frames:
-    """Weights of the frames around the one that is shown, the oldest first."""
-    return np.array([_ramp(shift, switch) for shift in range(-switch.fall - switch.hold, switch.rise + 1)], np.float32)
+def _ramps(*switches: Switch) -> tuple[Frames, int]:
+    """[switches, 1, frames] weights of the frames around the one that is shown, the oldest first, and how many of them
+    are older."""
+    back, ahead = max(s.fall + s.hold for s in switches), max(s.rise for s in switches)
+    weights = [[_ramp(shift, switch) for shift in range(-back, ahead + 1)] for switch in switches]
+    return np.array(weights, np.float32)[:, None], back
 
 
 def _ramp(shift: int, switch: Switch) -> float:
     """Weight of a frame that is on, `shift` frames from the one that is shown (positive: to come)."""
     if shift > 0:
-        return 1 - shift / (switch.rise + 1)
-    return min(1.0, 1 - (-shift - switch.hold) / (switch.fall + 1))
+        return max(0.0, 1 - shift / (switch.rise + 1))
+    return max(0.0, min(1.0, 1 - (-shift - switch.hold) / (switch.fall + 1)))
