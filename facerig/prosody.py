@@ -162,14 +162,15 @@ def _columns(raw: Frames, count: int, delay: int) -> Frames:
     voiced = (strength > VOICED_FROM) & (decibels > QUIET_DB) & (decibels > _levels(decibels) - BELOW_LEVEL_DB)
     span = np.minimum(np.maximum(level - floor, MIN_RANGE_DB), MAX_RANGE_DB)
     energy = (decibels[:, at : at + count] - (level - span)) / span
-    relative = _relative(semitones, voiced, at, count)
+    counts = np.cumsum(voiced, axis=1)
+    relative = _relative(semitones, voiced, counts, at, count)
     spoken = _run(voiced)
     out = np.empty((*floor.shape, len(PROSODY)), np.float32)
     out[..., VOICE] = _near(spoken, at, count)
     out[..., VOICED] = voiced[:, at : at + count]
     out[..., PITCH] = relative[:, ACCENT_HALF:-ACCENT_HALF]
     out[..., ENERGY] = np.minimum(np.maximum(energy, 0), 1)
-    out[..., ACCENT] = _accents(decibels, voiced, relative, at, count)
+    out[..., ACCENT] = _accents(decibels, voiced, counts, relative, at, count)
     out[..., PHRASE_END] = _ends(spoken, at, count)
     out[..., ONSET] = _onsets(spoken, at, count)
     return out
@@ -194,20 +195,20 @@ def _run(voiced: Array) -> Array:
     return out
 
 
-def _relative(semitones: Frames, voiced: Array, at: int, count: int) -> Array:
-    """Pitch around the speaker's middle, for the shown frames and ACCENT_HALF on each side; 0 where unvoiced."""
+def _relative(semitones: Frames, voiced: Array, counts: Array, at: int, count: int) -> Array:
+    """Pitch around the speaker's middle, for the shown frames and ACCENT_HALF on each side; 0 where unvoiced. `counts`:
+    of voiced frames so far."""
     first, wide = at - ACCENT_HALF, count + 2 * ACCENT_HALF
     spans = _window(semitones * voiced.astype(np.float64), first, wide, MIDDLE - 1, 0)
     total = np.add.reduce(spans, axis=-1) + PRIOR_FRAMES * PRIOR_SEMITONES
-    middle = total / (_counted(voiced, first, wide, MIDDLE) + PRIOR_FRAMES)
+    middle = total / (_lately(counts, first, wide, MIDDLE) + PRIOR_FRAMES)
     own = _median(semitones[:, first - 1 : first + wide + 1], voiced[:, first - 1 : first + wide + 1])
     around = np.minimum(np.maximum(own - middle, -24), 24)
     return np.asarray(np.where(voiced[:, first : first + wide], around, 0))
 
 
-def _counted(voiced: Array, first: int, wide: int, span: int) -> Array:
-    """[B, wide]: how many of the last `span` frames are voiced."""
-    counts = np.cumsum(voiced, axis=1)
+def _lately(counts: Array, first: int, wide: int, span: int) -> Array:
+    """[B, wide]: by how much a count has grown over the last `span` frames."""
     return np.asarray(counts[:, first : first + wide] - counts[:, first - span : first + wide - span])
 
 
@@ -225,11 +226,11 @@ def _near(spoken: Array, at: int, count: int) -> Array:
     return np.asarray(np.maximum.reduce(_window(spoken, at, count, GAP_BACK, GAP_AHEAD) * _NEAR, axis=-1))
 
 
-def _accents(decibels: Frames, voiced: Array, relative: Array, at: int, count: int) -> Array:
+def _accents(decibels: Frames, voiced: Array, counts: Array, relative: Array, at: int, count: int) -> Array:
     """Strength on the frame whose prominence tops its neighbours' and stands out of the last second; else 0."""
     first, wide = at - ACCENT_HALF, count + 2 * ACCENT_HALF
     heard = _window(np.where(voiced, decibels, np.float32(0)), first, wide, MEAN_SPAN, 0)
-    known = _counted(voiced, first, wide, MEAN_SPAN + 1)
+    known = _lately(counts, first, wide, MEAN_SPAN + 1)
     average = np.add.reduce(heard, axis=-1) / np.maximum(known, 1)
     local = np.add.reduce(_window(decibels, first, wide, 2, 2) * _SMOOTH, axis=-1)
     loud = np.where(known > 0, (local - average) / 10, 0)
@@ -246,7 +247,8 @@ def _ends(spoken: Array, at: int, count: int) -> Array:
     """1 where the last voiced frame is PAUSE_BEHIND frames old, none comes soon, and enough was said before."""
     since = _window(spoken, at, count, PAUSE_BEHIND, PAUSE_AHEAD)
     quiet = since[..., 0] & ~np.logical_or.reduce(since[..., 1:], axis=-1)
-    return np.asarray(quiet & (_counted(spoken, at, count, PAUSE_BEHIND + PHRASE + 1) >= PHRASE_VOICED))
+    said = np.add.reduce(_window(spoken, at, count, PAUSE_BEHIND + PHRASE, 0), axis=-1)
+    return np.asarray(quiet & (said >= PHRASE_VOICED))
 
 
 def _onsets(spoken: Array, at: int, count: int) -> Array:

@@ -35,6 +35,8 @@ MOST_LIFT = 0.6
 PACE = 1  # of looks.KERNELS: rests change within 0.2 s
 # Speech for the purpose of rest: a pause of 0.2 s inside a sentence does not count, then 0.5 s to get there.
 TALK = Switch(enter=0.05, leave=0.04, rise=2, fall=30, hold=12)
+_RAISE = group("raise")
+_FEELING = tuple(group(name) for name in ("emotion", "upper", "style"))  # without any of it no condition is felt
 
 
 @cache
@@ -68,19 +70,19 @@ class Express:
         return ()
 
     def push(self, state: State, frames: Frames) -> tuple[State, Frames]:
-        felt = code.condition(frames[:, len(self.model_columns) :])
-        rests = np.zeros((len(frames), len(resting())), np.float32)
-        if felt.any():
-            known, settled = looks.looks(), np.repeat(felt[:, None], len(looks.KERNELS), axis=1)
-            rests += known.pose(settled)[:, [known.channels.index(name) for name in resting()]]
-        return state, np.concatenate([self._raised(frames, rests), rests], axis=1)
+        controls = frames[:, len(self.model_columns) :]
+        out = np.zeros((len(frames), len(self.model_columns) + len(resting())), np.float32)
+        columns, rests = out[:, : len(self.model_columns)], out[:, len(self.model_columns) :]
+        columns[:] = frames[:, : len(self.model_columns)]
+        if any(np.count_nonzero(controls[:, part]) for part in _FEELING):
+            rests += _pose(code.condition(controls))
+        self._raise(columns, rests, controls[:, _RAISE])
+        return state, out
 
-    def _raised(self, frames: Frames, rests: Frames) -> Frames:
-        """The model's columns with what is raised; rests are raised in place."""
-        columns: Frames = frames[:, : len(self.model_columns)].copy()
-        asked = frames[:, len(self.model_columns) :][:, group("raise")]
-        if not asked.any():
-            return columns
+    def _raise(self, columns: Frames, rests: Frames, asked: Frames) -> None:
+        """What is raised, put in place into the model's columns and the rests."""
+        if not np.count_nonzero(asked):
+            return
         ends = np.concatenate([np.maximum(asked, 0), np.maximum(-asked, 0)], axis=1)
         added = looks.times(ends, looks.raised())
         known = looks.looks().channels
@@ -89,7 +91,12 @@ class Express:
         for place, name in enumerate(self.model_columns):
             if name in known and looks.raised()[:, known.index(name)].any():
                 columns[raised, place] = np.clip(columns[raised, place] + added[raised, known.index(name)], 0, 1)
-        return columns
+
+
+def _pose(felt: Frames) -> Frames:
+    """[n, 32] -> [n, resting]: what a condition makes of a mouth at rest; zero where it is."""
+    known, settled = looks.looks(), np.repeat(felt[:, None], len(looks.KERNELS), axis=1)
+    return known.pose(settled)[:, [known.channels.index(name) for name in resting()]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +118,7 @@ class FeltLips(Lips):
         kept, out = super().push(state, rows)
         seen = np.concatenate([state[0], rows])
         asked = seen[: self._before + len(rows), len(self.columns) :]
-        if np.count_nonzero(asked):
+        if asked.any():
             rest = _eased(asked, len(rows))
             away = 1 - self._envelopes(seen, self._talking, len(rows))[0]
             places = self._resting

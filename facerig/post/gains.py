@@ -19,6 +19,7 @@ from facerig.rig import REGIONS, Rig
 from facerig.stage import Frames, State
 
 EYE_RANGE = 35.0  # degrees of yaw or pitch that a full eyeLook* shape stands for (Live Link's and ours)
+_LIP_SCALE = place("lip_scale")
 MOUTH = ("jaw", "lips", "tongue")
 SILENT = tuple(name for name in STATES if name != "speaking")  # states in which the mouth rests
 
@@ -46,8 +47,10 @@ class Gains:
 
     def push(self, state: State, frames: Frames) -> tuple[State, Frames]:
         curves, rows = frames[:, : len(self.native)], frames[:, len(self.native) :]
-        out = curves * rows[:, self._gains]
-        out[:, self._speech] *= rows[:, place("lip_scale")][:, None]
+        out = curves * rows.take(self._gains, axis=1)
+        size = rows[:, _LIP_SCALE]
+        if np.count_nonzero(size != 1):
+            out[:, self._speech] *= size[:, None]
         if self.still:
             out = self._looking(out, rows)
             quiet = np.minimum(_added(rows, [place(f"state:{name}") for name in SILENT]), 1)
