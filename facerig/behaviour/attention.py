@@ -27,6 +27,7 @@ _OF_FIXATION, _OF_TREMOR = np.array([1] * LOOK_BACK + [2, 2, 0, 0]), np.array([0
 _ON = np.array([-k for k in range(LOOK_BACK)] + [0, 1, 0, 1])
 _EPISODE_DRAWS = places("gaze:mode", "gaze:direction", "gaze:scatter", "gaze:size")
 _DIRECTION_EDGES = np.cumsum(DIRECTIONS)[:-1]
+_ANGLES = np.radians(45.0 * np.arange(len(DIRECTIONS)))
 _FAN = np.radians(14)  # on each side of a direction
 
 
@@ -112,7 +113,7 @@ class Attention:
     def _away(self, scene: Scene, drawn: Floats) -> Floats:
         """[B, n, 2] degrees off the person in an averted episode; `drawn` [B, n, 4] for it."""
         tuning = self.tuning
-        angle = np.radians(45.0 * pick(_DIRECTION_EDGES, drawn[..., 1]))
+        angle = _ANGLES.take(pick(_DIRECTION_EDGES, drawn[..., 1]))
         turned = angle + _FAN * (2 * drawn[..., 2] - 1)
         size = tuning["gaze.size_least"] - tuning["gaze.size"] * np.log(1 - drawn[..., 3])
         size = np.minimum(size, tuning["gaze.size_most"])

@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from facerig.behaviour.random import uniform
+from facerig.behaviour.random import drawn, even, places, uniform
 from facerig.behaviour.scene import Array, Floats, Scene, clipped, columns, recall
 from facerig.behaviour.skeleton import Skeleton
 from facerig.behaviour.tables import Tuning
@@ -27,6 +27,7 @@ CHEEK, BROW = columns("cheekSquint*"), columns("browDown*")
 CLOSING = (0.0, 0.05, 0.25, 0.45, 0.70, 1.0)
 OPENING = (1.0, 0.93, 0.80, 0.63, 0.47, 0.36, 0.26, 0.16, 0.07, 0.0)
 _CLOSED_AT, _OPENED_AT = np.linspace(0, 1, len(CLOSING)), np.linspace(0, 1, len(OPENING))
+_DRAWN = places("blink:drawn")
 LONGEST = 2.0  # of the mean length
 
 
@@ -90,7 +91,7 @@ class Blink:
         due, drawing = lags[..., 0, :], lags[..., 1, :]
         if not np.count_nonzero(due):
             return self._evoked(scene)
-        waits = uniform(scene.seeds[:, None, None], "blink:drawn", scene.numbers[..., None] - np.arange(self._wait + 1))
+        waits = even(drawn(scene.keys[..., _DRAWN], scene.numbers[..., None] - np.arange(self._wait + 1)))
         patient = waits < self.tuning["blink.drawn"]
         none_since = np.cumsum(drawing, axis=-1) - drawing <= drawing[..., :1]  # from its own frame to the last one
         ripe = drawing[..., :1] | (np.arange(self._wait + 1) == self._wait)

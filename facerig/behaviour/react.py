@@ -142,9 +142,10 @@ class React:
         return np.asarray(shape / shape.max() * np.sin(np.pi * np.minimum(2 * share, 0.5)), np.float64)
 
     def _brows(self, scene: Scene, recent: Floats, gain: Array) -> None:
-        flash = np.minimum(weigh(recent, self._flash), 1) * gain
-        scene.lay(INNER, 0.7 * flash)
-        scene.lay(OUTER, flash)
+        if recent.any():
+            flash = np.minimum(weigh(recent, self._flash), 1) * gain
+            scene.lay(INNER, 0.7 * flash)
+            scene.lay(OUTER, flash)
         idle, rest = scene.gain("idle"), scene.drift[..., BROWS]
         scene.lay(INNER, np.maximum(rest, 0) * self.tuning["brow.sway"] * idle)
         scene.lay(OUTER, np.maximum(-rest, 0) * self.tuning["brow.sway"] * idle)

@@ -10,7 +10,7 @@ exception: one in EPOCH.) A stream keeps the epoch that it is in; that is a cach
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,22 +25,21 @@ EPOCH = 256
 CUT = 2.4  # standard deviations: one interval in 120 would be longer, and four means without a blink look dead
 POINTS = 336  # more than an epoch holds: 80 to spare are over six standard deviations at sigma .6
 NOWHERE = np.iinfo(np.int64).min
-_NOTHING = np.array(0.0)
+_NOTHING, _EPOCH, _POINTS = np.array(0.0), np.array(float(EPOCH)), np.array(POINTS, np.int64)
 
 
-@dataclass(frozen=True)
-class Where:
+class Where(NamedTuple):
     """What stands at each frame: [B, n]."""
 
     epoch: Numbers
-    count: Numbers
+    passed: Numbers
     """Events of the epoch up to and with this frame."""
     event: NDArray[np.bool_]
 
     @property
     def number(self) -> Numbers:
         """A name of the present interval, for drawing what belongs to it."""
-        return np.asarray(self.epoch * np.int64(POINTS) + self.count, np.int64)
+        return np.asarray(self.epoch * _POINTS + self.passed, np.int64)
 
 
 @dataclass(frozen=True)
@@ -55,11 +54,10 @@ class Skeleton:
 
     def look(self, state: State, seeds: Numbers, time: Floats, rate: Floats) -> tuple[State, Where]:
         """`time` u of each frame [B, n] and `rate` r there; states [B], seeds [B]."""
-        begun = np.floor(time / EPOCH)
-        epochs = begun.astype(np.int64)
         span = np.empty((2, *time.shape))
-        np.subtract(time, begun * EPOCH, out=span[0])
+        begun, span[0] = np.divmod(time, _EPOCH)
         np.maximum(span[0] - rate, _NOTHING, out=span[1])
+        epochs = begun.astype(np.int64)
         if np.count_nonzero(epochs != state[0][:, None]):
             state, counts = self._across(state, seeds, epochs, span)
         else:

@@ -96,7 +96,8 @@ class States:
         scene.awake = np.where(off > FULL, 0.0, 1 - clipped(off, 0, 1))
         scene.gains = scene.controls[..., _LIFE] * scene.awake[..., None]
         released, rest = recall(state[2], clipped(np.add.reduce(asked[..., SILENT], axis=-1), 0, 1))
-        self._let_go(scene, weigh(rest, self._evenly))
+        if np.count_nonzero(rest):
+            self._let_go(scene, weigh(rest, self._evenly))
         scene.mood = _mood(scene)
         scene.felt = bool(np.count_nonzero(scene.mood))
         return (heard, faded, released)
@@ -116,14 +117,15 @@ class States:
         return np.where(speaks, SPEAKING, np.where(waits, LISTENING, IDLE))
 
     def _let_go(self, scene: Scene, rest: Floats) -> None:
-        if np.count_nonzero(rest):
-            kept = np.where(rest > FULL, 0, 1 - rest).astype(np.float32)
-            scene.out[..., MOUTH] *= kept[..., None]
+        kept = np.where(rest > FULL, 0, 1 - rest).astype(np.float32)
+        scene.out[..., MOUTH] *= kept[..., None]
 
 
 def _mood(scene: Scene) -> Floats:
     """[B, n, emotions]: the whole face's mixture, at most one in all."""
     shares = scene.controls[..., _EMOTION].astype(np.float64)
+    if not np.count_nonzero(shares):
+        return shares
     strength = scene.control("intensity") * clipped(scene.control("expression_strength"), 0, 1)
     whole = np.maximum(np.add.reduce(shares, axis=-1), 1)
     return np.asarray(shares * (strength / whole)[..., None], np.float64)
