@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facerig.errors import OptionError
-from facerig.post.lips import AJAR, SHUT, Lips, Switch, switched
+from facerig.post.lips import AJAR, LIPS, SHUT, VOICE, Lips, Switch, switched
 from facerig.rig import rig
 from facerig.stage import Frames, run
 
@@ -62,7 +62,16 @@ def test_hysteresis_does_not_flicker() -> None:
 def test_unconfirmed_contact_is_let_go() -> None:
     evidence = np.full(100, 0.4, np.float32)
     evidence[3] = 0.9
-    assert switched(evidence, HALF).sum() == HALF.longest
+    assert switched(evidence[None], HALF).sum() == HALF.longest
+
+
+def test_switches_decided_together_are_those_decided_one_by_one() -> None:
+    switches = (HALF, LIPS, VOICE)
+    evidence = np.random.default_rng(3).random((4, len(switches), 200)).astype(np.float32) ** 4
+    together = switched(evidence, *switches)
+    alone = [switched(evidence[:, k, None], switch)[:, 0] for k, switch in enumerate(switches)]
+    assert np.array_equal(together, np.stack(alone, axis=1))
+    assert 0 < together.mean() < 1
 
 
 def test_teeth_raise_the_lower_lip_and_leave_the_mouth_open() -> None:

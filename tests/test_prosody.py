@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from facerig import prosody
 from facerig.errors import OptionError
 from facerig.prosody import ACCENT, ENERGY, ONSET, PHRASE_END, PITCH, PROSODY, VOICE, VOICED, Prosody
 from facerig.stage import FPS, RATE, SAMPLES, Frames, run
+from facerig.windows import windows
 
 STAGE = Prosody()
 
@@ -138,3 +140,26 @@ def test_told_sooner_it_says_the_same_of_a_later_frame() -> None:
     for wrong in (-1, 9):
         with pytest.raises(OptionError, match="frames from 0 to 8"):
             Prosody(wrong)
+
+
+# ---- the fast ways are the plain ones, to the bit -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("streams", "frames"), [(1, 1), (1, 2), (3, 1), (5, 7)])
+def test_the_low_pass_sums_as_numpy_does(streams: int, frames: int) -> None:
+    samples = np.random.default_rng(streams).standard_normal((streams, (2 + frames) * SAMPLES + prosody.TAPS))
+    samples = samples.astype(np.float32)
+    samples[0, :600] = 0
+    plain = windows(samples, prosody.TAPS, prosody.STEP, prosody.STEP) * prosody._LOW_PASS.ravel()
+    assert prosody._lowered(samples).tobytes() == plain.sum(axis=-1).tobytes()
+
+
+def test_the_median_is_that_of_the_voiced_ones() -> None:
+    rng = np.random.default_rng(1)
+    semitones = rng.integers(-4, 5, (50, 40)).astype(np.float32)  # with many that are equal
+    voiced = rng.random((50, 40)) < 0.7
+    found = prosody._median(semitones, voiced)
+    for row, place in zip(*np.nonzero(voiced[:, 1:-1]), strict=True):
+        near = slice(place, place + 3)
+        known = np.sort(semitones[row, near][voiced[row, near]])
+        assert found[row, place] == known[(len(known) - 1) // 2]
