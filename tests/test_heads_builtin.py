@@ -171,6 +171,19 @@ def test_the_jaw_turns_about_its_joint() -> None:
     assert np.array_equal(posed(jawOpen=1.0)[upper], HEAD.vertices[upper])
 
 
+def test_teeth_and_gums_know_how_deep_in_the_mouth_they_lie() -> None:
+    """Their u, which pictures darken by: each tooth lies deeper than the one before it, on both jaws and sides."""
+    tooth = HEAD.part("teeth").uvs[:, 0].reshape(4, 7, -1).mean(axis=2)  # upper and lower, left and right
+    assert (np.diff(tooth, axis=1) > 0.02).all()
+    assert tooth[:, :2].max() < 0.15
+    assert 0.15 < tooth[:, 2].min() <= tooth[:, 2].max() < 0.35
+    assert tooth[:, 3:].min() > 0.3
+    gums = HEAD.part("gums")
+    front, back = gums.vertices[:, 2] > 10, gums.vertices[:, 2] < 8
+    assert gums.uvs[front, 0].max() < 0.2
+    assert gums.uvs[back, 0].min() > 0.5
+
+
 def test_shapes_do_what_their_names_say() -> None:
     mouth = mouth_measures(HEAD)
     row = {name: dict(zip(mouth.names, mouth.matrix[n], strict=True)) for n, name in enumerate(mouth.channels)}

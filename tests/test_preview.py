@@ -103,6 +103,35 @@ def test_the_short_way_draws_what_pyrender_draws(renderer) -> None:  # type: ign
     assert (np.abs(drawn - expected).max(axis=2) > 8).mean() < 1e-3
 
 
+def test_the_shade_of_teeth_falls_with_depth_and_leaves_warm_colours() -> None:
+    from facerig.preview.materials import shade_of
+
+    for name in ("teeth", "gum"):
+        shade = shade_of(name)
+        assert (np.diff(shade, axis=1) < 0).all()
+        assert shade[0, 0].min() > 0.98  # the front of the incisors is as bright as ever
+        assert 0.02 < shade[:, -1, 0].min() < 0.12  # never black
+        assert (shade[:, 1:, 0] > shade[:, 1:, 1:].max(axis=2)).all()
+    assert np.ptp(shade_of("tongue"), axis=1).max() == 0  # its u tells left from right
+
+
+def white(picture: np.ndarray) -> np.ndarray:
+    """Where, about the mouth of a close picture, bright teeth show (skin and lips have more colour)."""
+    mouth = picture[145:215]
+    return (np.ptp(mouth, axis=2) < 28) & (mouth.min(axis=2) > 130)
+
+
+def test_teeth_are_bright_in_front_and_lie_in_shade_at_the_corners(renderer) -> None:  # type: ignore[no-untyped-def]
+    """A sad mouth's lowered corners uncover side teeth, which looked like fangs; a smile is white in its middle."""
+    sad = white(shot(renderer, jawOpen=0.38, mouthFrown=0.77, mouthLowerDown=0.14))
+    assert sad[:, :118].sum() + sad[:, 138:].sum() < 10  # 71 without the shade
+    smile = white(shot(renderer, mouthSmile=0.8, mouthUpperUp=0.4, mouthLowerDown=0.3, jawOpen=0.08))
+    assert smile[:, 118:138].sum() > 160  # 181; 137 where the shade's light and dark ends mix at u = 0
+    across = np.flatnonzero(smile.any(axis=0))
+    assert across[0] < 110  # out to the canines
+    assert across[-1] > 140
+
+
 def test_only_what_is_asked_for_moves_between_frames(renderer) -> None:  # type: ignore[no-untyped-def]
     """Buffers stay on the card: a pose must leave nothing behind for the next frame."""
     first = shot(renderer)

@@ -17,7 +17,8 @@ import numpy as np
 from facerig.mesh import Floats
 from facerig.preview.shading import VERTEX, fragment
 
-UNIFORMS = ("to_screen", "eye", "ambient", "to_light", "radiance", "colour", "roughness", "textured", "picture")
+UNIFORMS = ("to_screen", "eye", "ambient", "to_light", "radiance", "colour", "roughness", "textured",
+            "occluded", "picture")
 
 
 @lru_cache(maxsize=1)
@@ -105,6 +106,7 @@ def _draw(gl: Any, at: dict[str, int], primitive: Any) -> None:
     gl.glUniform3fv(at["colour"], 1, np.asarray(material.baseColorFactor[:3], np.float32))
     gl.glUniform1f(at["roughness"], float(material.roughnessFactor))
     gl.glUniform1f(at["textured"], 0.0 if texture is None else 1.0)
+    gl.glUniform1f(at["occluded"], 0.0 if material.occlusionTexture is None else 1.0)
     if texture is not None:
         gl.glActiveTexture(gl.GL_TEXTURE0)
         texture._bind()

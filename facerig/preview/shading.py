@@ -2,7 +2,8 @@
 
 The surface model is pyrender's (Lambert + Cook-Torrance with Smith's and Schlick's terms, glTF's dielectric 0.04), for
 what a head needs of it: nothing metallic, a few directional lights, normals ready-made. Without a graphics card every
-operation of a pixel counts: half of the time of a picture went into terms that were always the same.
+operation of a pixel counts: half of the time of a picture went into terms that were always the same. Unlike
+pyrender's, a picture that is also the material's occlusion (the mouth's shade) dims colour once, and the gloss as well.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ uniform vec3 radiance[LIGHTS];
 uniform vec3 colour;
 uniform float roughness;
 uniform float textured;
+uniform float occluded;
 uniform sampler2D picture;
 out vec4 shown;
 
@@ -43,7 +45,12 @@ vec3 linear(vec3 c) { return c * (c * (c * 0.305306011 + 0.682171111) + 0.012522
 
 void main() {
     vec3 base = colour;
-    if (textured > 0.5) base *= linear(texture(picture, uv).rgb);
+    float open = 1.0;
+    if (textured > 0.5) {
+        vec3 painted = linear(texture(picture, uv).rgb);
+        base *= painted;
+        open = mix(1.0, painted.r, occluded);
+    }
     vec3 n = normalize(upright);
     vec3 v = normalize(eye - place);
     float nv = clamp(abs(dot(n, v)), 0.001, 1.0);
@@ -60,7 +67,7 @@ void main() {
         float fresnel = 0.04 + 0.96 * (away * away) * (away * away) * away;
         float spread = nh * nh * (a2 - 1.0) + 1.0;
         float gloss = smith_v * nl / (nl * (1.0 - k) + k) * a2 / (3.14159265 * spread * spread);
-        sum += nl * radiance[i] * ((1.0 - fresnel) * diffuse + fresnel * gloss / (4.0 * nl * nv + 0.001));
+        sum += nl * radiance[i] * ((1.0 - fresnel) * diffuse + open * fresnel * gloss / (4.0 * nl * nv + 0.001));
     }
     shown = vec4(pow(clamp(sum, 0.0, 1.0), vec3(1.0 / 2.2)), 1.0);
 }

@@ -26,6 +26,8 @@ LOWER_ARCH = (2.70, 4.45, 10.42)
 UPPER_EDGE, LOWER_EDGE = -3.62, -3.52  # y: the upper incisors bite 1 mm over the lower ones
 SLOPE = 0.028  # cm a tooth: the plane of biting sinks towards the molars
 TOOTH_COLUMNS = 8
+# The u of teeth and gums is their depth in the mouth, for its shade: cm that count as 1, share of the way aside
+INSIDE, ASIDE = 5.0, 0.25
 
 TONGUE_COLUMNS = 14
 # The tongue's spine from root to tip: y, z, half width, half thickness
@@ -100,7 +102,13 @@ def teeth_row(sizes: tuple[tuple[float, float, float], ...], arch: tuple[float, 
     both = np.concatenate([points, points * [-1, 1, 1]])
     turned = np.concatenate([triangles, triangles[:, ::-1] + len(points)])
     level = np.clip(np.abs(both[:, 1] - edge), 0, 1)
-    return Surface(both, turned.astype(np.int32), np.stack([np.full(len(both), 0.5), 1 - level], axis=1))
+    return Surface(both, turned.astype(np.int32), np.stack([inward(both, arch), 1 - level], axis=1))
+
+
+def inward(points: Doubles, arch: tuple[float, float, float]) -> Doubles:
+    """How far inside the mouth a place of an arch lies: 0 at the incisors' front, 1 at INSIDE cm back and aside."""
+    share: Doubles = np.clip((arch[2] - points[:, 2] + ASIDE * np.abs(points[:, 0])) / INSIDE, 0, 1)
+    return share
 
 
 def _crown(number: int, width: float, height: float, depth: float) -> Doubles:
@@ -140,8 +148,9 @@ def gums(sizes: tuple[tuple[float, float, float], ...], arch: tuple[float, float
     ids = np.arange(grid[..., 0].size).reshape(grid.shape[:2])
     triangles = quad_triangles(ids, closed=False)
     triangles = triangles if up < 0 else triangles[:, ::-1]
-    uv = np.stack(np.meshgrid(np.linspace(0, 1, len(rows)), np.linspace(0, 1, len(place))), axis=-1)
-    return Surface(grid.reshape(-1, 3), triangles.astype(np.int32), uv.reshape(-1, 2))
+    points = grid.reshape(-1, 3)
+    uv = np.stack([inward(points, arch), np.tile(np.linspace(0, 1, len(rows)), len(place))], axis=-1)
+    return Surface(points, triangles.astype(np.int32), uv)
 
 
 def _both_sides(place: Doubles, out: Doubles) -> tuple[Doubles, Doubles]:
