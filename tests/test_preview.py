@@ -118,7 +118,8 @@ def test_the_shade_of_teeth_falls_with_depth_and_leaves_warm_colours() -> None:
 def white(picture: np.ndarray) -> np.ndarray:
     """Where, about the mouth of a close picture, bright teeth show (skin and lips have more colour)."""
     mouth = picture[145:215]
-    return (np.ptp(mouth, axis=2) < 28) & (mouth.min(axis=2) > 130)
+    bright: np.ndarray = (np.ptp(mouth, axis=2) < 28) & (mouth.min(axis=2) > 130)
+    return bright
 
 
 def test_teeth_are_bright_in_front_and_lie_in_shade_at_the_corners(renderer) -> None:  # type: ignore[no-untyped-def]
