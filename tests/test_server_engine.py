@@ -130,6 +130,22 @@ def test_stages_in_a_batch_equal_the_plain_reference():
         assert all(np.array_equal(a, b) for a, b in zip(got_state, expected_state, strict=True))
 
 
+def test_companies_that_take_turns_stay_stacked_and_streams_may_change_company():
+    own, rng = animator(2), np.random.default_rng(0)
+    together, alone = BatchChain(own.chain, 6), BatchChain(own.chain, 6)
+    for slot in range(6):
+        together.reset(slot)
+        alone.reset(slot)
+    for company, stacked in (((0, 1), 1), ((2, 3, 4), 2), ((0, 1), 2), ((2, 3, 4), 2), ((1, 2), 1), ((0, 3), 2),
+                             ((4, 5), 3), ((0, 1, 2, 3, 4, 5), 1), ((3,), 0), ((0, 1), 1)):  # fmt: skip
+        frames = (rng.standard_normal((len(company), 2, SAMPLES)) * 0.1).astype(np.float32)
+        batch = together.step(company, frames)
+        single = np.concatenate([alone.step([slot], frames[row : row + 1]) for row, slot in enumerate(company)])
+        assert np.abs(batch - single).max() <= 1e-5
+        assert len(together._stacks) == stacked
+        assert sorted(together._held) == sorted(slot for stack in together._stacks for slot in stack)
+
+
 def test_a_slot_forgets_who_was_in_it():
     own = animator(2)
     chain, loud = BatchChain(own.chain, 1), np.full((1, 2, SAMPLES), 0.3, np.float32)

@@ -34,8 +34,8 @@ def _room(stage: Stage | Seeded, slots: int) -> State:
 class BatchChain:
     """A face's states for `slots` streams.
 
-    A stream's state is half a megabyte, so the states of the last batch stay stacked as they came out of it: when the
-    same streams step again, which is what they do under load, nothing is copied.
+    A stream's state is half a megabyte, so the states of a batch stay stacked as they came out of it: when the same
+    streams step again, which is what cohorts do (`beat`), nothing is copied. A slot is in one stack at most.
     """
 
     generation = 0
@@ -46,28 +46,29 @@ class BatchChain:
         self._asked: tuple[Sequence[int], Frames] = ((), np.zeros((0, 0, 0), np.float32))
         start = face.start()
         self._states: State = tuple(array for _, stage in face.parts for array in _room(stage, slots))
-        self._held: tuple[int, ...] = ()
-        self._stacked: State = ()
+        self._stacks: dict[tuple[int, ...], State] = {}
+        self._held: dict[int, tuple[int, ...]] = {}
+        """The stack that a slot's state is in, by the slots of that stack."""
         self.bytes_per_stream = sum(array.nbytes for array in start)
         """What one stream's state takes."""
 
     def reset(self, slot: int, frame: int = 0, seed: int = 0) -> None:
         """Put a new stream into a slot; its first row is frame `frame`."""
-        self._settle(slot)
+        self._settle((slot,))
         for array, first in zip(self._states, self.face.start(frame, seed), strict=True):
             array[slot] = first
 
     def part(self, name: str, slots: Sequence[int]) -> State:
         """The states [B, ...] of one of the face's parts, as they are now."""
-        span = self._span(name)
-        if tuple(slots) == self._held:
-            return self._stacked[span]
-        self._settle()
+        span, stack = self._span(name), self._stacks.get(tuple(slots))
+        if stack is not None:
+            return stack[span]
+        self._settle(slots)
         return tuple(array[np.asarray(slots, np.intp)] for array in self._states[span])
 
     def put(self, name: str, place: int, slot: int, value: Frames) -> None:
         """One array of a part's state in a slot."""
-        self._settle(slot)
+        self._settle((slot,))
         self._states[self._span(name)][place][slot] = value
 
     def tell(self, slot: int, row: Frames) -> None:
@@ -107,28 +108,33 @@ class BatchChain:
         if len(slots) == 1:
             return self._step_one(slots[0], frames[0])[None]
         wanted = tuple(slots)
-        if wanted != self._held:
-            self._settle()
+        if wanted not in self._stacks:
+            self._settle(wanted)
             index = np.asarray(wanted, np.intp)
-            self._held, self._stacked = wanted, tuple(array[index] for array in self._states)
+            self._stacks[wanted] = tuple(array[index] for array in self._states)
+            self._held.update(dict.fromkeys(wanted, wanted))
         try:
-            self._stacked, out = self.face.push_batch(self._stacked, frames)
+            self._stacks[wanted], out = self.face.push_batch(self._stacks[wanted], frames)
         except BaseException:
-            self._settle()
+            self._settle(wanted)
             raise
         return out
 
     def _step_one(self, slot: int, frames: Frames) -> Frames:
-        self._settle(slot)
+        self._settle((slot,))
         state, out = self.face.push(tuple(array[slot] for array in self._states), frames)
         for array, new in zip(self._states, state, strict=True):
             array[slot] = new
         return out
 
-    def _settle(self, slot: int | None = None) -> None:
-        """Bring the stacked states back to their slots; with a slot, only where it is among them."""
-        if self._held and (slot is None or slot in self._held):
-            index = np.asarray(self._held, np.intp)
-            for array, new in zip(self._states, self._stacked, strict=True):
+    def _settle(self, slots: Sequence[int]) -> None:
+        """Bring the stacks that any of these slots is in back to their slots."""
+        for slot in slots:
+            stack = self._held.get(slot)
+            if stack is None:
+                continue
+            index = np.asarray(stack, np.intp)
+            for array, new in zip(self._states, self._stacks.pop(stack), strict=True):
                 array[index] = new
-            self._held, self._stacked = (), ()
+            for one in stack:
+                del self._held[one]

@@ -95,6 +95,11 @@ class Segment:
     since: float = 0.0
     """When it became ready (the worker's clock)."""
 
+    turn: float = 0.0
+    """When it may be stepped next (the worker's clock)."""
+    behind: int = 0
+    """Blocks by which it lags for no reason."""
+
     def room(self) -> bool:
         return self.produced - self.consumed < self.limit
 

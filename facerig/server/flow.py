@@ -106,6 +106,12 @@ class Flow:
         return not self.over and (self._finish or self.received >= self.need)
 
     @property
+    def blocks(self) -> int:
+        """Blocks whose audio is there."""
+        more = self.received - self.need
+        return 0 if more < 0 else 1 + more * FPS // (self.edge.rate * self.block)
+
+    @property
     def backlog(self) -> float:
         """Seconds of audio that wait."""
         return max(0.0, self.received / self.sound.rate - self._done / FPS)

@@ -1,7 +1,7 @@
 """The border between the event loop and blocking maths: a thread runs each engine, and nothing else of ours does maths.
 
-The event loop's side feeds segments and is called back with their rows; the thread's side waits until a block is ready,
-gathers a little longer when many streams run, and steps them all at once. Knows no wire and no message.
+The event loop's side feeds segments and is called back with their rows; the thread's side waits until blocks are ready,
+asks the beat who goes, and steps those at once. Knows no wire and no message.
 """
 
 from __future__ import annotations
@@ -18,15 +18,13 @@ from typing import Any, NamedTuple
 
 from facerig.errors import FacerigError, ServiceError
 from facerig.pipeline import Animator
+from facerig.server.beat import Beat
 from facerig.server.departures import Departures
 from facerig.server.engine import Engine, Made, Segment, Step
 from facerig.stage import FPS
 
 log = logging.getLogger("facerig.server")
 
-GATHER_PER_STREAM = 0.0002  # seconds of waiting for company that each running stream is worth ...
-GATHER_MOST = 0.008  # ... up to half a frame: more would show in the latency, less wakes the model too often
-CROWD = 4  # a batch of a quarter of all streams is worth a step at once
 SMOOTHING = 0.05  # of the moving averages
 
 
@@ -66,6 +64,7 @@ class Lane:
 
     def __init__(self, engine: Engine, max_batch: int, load: Load, name: str) -> None:
         self.engine, self.max_batch, self.load = engine, max_batch, load
+        self.beat = Beat(engine.animator.block, max_batch)
         self.running = 0
         self.free = deque(range(engine.batch.slots))
         self._due: deque[Segment] = deque()
@@ -104,46 +103,40 @@ class Lane:
     # ---- the thread's side ------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        """Under load the next batch begins as soon as the one before is computed; only then are its rows handed out."""
+        """The batch of the next turn begins as soon as one is computed; only then are its rows handed out."""
         before: _Timed | None = None
         free_since = time.monotonic()
         while not self._stopping:
             if before is None:
                 self._wake.wait()
-                self._gather()
             else:
                 self._collect(before)
                 free_since = before.end
+                if self.beat.turns < 2:  # the next batch is the same streams
+                    self._finish(before)
+                    before = None
             self._wake.clear()
-            now = self._begin(self._next(), free_since) if before is None or self._crowded else None
+            now = self._begin(self._next(), free_since)
             if before is not None:
                 self._finish(before)
             before = now
             if before is None and self._due:
+                time.sleep(self.beat.wait(time.monotonic()))
                 self._wake.set()
-
-    @property
-    def _crowded(self) -> bool:
-        """Whether so many wait that waiting for more would gain nothing."""
-        return len(self._due) * CROWD >= self.running
-
-    def _gather(self) -> None:
-        wait = min(GATHER_MOST, GATHER_PER_STREAM * (self.running - 1))
-        if wait > 0 and len(self._due) < self.running:
-            time.sleep(wait)
 
     def _next(self) -> list[Segment]:
         waiting = [self._due.popleft() for _ in range(len(self._due))]
-        waiting.sort(key=lambda segment: not segment.urgent)  # stable: those that came first go first
-        self._due.extendleft(reversed(waiting[self.max_batch :]))
-        return waiting[: self.max_batch]
+        chosen = self.beat.choose(waiting, self.running, time.monotonic())
+        going = set(map(id, chosen))
+        self._due.extendleft(segment for segment in reversed(waiting) if id(segment) not in going)
+        return chosen
 
     def _begin(self, segments: list[Segment], free_since: float) -> _Timed | None:
         if not segments:
             return None
         begin = time.monotonic()
-        age = max(begin - segment.since for segment in segments)
-        batch = _Timed(segments, [one for one in segments if not one.dead], begin, age, begin - free_since)
+        age = max(begin - segment.since for segment in segments) - self.beat.patience
+        batch = _Timed(segments, [one for one in segments if not one.dead], begin, max(0.0, age), begin - free_since)
         with self._guarded(batch):
             batch.step = self.engine.begin(batch.live)
         return batch
@@ -164,6 +157,8 @@ class Lane:
         for segment in batch.segments:
             segment.due = False
         self._call(made)
+        if batch.step is not None and batch.step.taken:
+            self.beat.took(len(batch.step.taken), batch.end - batch.begin)
         self.load.note(len(batch.live), batch.end - batch.begin, batch.age, max(0.0, batch.idle))
         for segment in batch.live:
             self.nudge(segment)
@@ -239,6 +234,7 @@ class Worker:
             most = min(self.max_batch, lane.engine.batch.slots)
             sizes = [*(1 << k for k in range(most.bit_length()) if 1 << k < most), most]
             self.step_times = lane.engine.warm_up(sizes, time.perf_counter)
+            lane.beat.measured(self.step_times)
 
     def start(self) -> None:
         loop = asyncio.get_running_loop()

@@ -1,0 +1,171 @@
+"""When a lane steps, and whom: streams take turns on an even beat, always in the same company.
+
+A step costs much before it has computed anything, and states that change company must be copied. So there are some
+turns in the time that a block lasts (a round), and a stream goes once a round, always in the same turn: the first one
+after its audio is surely there. A stream whose audio missed its turn goes in a later one from then on; one whose audio
+always waits goes earlier. How many turns there are follows from what steps cost: with more of them streams wait less,
+with fewer they cost less. While every stream could be stepped by itself nobody waits.
+
+Pure: is told the time, knows no thread.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+from facerig.server.engine import Segment
+from facerig.stage import FPS
+
+ALONE = 0.5  # of the time: while streams by themselves take no more, they go when they are ready
+BUSY = 0.85  # of the time that all turns together may take; beyond, there are fewer of them
+SURE = 0.9  # of that: what more turns than there are must fit into, so that they do not change back and forth
+REVIEW = 0.5  # seconds
+BETWEEN = 1 / 120  # seconds from turn to turn, as long as steps are short enough
+ROOM = 1.25  # of an even share: a turn with so many takes in no stream that could go in the next one
+EPSILON = 1e-6  # seconds
+WATCHED = 24  # frames over which waiting is watched: four rounds of 20 ms chunks over 16.7 ms frames
+MARGIN = 0.002  # seconds of waiting that are kept, for audio that comes unevenly
+FEW = 8  # rows on their way out; a stream with more is a clip that came at once, and early on purpose
+FILL = 8  # streams that want all they can get, in a step between those that keep time
+HASTE = 1.0  # seconds after its last step that a stream which keeps time counts as running
+SMOOTHING = 0.05  # of the moving average of what steps take
+
+
+class Beat:
+    """Of one lane."""
+
+    def __init__(self, block: int, most: int) -> None:
+        """`most` streams fit into a step."""
+        self.block, self.most, self.period = block, most, block / FPS
+        self.turns = 0
+        """In a round; 0 where nobody waits for company."""
+        self._times: dict[int, float] = {}
+        self._running = 0
+        self._review = 0.0
+        self._number = 0  # of the last turn
+        self._kept = -HASTE
+        self._seen: WeakKeyDictionary[Segment, Waiting] = WeakKeyDictionary()
+
+    # ---- what steps cost --------------------------------------------------------------------------------------------
+
+    def measured(self, times: dict[int, float]) -> None:
+        """Seconds of a step by its streams, from the start-up."""
+        self._times = dict(times)
+
+    def took(self, batch: int, seconds: float) -> None:
+        """A step of so many streams took so long."""
+        known = self._times.get(batch) or self.seconds(batch)
+        self._times[batch] = known + SMOOTHING * (seconds - known)
+
+    def seconds(self, batch: int) -> float:
+        """What a step of so many streams takes: between known ones along a line, beyond them in proportion."""
+        if not self._times:
+            return 0.0
+        sizes = sorted(self._times)
+        place = bisect_left(sizes, batch)
+        if place == len(sizes) or sizes[place] == batch or not place:
+            size = sizes[min(place, len(sizes) - 1)]
+            return self._times[size] * (batch / size if size < batch else 1.0)
+        low, high = sizes[place - 1], sizes[place]
+        share = (batch - low) / (high - low)
+        return self._times[low] + share * (self._times[high] - self._times[low])
+
+    @property
+    def patience(self) -> float:
+        """Seconds that what is ready may wait for its turn."""
+        return self.period if self.turns else 0.0
+
+    # ---- who goes ---------------------------------------------------------------------------------------------------
+
+    def choose(self, due: Sequence[Segment], running: int, now: float) -> list[Segment]:
+        """Who of those that are ready steps now; nobody where no turn has come."""
+        self._arrange(running, now)
+        keeping = [segment for segment in due if segment.urgent]
+        wanting = [segment for segment in due if not segment.urgent]
+        self._kept = now if keeping else self._kept
+        if not self.turns:
+            return (keeping + wanting)[: self.most]
+        turn = self._turn(now)
+        if turn is None:
+            return wanting[: FILL if now - self._kept < HASTE else self.most]
+        chosen = self._company(keeping, running, turn)
+        for segment in chosen:
+            self._watch(segment, turn, now)
+        starved = [segment for segment in wanting if now - segment.since > self.period]
+        return (chosen + starved[:FILL])[: self.most]
+
+    def wait(self, now: float) -> float:
+        """Seconds until the next turn."""
+        return max(0.0, (self._number + 1) * self.period / self.turns - now) if self.turns else 0.0
+
+    def _arrange(self, running: int, now: float) -> None:
+        """As many turns as so many streams allow; looked at when streams come and go, and now and then."""
+        if running == self._running and now < self._review:
+            return
+        self._running, self._review = running, now + REVIEW
+        turns = self._turns(running)
+        if turns != self.turns:
+            self.turns, self._number = turns, int(now * turns / self.period)
+
+    def _turns(self, running: int) -> int:
+        if running * self.seconds(1) <= ALONE * self.period:
+            return 0
+        turns = round(self.period / BETWEEN)
+        while turns > 1 and not self._fits(turns, running) and math.ceil(2 * running / turns) <= self.most:
+            turns //= 2
+        return turns
+
+    def _fits(self, turns: int, running: int) -> bool:
+        share = BUSY if turns <= self.turns else BUSY * SURE
+        return turns * self.seconds(math.ceil(running / turns)) <= share * self.period
+
+    def _turn(self, now: float) -> float | None:
+        """The time of the turn that has come since the last one; those that were missed by a round are lost."""
+        latest = int(now * self.turns / self.period)
+        if latest <= self._number:
+            return None
+        self._number = max(self._number + 1, latest - self.turns + 1)
+        return self._number * self.period / self.turns
+
+    def _company(self, ready: Sequence[Segment], running: int, turn: float) -> list[Segment]:
+        """Those whose turn it is and those who missed theirs, as many as there is room for; the rest goes later."""
+        hurried = [segment for segment in ready if _hurried(segment)]
+        others = [segment for segment in ready if not _hurried(segment)]
+        own = [segment for segment in others if abs(segment.turn - turn) <= EPSILON]
+        late = sorted((one for one in others if one.turn < turn - EPSILON), key=lambda segment: segment.turn)
+        return (hurried + (own + late)[: math.ceil(ROOM * running / self.turns)])[: self.most]
+
+    def _watch(self, segment: Segment, turn: float, now: float) -> None:
+        """Its next turn is a round later, or earlier where its audio had to wait all the while."""
+        segment.turn, segment.behind = turn + self.period, max(0, segment.behind - 1)
+        seen = self._seen.setdefault(segment, Waiting())
+        seen.least = min(seen.least, now - segment.since)
+        seen.left = min(seen.left, segment.flow.blocks - 1)
+        seen.frames += self.block
+        if seen.frames >= WATCHED:
+            del self._seen[segment]
+            if segment.produced - segment.consumed <= FEW:
+                segment.behind = max(0, seen.left)
+                earlier = max(0, int((seen.least - MARGIN) * self.turns / self.period))
+                segment.turn -= earlier * self.period / self.turns
+
+
+def _hurried(segment: Segment) -> bool:
+    """Whether it should not wait for a turn: nothing of it has come out yet, or it lags."""
+    lags = segment.behind > 0 and segment.produced - segment.consumed <= FEW
+    return lags or not segment.produced or segment.release is not None
+
+
+@dataclass
+class Waiting:
+    """What a stream's last blocks have in common."""
+
+    frames: int = 0
+    least: float = math.inf
+    """Seconds that each of them waited for its turn."""
+    left: int = 1_000
+    """Blocks that waited behind each of them."""
