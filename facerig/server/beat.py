@@ -25,7 +25,7 @@ BUSY = 0.85  # of the time that all turns together may take; beyond, there are f
 SURE = 0.9  # of that: what more turns than there are must fit into, so that they do not change back and forth
 REVIEW = 0.5  # seconds
 BETWEEN = 1 / 120  # seconds from turn to turn, as long as steps are short enough
-ROOM = 1.25  # of an even share: a turn with so many takes in no stream that could go in the next one
+ROOM = 1.1  # of an even share: a turn with so many takes in no stream that could go in the next one
 EPSILON = 1e-6  # seconds
 WATCHED = 24  # frames over which waiting is watched: four rounds of 20 ms chunks over 16.7 ms frames
 MARGIN = 0.002  # seconds of waiting that are kept, for audio that comes unevenly
@@ -47,6 +47,8 @@ class Beat:
         self._running = 0
         self._review = 0.0
         self._number = 0  # of the last turn
+        self._sizes: dict[int, int] = {}
+        """Streams that went lately, by turn of the round."""
         self._kept = -HASTE
         self._seen: WeakKeyDictionary[Segment, Waiting] = WeakKeyDictionary()
 
@@ -92,9 +94,9 @@ class Beat:
         turn = self._turn(now)
         if turn is None:
             return wanting[: FILL if now - self._kept < HASTE else self.most]
-        chosen = self._company(keeping, running, turn)
+        chosen = self._company(keeping, turn)
         for segment in chosen:
-            self._watch(segment, turn, now)
+            self._watch(segment, turn)
         starved = [segment for segment in wanting if now - segment.since > self.period]
         return (chosen + starved[:FILL])[: self.most]
 
@@ -109,7 +111,7 @@ class Beat:
         self._running, self._review = running, now + REVIEW
         turns = self._turns(running)
         if turns != self.turns:
-            self.turns, self._number = turns, int(now * turns / self.period)
+            self.turns, self._number, self._sizes = turns, int(now * turns / self.period), {}
 
     def _turns(self, running: int) -> int:
         if running * self.seconds(1) <= ALONE * self.period:
@@ -131,19 +133,26 @@ class Beat:
         self._number = max(self._number + 1, latest - self.turns + 1)
         return self._number * self.period / self.turns
 
-    def _company(self, ready: Sequence[Segment], running: int, turn: float) -> list[Segment]:
+    def _company(self, ready: Sequence[Segment], turn: float) -> list[Segment]:
         """Those whose turn it is and those who missed theirs, as many as there is room for; the rest goes later."""
         hurried = [segment for segment in ready if _hurried(segment)]
         others = [segment for segment in ready if not _hurried(segment)]
         own = [segment for segment in others if abs(segment.turn - turn) <= EPSILON]
         late = sorted((one for one in others if one.turn < turn - EPSILON), key=lambda segment: segment.turn)
-        return (hurried + (own + late)[: math.ceil(ROOM * running / self.turns)])[: self.most]
+        company = (own + late)[: self._room]
+        self._sizes[self._number % self.turns] = len(company)
+        return (hurried + company)[: self.most]
 
-    def _watch(self, segment: Segment, turn: float, now: float) -> None:
+    @property
+    def _room(self) -> int:
+        """Streams that a turn takes in."""
+        return math.ceil(ROOM * self._running / self.turns)
+
+    def _watch(self, segment: Segment, turn: float) -> None:
         """Its next turn is a round later, or earlier where its audio had to wait all the while."""
         segment.turn, segment.behind = turn + self.period, max(0, segment.behind - 1)
         seen = self._seen.setdefault(segment, Waiting())
-        seen.least = min(seen.least, now - segment.since)
+        seen.least = min(seen.least, turn - segment.since)
         seen.left = min(seen.left, segment.flow.blocks - 1)
         seen.frames += self.block
         if seen.frames >= WATCHED:
@@ -151,7 +160,8 @@ class Beat:
             if segment.produced - segment.consumed <= FEW:
                 segment.behind = max(0, seen.left)
                 earlier = max(0, int((seen.least - MARGIN) * self.turns / self.period))
-                segment.turn -= earlier * self.period / self.turns
+                if self._sizes.get((self._number - earlier) % self.turns, 0) < self._room:
+                    segment.turn -= earlier * self.period / self.turns
 
 
 def _hurried(segment: Segment) -> bool:
