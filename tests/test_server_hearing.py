@@ -24,7 +24,8 @@ from facerig.stage import SAMPLES, Frames
 from facerig.stage import run as run_stage
 from facerig.v1 import animation_pb2 as pb
 
-TINY = {"sessions": 4, "max_batch": 4, "capacity": 4, "a2f_port": 0, "a2f_pacing": "burst", "emotion": "auto"}
+TINY = {"block": 2, "sessions": 4, "max_batch": 4, "capacity": 4, "a2f_port": 0, "a2f_pacing": "burst",
+        "emotion": "auto"}
 ASKED = protos.message("nvidia_ace.controller.v1.AudioStream")
 AGGREGATE = protos.message("nvidia_ace.emotion_aggregate.v1.EmotionAggregate")
 RATE = 16_000

@@ -33,7 +33,7 @@ def serve(
     device: Annotated[
         str | None, typer.Option(help="Where the model runs: auto, cpu or cuda (auto).", show_default=False)
     ] = None,
-    block: Annotated[int | None, typer.Option(help="Native frames computed in one go (2).", show_default=False)] = None,
+    block: Annotated[int | None, typer.Option(help="Native frames computed in one go (1).", show_default=False)] = None,
     plaintext: Annotated[
         bool | None, typer.Option("--plaintext", help="Listen beyond loopback without TLS.", show_default=False)
     ] = None,
