@@ -35,7 +35,7 @@ class Options:
     """What an Animator is loaded with."""
 
     model: str = "auto"
-    """A name (`small`, `tiny`, `fake`), a path to weights, or `auto`: the best that is installed."""
+    """A name (`small`, `instant`, `tiny`, `fake`), a path to weights, or `auto`: the best that is installed."""
     block: int = 6
     """Frames computed in one go: 6 (100 ms) costs least, 1 answers soonest. Results differ in the last bits only."""
     smooth: int = 0

@@ -205,7 +205,8 @@ def test_every_taught_lookahead_can_be_read() -> None:
 def test_a_config_survives_json(saved: Path) -> None:
     config = random_net().config
     assert NetConfig.from_dict(json.loads(config.to_json())) == config
-    assert load(str(saved.with_suffix(".onnx"))).config == config
+    for kind in (".onnx", ".json", ".safetensors"):  # by any of its files
+        assert load(str(saved.with_suffix(kind))).config == config
 
 
 def test_layers_are_read_from_text() -> None:

@@ -81,9 +81,10 @@ def models():
     return ["fake", *installed()[:1]]
 
 
+@pytest.mark.parametrize("block", [1, 2])
 @pytest.mark.parametrize("model", models())
-def test_a_batch_equals_streams_alone(model):
-    own = Animator.load(model, block=2)
+def test_a_batch_equals_streams_alone(model, block):
+    own = Animator.load(model, block=block)
     together, alone = BatchChain(own.chain, 8), BatchChain(own.chain, 8)
     for slot in range(8):
         together.reset(slot)
@@ -91,7 +92,7 @@ def test_a_batch_equals_streams_alone(model):
     rng, worst = np.random.default_rng(0), 0.0
     for _ in range(20):
         slots = sorted(rng.choice(8, int(rng.integers(2, 9)), replace=False).tolist())  # streams advance out of step
-        frames = (rng.standard_normal((len(slots), 2, SAMPLES)) * 0.1).astype(np.float32)
+        frames = (rng.standard_normal((len(slots), block, SAMPLES)) * 0.1).astype(np.float32)
         batch = together.step(slots, frames)
         single = np.concatenate([alone.step([slot], frames[row : row + 1]) for row, slot in enumerate(slots)])
         worst = max(worst, float(np.abs(batch - single).max()))

@@ -64,7 +64,7 @@ def animate(
     own_map: Annotated[Path | None, typer.Option("--map", help="Your own retarget map (.json or .yaml).",
                                              show_default=False)] = None,
     head: Annotated[str, typer.Option(help="Head of FBX, glTF and USD: name or file; none: curves alone.")] = "builtin",
-    model: Annotated[str, typer.Option(help="Model by name or path: auto, small, tiny, fake.")] = "auto",
+    model: Annotated[str, typer.Option(help="Model by name or path: auto, small, instant, tiny, fake.")] = "auto",
     smooth: Annotated[int, typer.Option(help="Smoothing in frames on each side.")] = 0,
     block: Annotated[int, typer.Option(help="Frames computed in one go.")] = 6,
     pcm: Annotated[str | None, typer.Option(help="Raw samples: TYPE:RATE:CHANNELS, e.g. s16le:16000:1.",

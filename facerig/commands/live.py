@@ -51,7 +51,7 @@ def live(
                                                  "for JSON lines.", show_default=False)] = None,
     listed: Annotated[bool, typer.Option("--list", help="Say what there is to send to and from, and end.",
                                          is_eager=True, callback=_list)] = False,
-    model: Annotated[str, typer.Option(help="Model by name or path: auto, small, tiny, fake.")] = "auto",
+    model: Annotated[str, typer.Option(help="Model by name or path: auto, small, instant, tiny, fake.")] = "auto",
     server: Annotated[str, typer.Option(help="Have a server make the frames: HOST:PORT[,HOST:PORT] (facerig's) or "
                                         "a2f://HOST:PORT (NVIDIA Audio2Face-3D).")] = "",
     api_key: Annotated[str, typer.Option(envvar="FACERIG_API_KEY", help="API key of the server.",

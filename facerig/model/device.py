@@ -16,8 +16,7 @@ import numpy as np
 
 from facerig.errors import FacerigError, ServiceError, check_option, extra_module
 from facerig.features import FEATURES
-from facerig.files import assets_folder
-from facerig.model.runtime import DEFAULT, ModelStage, OnnxModel, read_card
+from facerig.model.runtime import ModelStage, OnnxModel, graph_of, read_card
 from facerig.model.runtime import load as load_onnx
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -39,7 +38,7 @@ def check(device: str, runtime: str, precision: str) -> None:
 
 
 def load(name: str | None = None, device: str = "cpu", runtime: str = "auto", precision: str = "fp16") -> ModelStage:
-    """The model of that name or .onnx file, ready to run there."""
+    """The model of that name or file, ready to run there."""
     check(device, runtime, precision)
     if device == "cuda":
         return load_cuda(name, precision)
@@ -85,9 +84,7 @@ def load_cuda(name: str | None = None, precision: str = "fp16") -> ModelStage:
 
 def weights(name: str | None) -> Path:
     """The .safetensors file that lies beside the graph."""
-    wanted = name or DEFAULT
-    path = Path(wanted) if wanted.endswith(".onnx") else assets_folder() / "models" / f"{wanted}.onnx"
-    return path.with_suffix(".safetensors")
+    return graph_of(name).with_suffix(".safetensors")
 
 
 def _digest(path: Path) -> str:

@@ -23,6 +23,7 @@ from facerig.model.tensors import Arrays, unpacked
 from facerig.stage import Frames, State
 
 DEFAULT = "small"
+FILES = (".onnx", ".safetensors", ".json")
 BLOCK = 60  # frames at a time where a whole clip is read
 HINT = "run `facerig train` or reinstall facerig"
 
@@ -147,12 +148,18 @@ def installed() -> tuple[str, ...]:
 
 
 def load(name: str | None = None) -> OnnxModel:
-    """The model of that name (None: the default) or of that .onnx file; its json lies beside it."""
-    wanted = name or DEFAULT
-    path = Path(wanted) if wanted.endswith(".onnx") else assets_folder() / "models" / f"{wanted}.onnx"
+    """The model of that name (None: the default) or of one of its files; they lie beside each other."""
+    path = graph_of(name)
     card = read_card(path)
     graph, weights = (checked(one, card) for one in (path, path.with_suffix(".safetensors")))
     return OnnxModel(NetConfig.from_dict(card["config"], path.name), graph, weights)
+
+
+def graph_of(name: str | None) -> Path:
+    """The .onnx file of a model by its name (None: the default) or by any of its three files."""
+    wanted = name or DEFAULT
+    given = Path(wanted).suffix in FILES
+    return Path(wanted).with_suffix(".onnx") if given else assets_folder() / "models" / f"{wanted}.onnx"
 
 
 def checked(path: Path, card: dict[str, Any]) -> bytes:
