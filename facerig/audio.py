@@ -91,6 +91,25 @@ def read(path: str | os.PathLike[str], pcm: Pcm | None = None) -> Audio:
         return Audio(np.concatenate(blocks), source.rate)
 
 
+def read_ears(path: str | os.PathLike[str]) -> Audio:
+    """A whole file for somebody who listens: samples [n, 2] where it has two channels, which say where a sound comes
+    from, and mono as ever where it has another number of them or is a film."""
+    file = Path(path)
+    _check_file(file)
+    if file.suffix.lower() in MEDIA_SUFFIXES | PCM_SUFFIXES:
+        return read(file)
+    import soundfile
+
+    try:
+        samples, rate = soundfile.read(str(file), dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError, RuntimeError):
+        return read(file)  # which says what is wrong
+    if samples.shape[1] != 2 or not len(samples):
+        return read(file)
+    _check_rate(str(file), rate)
+    return Audio(np.stack([mono(side, f"{file}") for side in samples.T], axis=1), int(rate))
+
+
 @contextmanager
 def open_audio(path: str | os.PathLike[str], pcm: Pcm | None = None,
                block_seconds: float = BLOCK_SECONDS) -> Iterator[AudioSource]:

@@ -69,6 +69,28 @@ def test_a_rig_and_an_own_map(voice: Path) -> None:
     assert Curves.from_npz(out.read_bytes()).channels == rig("metahuman").names
 
 
+def test_a_listener_hears_a_partner_and_where_he_is(voice: Path) -> None:
+    """The file's own sound is silent: what moves otherwise than without a partner answers him."""
+    time = np.arange(4 * RATE) / RATE
+    voiced = np.sum([np.sin(2 * np.pi * 120 * k * time) / k for k in range(1, 9)], axis=0)
+    talk = 0.1 * voiced * np.clip(np.sin(2 * np.pi * 3 * time), 0, 1)
+    left, mono = voice.with_name("left.wav"), voice.with_name("mono.wav")
+    soundfile.write(mono, talk, RATE)
+    soundfile.write(left, np.stack([talk, 0.2 * talk], axis=1), RATE)
+    soundfile.write(voice.with_name("silent.wav"), np.zeros(len(talk)), RATE)
+    made = {}
+    for name, more in (("alone", ()), ("talk", ("--partner", left)), ("mono", ("--partner", mono))):
+        out = voice.with_name(f"{name}.npz")
+        options = ("-o", out, "--model", "fake", "--rig", "facerig-full", *more)
+        assert facerig("animate", voice.with_name("silent.wav"), *options) == 0
+        made[name] = Curves.from_npz(out.read_bytes())
+    assert not np.array_equal(made["mono"].values, made["alone"].values)
+    turned, ahead = (made[name].values[-60:, made[name].channels.index("headYaw")].mean() for name in ("talk", "alone"))
+    assert abs(turned - ahead) > 0.02
+    assert facerig("animate", voice, voice, "--partner", voice) == 2
+    assert facerig("animate", voice, "--partner", voice.with_name("none.wav"), "-o", voice.with_name("x.npz")) == 3
+
+
 def test_rigs_info_doctor_and_bench_list_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
     for command in ("rigs", "rigs arkit", "rigs arkit --json", "rigs --json", "info --model fake", "doctor",
                     "doctor --json", "bench", "--version", "--help", "animate --help"):

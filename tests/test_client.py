@@ -196,7 +196,7 @@ def test_a_partner_beside_a_voice(server, tmp_path):
         frames = list(stream(voice, server, RATE, rig="facerig-full", pacing="burst", partner=partner))
         assert np.array_equal([frame.values for frame in frames], wanted)
     for wrong, word in ((np.zeros((9, 3), np.float32), "shape"), (iter([voice]), "a file or an array"),
-                        (tmp_path / "absent.wav", "cannot be read")):
+                        (tmp_path / "absent.wav", "no such file")):
         with pytest.raises(FacerigError, match=word):
             next(stream(voice, server, RATE, partner=wrong))
     with pytest.raises(OptionError, match="16000 Hz"):

@@ -24,11 +24,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from facerig.audio import microphone, open_audio
+from facerig.audio import microphone, open_audio, read_ears
 from facerig.client.events import Description, Frame
 from facerig.client.options import DEFAULT, Target, Wish
 from facerig.client.stream import Stream
-from facerig.errors import AudioError, OptionError, ServiceError, check_option
+from facerig.errors import OptionError, ServiceError, check_option
 from facerig.resample import mono
 from facerig.stage import Frames
 
@@ -192,13 +192,8 @@ def _read(source: Source, rate: int) -> tuple[np.ndarray[Any, Any], int]:
         return source, rate
     if not isinstance(source, str | os.PathLike):
         raise OptionError("partner: got something else, accepted: a file or an array of samples")
-    import soundfile
-
-    try:
-        samples, own = soundfile.read(source, dtype="float32")
-    except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
-        raise AudioError(f"{source}: cannot be read as a partner's audio: {error}") from error
-    return samples, int(own)
+    heard = read_ears(source)
+    return heard.samples, heard.rate
 
 
 async def _send_all(running: Stream, parts: AsyncIterator[bytes], other: Beside | None) -> None:

@@ -42,11 +42,15 @@ class Work:
     language: str
     asked: Any
     preset: Any
+    partner: Any
 
     def controls(self, seed: int) -> Any:
         """For one take: presets do some things at moments that the seed chooses."""
+        from facerig.behaviour.partner import Partnered
+
         asked = self.asked.controls()
-        return self.preset.over(asked, seed) if self.preset else asked
+        asked = self.preset.over(asked, seed) if self.preset else asked
+        return asked if self.partner is None else Partnered(asked, self.partner.samples, self.partner.rate)
 
 
 def register(app: typer.Typer) -> None:
@@ -78,6 +82,9 @@ def animate(
     state: STATE = "",
     set_: SET = None,
     still: STILL = False,
+    partner: Annotated[Path | None, typer.Option(help="What the other one in the talk says, from the beginning on: "
+                                                 "heard, not spoken. Of two channels the face hears where.",
+                                                 show_default=False, rich_help_panel=FACE)] = None,
     seed: SEED = 0,
     takes: Annotated[int, typer.Option(help="So many takes of each clip, with the seeds that follow; the lips are the "
                                        "same in all.", rich_help_panel=FACE)] = 1,
@@ -89,7 +96,7 @@ def animate(
     NAME_take1, NAME_take2, ... (a Live Link CSV counts its takes in its own name).
     """
     from facerig.asking import Asked, seeds
-    from facerig.audio import Pcm
+    from facerig.audio import Pcm, read_ears
     from facerig.console import say
     from facerig.dialogue.presets import preset as way_of_being
     from facerig.pipeline import Animator
@@ -103,11 +110,14 @@ def animate(
     being = way_of_being(preset) if preset else None
     if transcript and len(audio) > 1:
         raise OptionError(f"--transcript: got one for {len(audio)} inputs, accepted: one input (see facerig batch)")
+    if partner and len(audio) > 1:
+        raise OptionError(f"--partner: got one for {len(audio)} inputs, accepted: one input (see facerig dialogue)")
+    other = read_ears(partner) if partner else None
     raw, convert = Pcm.parse(pcm) if pcm else None, _converter(rig, own_map, fps)
     said = read_transcript(transcript) if transcript else None
     animator = Animator.load(model=model, block=block, smooth=smooth, seed=seed, alive=not still, emotion=asked.hears)
     heads = {job.format: _head(job.format, head) for job in jobs}
-    work = Work(animator, raw, convert, heads, said, language, asked, being)
+    work = Work(animator, raw, convert, heads, said, language, asked, being, other)
     done, errors = _run(work, jobs, json_output)
     _report(done, errors, json_output)
     if errors and len(jobs) > 1:
