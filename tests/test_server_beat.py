@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -160,7 +160,7 @@ def test_turns_do_not_change_back_and_forth():
         beat.choose([], 27, float(k))
         beat.took(14, 0.0071 * rng.uniform(0.9, 1.1))
         seen.append(beat.turns)
-    assert sum(a != b for a, b in itertools.pairwise(seen)) <= 3
+    assert sum(a != b for a, b in pairwise(seen)) <= 3
 
 
 def test_more_streams_than_a_step_holds_have_turns_enough():
@@ -184,6 +184,18 @@ def test_a_stream_that_was_left_behind_catches_up():
     assert held.flow.blocks > 50
     day.live(2.5)
     assert held.flow.blocks <= 3
+
+
+@pytest.mark.parametrize("streams", [12, 40])
+def test_a_pause_of_the_machine_is_caught_up_with(streams):
+    day = Day(streams, phases(streams))
+    day.live(1.5)
+    before = max(one.flow.blocks for one in day.segments)
+    day.now += 0.1
+    day.arrive()
+    assert max(one.flow.blocks for one in day.segments) >= before + 4
+    day.live(2.5)
+    assert max(one.flow.blocks for one in day.segments) <= before + 1
 
 
 def test_a_clip_that_came_at_once_takes_its_turns_only():
@@ -238,3 +250,19 @@ def test_turns_that_a_pause_swallowed_are_not_made_up_for():
     for _ in range(100):
         taken += beat._turn(9.0) is not None
     assert taken == turns
+
+
+def test_two_lanes_take_turns_with_each_other():
+    times: list[tuple[float, int]] = []
+    for lane, offset in enumerate((0.0, 0.5)):
+        beat = Beat(1, 64, offset)
+        beat.measured(TIMES)
+        beat.choose([], 24, 7.0)
+        now = 7.0
+        for _ in range(20):
+            now += beat.wait(now) + 1e-9
+            turn = beat._turn(now)
+            assert turn is not None
+            times.append((turn, lane))
+    lanes = [lane for _, lane in sorted(times)][4:-4]
+    assert all(a != b for a, b in pairwise(lanes))

@@ -30,6 +30,7 @@ EPSILON = 1e-6  # seconds
 WATCHED = 24  # frames over which waiting is watched: four rounds of 20 ms chunks over 16.7 ms frames
 MARGIN = 0.002  # seconds of waiting that are kept, for audio that comes unevenly
 FEW = 8  # rows on their way out; a stream with more is a clip that came at once, and early on purpose
+CATCH = 0.12  # of the time that steps of those who lag may take
 FILL = 8  # streams that want all they can get, in a step between those that keep time
 HASTE = 1.0  # seconds after its last step that a stream which keeps time counts as running
 SMOOTHING = 0.05  # of the moving average of what steps take
@@ -38,9 +39,9 @@ SMOOTHING = 0.05  # of the moving average of what steps take
 class Beat:
     """Of one lane."""
 
-    def __init__(self, block: int, most: int) -> None:
-        """`most` streams fit into a step."""
-        self.block, self.most, self.period = block, most, block / FPS
+    def __init__(self, block: int, most: int, offset: float = 0.0) -> None:
+        """`most` streams fit into a step; `offset` is the share of a turn by which this lane goes after another."""
+        self.block, self.most, self.period, self._offset = block, most, block / FPS, offset
         self.turns = 0
         """In a round; 0 where nobody waits for company."""
         self._times: dict[int, float] = {}
@@ -50,6 +51,8 @@ class Beat:
         self._sizes: dict[int, int] = {}
         """Streams that went lately, by turn of the round."""
         self._kept = -HASTE
+        self._caught = 0.0
+        """When those who lag may go again."""
         self._seen: WeakKeyDictionary[Segment, Waiting] = WeakKeyDictionary()
 
     # ---- what steps cost --------------------------------------------------------------------------------------------
@@ -92,6 +95,9 @@ class Beat:
         if not self.turns:
             return (keeping + wanting)[: self.most]
         turn = self._turn(now)
+        lagging = [segment for segment in keeping if _lags(segment)]
+        if turn is None and lagging and now >= self._caught:
+            return self._catch_up(lagging[: self.most], now)
         if turn is None:
             return wanting[: FILL if now - self._kept < HASTE else self.most]
         chosen = self._company(keeping, turn)
@@ -100,9 +106,16 @@ class Beat:
         starved = [segment for segment in wanting if now - segment.since > self.period]
         return (chosen + starved[:FILL])[: self.most]
 
+    def _catch_up(self, lagging: Sequence[Segment], now: float) -> list[Segment]:
+        """A step between turns for those who lag; not always, since it makes the next turn late."""
+        self._caught = now + self.seconds(len(lagging)) / CATCH
+        for segment in lagging:
+            segment.behind -= 1
+        return list(lagging)
+
     def wait(self, now: float) -> float:
         """Seconds until the next turn."""
-        return max(0.0, (self._number + 1) * self.period / self.turns - now) if self.turns else 0.0
+        return max(0.0, self._begin(self._number + 1) - now) if self.turns else 0.0
 
     def _arrange(self, running: int, now: float) -> None:
         """As many turns as so many streams allow; looked at when streams come and go, and now and then."""
@@ -111,7 +124,8 @@ class Beat:
         self._running, self._review = running, now + REVIEW
         turns = self._turns(running)
         if turns != self.turns:
-            self.turns, self._number, self._sizes = turns, int(now * turns / self.period), {}
+            self.turns, self._sizes = turns, {}
+            self._number = self._latest(now)
 
     def _turns(self, running: int) -> int:
         if running * self.seconds(1) <= ALONE * self.period:
@@ -127,11 +141,18 @@ class Beat:
 
     def _turn(self, now: float) -> float | None:
         """The time of the turn that has come since the last one; those that were missed by a round are lost."""
-        latest = int(now * self.turns / self.period)
+        latest = self._latest(now)
         if latest <= self._number:
             return None
         self._number = max(self._number + 1, latest - self.turns + 1)
-        return self._number * self.period / self.turns
+        return self._begin(self._number)
+
+    def _latest(self, now: float) -> int:
+        """The number of the turn that is on."""
+        return int(now * self.turns / self.period - self._offset)
+
+    def _begin(self, number: int) -> float:
+        return (number + self._offset) * self.period / self.turns
 
     def _company(self, ready: Sequence[Segment], turn: float) -> list[Segment]:
         """Those whose turn it is and those who missed theirs, as many as there is room for; the rest goes later."""
@@ -150,7 +171,7 @@ class Beat:
 
     def _watch(self, segment: Segment, turn: float) -> None:
         """Its next turn is a round later, or earlier where its audio had to wait all the while."""
-        segment.turn, segment.behind = turn + self.period, max(0, segment.behind - 1)
+        segment.turn = turn + self.period
         seen = self._seen.setdefault(segment, Waiting())
         seen.least = min(seen.least, turn - segment.since)
         seen.left = min(seen.left, segment.flow.blocks - 1)
@@ -165,9 +186,12 @@ class Beat:
 
 
 def _hurried(segment: Segment) -> bool:
-    """Whether it should not wait for a turn: nothing of it has come out yet, or it lags."""
-    lags = segment.behind > 0 and segment.produced - segment.consumed <= FEW
-    return lags or not segment.produced or segment.release is not None
+    """Whether it should not wait for its own turn: nothing of it has come out yet."""
+    return not segment.produced or segment.release is not None
+
+
+def _lags(segment: Segment) -> bool:
+    return segment.behind > 0 and segment.produced - segment.consumed <= FEW
 
 
 @dataclass

@@ -62,9 +62,9 @@ class Load:
 class Lane:
     """One engine and the thread that runs it."""
 
-    def __init__(self, engine: Engine, max_batch: int, load: Load, name: str) -> None:
+    def __init__(self, engine: Engine, max_batch: int, load: Load, name: str, offset: float = 0.0) -> None:
         self.engine, self.max_batch, self.load = engine, max_batch, load
-        self.beat = Beat(engine.animator.block, max_batch)
+        self.beat = Beat(engine.animator.block, max_batch, offset)
         self.running = 0
         self.free = deque(range(engine.batch.slots))
         self._due: deque[Segment] = deque()
@@ -217,7 +217,8 @@ class Worker:
         self.remote = lanes > 0
         share = -(-slots // max(1, lanes))
         self.lanes = tuple(Lane(Engine(animator, share, options if lanes else None), max_batch, self.load,
-                                f"facerig-engine-{number}") for number in range(max(1, lanes)))  # fmt: skip
+                                f"facerig-engine-{number}", number / max(1, lanes))
+                           for number in range(max(1, lanes)))  # fmt: skip
 
     # ---- life ---------------------------------------------------------------------------------------------------
 
