@@ -142,6 +142,7 @@ def test_more_streams_take_fewer_turns_and_every_one_fits():
     beat.measured(TIMES)
     found = []
     for running in range(1, 65):
+        beat.rest(float(running))
         beat.choose([], running, float(running))
         found.append(beat.turns)
     assert found[0] == 0
@@ -152,15 +153,27 @@ def test_more_streams_take_fewer_turns_and_every_one_fits():
     assert sorted(crowd, reverse=True) == crowd
 
 
-def test_turns_do_not_change_back_and_forth():
+def test_a_lane_that_had_nothing_to_do_missed_no_turn():
     beat = Beat(1, 64)
     beat.measured(TIMES)
-    seen, rng = [], np.random.default_rng(1)
-    for k in range(400):
-        beat.choose([], 27, float(k))
-        beat.took(14, 0.0071 * rng.uniform(0.9, 1.1))
-        seen.append(beat.turns)
-    assert sum(a != b for a, b in pairwise(seen)) <= 3
+    for second in range(100):
+        beat.rest(second + 0.0161)
+        beat.choose([], 20, second + 0.0161)
+    assert beat.turns == 2
+
+
+def test_turns_that_begin_late_give_way_for_a_while():
+    day = Day(28, phases(28))
+    day.live(1.0)
+    assert day.beat.turns == 2
+    day.slow = 1.6  # as if something else took the machine
+    day.live(1.5)
+    assert day.beat.turns == 1
+    day.slow = 1.0
+    day.live(2.0)
+    assert day.beat.turns == 1
+    day.live(4.0)
+    assert day.beat.turns == 2
 
 
 def test_more_streams_than_a_step_holds_have_turns_enough():
@@ -175,13 +188,13 @@ def test_a_stream_that_was_left_behind_catches_up():
     day.live(1.5)
     held = day.segments[4]
     day.segments[4] = segment(day.own, 4)  # its place, while the lane is not told of it
-    backlog = 1.0
+    backlog = 0.3
     day.live(backlog)
     for _ in range(int(backlog / 0.02)):
         held.flow.feed(bytes(2 * CHUNK))
     day.segments[4] = held
     day.nudge(held, day.now)
-    assert held.flow.blocks > 50
+    assert held.flow.blocks > 14
     day.live(2.5)
     assert held.flow.blocks <= 3
 
@@ -194,7 +207,7 @@ def test_a_pause_of_the_machine_is_caught_up_with(streams):
     day.now += 0.1
     day.arrive()
     assert max(one.flow.blocks for one in day.segments) >= before + 4
-    day.live(2.5)
+    day.live(4.0)
     assert max(one.flow.blocks for one in day.segments) <= before + 1
 
 

@@ -21,19 +21,21 @@ from facerig.server.engine import Segment
 from facerig.stage import FPS
 
 ALONE = 0.5  # of the time: while streams by themselves take no more, they go when they are ready
-BUSY = 0.85  # of the time that all turns together may take; beyond, there are fewer of them
-SURE = 0.9  # of that: what more turns than there are must fit into, so that they do not change back and forth
+BUSY = 0.75  # of the time that all turns together may take by the start-up's figures, which are a fifth too low
 REVIEW = 0.5  # seconds
+LATE = 0.004  # seconds: turns that begin so late on average are too many, whatever the figures say ...
+CALM = 5.0  # ... for so many seconds
 BETWEEN = 1 / 120  # seconds from turn to turn, as long as steps are short enough
+MOST = 1_000  # turns: no limit
 ROOM = 1.1  # of an even share: a turn with so many takes in no stream that could go in the next one
 EPSILON = 1e-6  # seconds
 WATCHED = 24  # frames over which waiting is watched: four rounds of 20 ms chunks over 16.7 ms frames
 MARGIN = 0.002  # seconds of waiting that are kept, for audio that comes unevenly
 FEW = 8  # rows on their way out; a stream with more is a clip that came at once, and early on purpose
-CATCH = 0.12  # of the time that steps of those who lag may take
+CATCH = 0.05  # of the time that steps of those who lag may take
 FILL = 8  # streams that want all they can get, in a step between those that keep time
 HASTE = 1.0  # seconds after its last step that a stream which keeps time counts as running
-SMOOTHING = 0.05  # of the moving average of what steps take
+SMOOTHING = 0.05  # of the moving average of how late turns begin
 
 
 class Beat:
@@ -47,6 +49,9 @@ class Beat:
         self._times: dict[int, float] = {}
         self._running = 0
         self._review = 0.0
+        self._late, self._rested = 0.0, True
+        self._limit, self._until = 1, 0.0
+        """At most so many turns until then."""
         self._number = 0  # of the last turn
         self._sizes: dict[int, int] = {}
         """Streams that went lately, by turn of the round."""
@@ -61,13 +66,8 @@ class Beat:
         """Seconds of a step by its streams, from the start-up."""
         self._times = dict(times)
 
-    def took(self, batch: int, seconds: float) -> None:
-        """A step of so many streams took so long."""
-        known = self._times.get(batch) or self.seconds(batch)
-        self._times[batch] = known + SMOOTHING * (seconds - known)
-
     def seconds(self, batch: int) -> float:
-        """What a step of so many streams takes: between known ones along a line, beyond them in proportion."""
+        """What a step of so many streams takes: between measured ones along a line, beyond them in proportion."""
         if not self._times:
             return 0.0
         sizes = sorted(self._times)
@@ -100,15 +100,22 @@ class Beat:
             return self._catch_up(lagging[: self.most], now)
         if turn is None:
             return wanting[: FILL if now - self._kept < HASTE else self.most]
+        self._late += 0.0 if self._rested else SMOOTHING * (now - turn - self._late)
+        self._rested = False
         chosen = self._company(keeping, turn)
         for segment in chosen:
             self._watch(segment, turn)
         starved = [segment for segment in wanting if now - segment.since > self.period]
         return (chosen + starved[:FILL])[: self.most]
 
+    def rest(self, now: float) -> None:
+        """The lane had nothing to do: the turns since are not missed."""
+        if self.turns:
+            self._number, self._rested = max(self._number, self._latest(now) - 1), True
+
     def _catch_up(self, lagging: Sequence[Segment], now: float) -> list[Segment]:
-        """A step between turns for those who lag; not always, since it makes the next turn late."""
-        self._caught = now + self.seconds(len(lagging)) / CATCH
+        """A step between turns for those who lag; seldom, since they leave their company and the next turn is late."""
+        self._caught = now + self.seconds(self._running) / CATCH
         for segment in lagging:
             segment.behind -= 1
         return list(lagging)
@@ -122,22 +129,21 @@ class Beat:
         if running == self._running and now < self._review:
             return
         self._running, self._review = running, now + REVIEW
-        turns = self._turns(running)
+        if self.turns > 1 and self._late > LATE:
+            self._limit, self._until = self.turns // 2, now + CALM
+        turns = self._turns(running, self._limit if now < self._until else MOST)
         if turns != self.turns:
-            self.turns, self._sizes = turns, {}
+            self.turns, self._sizes, self._late = turns, {}, 0.0
             self._number = self._latest(now)
 
-    def _turns(self, running: int) -> int:
+    def _turns(self, running: int, limit: int) -> int:
         if running * self.seconds(1) <= ALONE * self.period:
             return 0
         turns = round(self.period / BETWEEN)
-        while turns > 1 and not self._fits(turns, running) and math.ceil(2 * running / turns) <= self.most:
+        while turns > 1 and math.ceil(2 * running / turns) <= self.most and (
+                turns > limit or turns * self.seconds(math.ceil(running / turns)) > BUSY * self.period):
             turns //= 2
         return turns
-
-    def _fits(self, turns: int, running: int) -> bool:
-        share = BUSY if turns <= self.turns else BUSY * SURE
-        return turns * self.seconds(math.ceil(running / turns)) <= share * self.period
 
     def _turn(self, now: float) -> float | None:
         """The time of the turn that has come since the last one; those that were missed by a round are lost."""

@@ -108,7 +108,7 @@ class Lane:
         free_since = time.monotonic()
         while not self._stopping:
             if before is None:
-                self._wake.wait()
+                self._await()
             else:
                 self._collect(before)
                 free_since = before.end
@@ -123,6 +123,12 @@ class Lane:
             if before is None and self._due:
                 time.sleep(self.beat.wait(time.monotonic()))
                 self._wake.set()
+
+    def _await(self) -> None:
+        """Until there is something to do."""
+        if not self._wake.is_set():
+            self._wake.wait()
+            self.beat.rest(time.monotonic())
 
     def _next(self) -> list[Segment]:
         waiting = [self._due.popleft() for _ in range(len(self._due))]
@@ -157,8 +163,6 @@ class Lane:
         for segment in batch.segments:
             segment.due = False
         self._call(made)
-        if batch.step is not None and batch.step.taken:
-            self.beat.took(len(batch.step.taken), batch.end - batch.begin)
         self.load.note(len(batch.live), batch.end - batch.begin, batch.age, max(0.0, batch.idle))
         for segment in batch.live:
             self.nudge(segment)
