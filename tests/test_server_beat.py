@@ -237,10 +237,10 @@ def test_who_wants_all_fills_the_gaps_and_has_the_lane_where_nobody_keeps_time()
     assert len(beat.choose(wanting, 30, 10.0)) == 30
     keeper = segment(own, 40)
     keeper.since = 10.03
-    chosen = beat.choose([keeper, *wanting], 31, 10.05)
+    chosen = beat.choose([keeper, *wanting], 30, 10.05)
     assert keeper in chosen
     assert len(chosen) <= 1 + FILL
-    assert len(beat.choose(wanting, 31, 10.0501)) == FILL
+    assert len(beat.choose(wanting, 30, 10.0501)) == FILL
 
 
 @settings(max_examples=15, deadline=None)

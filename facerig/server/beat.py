@@ -35,7 +35,7 @@ FEW = 8  # rows on their way out; a stream with more is a clip that came at once
 CATCH = 0.05  # of the time that steps of those who lag may take
 FILL = 8  # streams that want all they can get, in a step between those that keep time
 HASTE = 1.0  # seconds after its last step that a stream which keeps time counts as running
-SMOOTHING = 0.05  # of the moving average of how late turns begin
+SMOOTHING = 0.01  # of the moving average of how late turns begin
 
 
 class Beat:

@@ -65,9 +65,9 @@ class ServerConfig:
     the cores, at most 8 and at least one; none with a single core or a GPU)."""
     capacity: int = 0
     """Streams admitted (0: measured at start-up)."""
-    capacity_share: float = 0.5
+    capacity_share: float = 0.45
     """Part of a second that measured capacity may fill: it is measured with full batches on idle cores, and wire,
-    clients and turns take their part. Of what it finds on two cores half keeps p99 <= 50 ms."""
+    clients and turns take their part. Of what it finds on two cores so much keeps p99 <= 50 ms."""
     pressure_ms: float = 40.0
     """No new streams while ready ones wait longer, or the event loop wakes later: beyond, 50 ms would be missed."""
     wire_ms: float = 8.0
