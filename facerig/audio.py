@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import queue
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,7 +31,7 @@ PCM_TYPES = {"u8": "u1", "s8": "i1", "s16le": "<i2", "s16be": ">i2", "s32le": "<
 
 @dataclass(frozen=True)
 class Audio:
-    """A clip in memory: mono float32 samples in -1..1 and their rate."""
+    """A clip in memory: float32 samples in -1..1, mono but for `read_ears`, and their rate."""
 
     samples: Frames
     rate: int
@@ -94,26 +94,22 @@ def read(path: str | os.PathLike[str], pcm: Pcm | None = None) -> Audio:
 def read_ears(path: str | os.PathLike[str]) -> Audio:
     """A whole file for somebody who listens: samples [n, 2] where it has two channels, which say where a sound comes
     from, and mono as ever where it has another number of them or is a film."""
-    file = Path(path)
-    _check_file(file)
-    if file.suffix.lower() in MEDIA_SUFFIXES | PCM_SUFFIXES:
-        return read(file)
-    import soundfile
-
-    try:
-        samples, rate = soundfile.read(str(file), dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError, RuntimeError):
-        return read(file)  # which says what is wrong
-    if samples.shape[1] != 2 or not len(samples):
-        return read(file)
-    _check_rate(str(file), rate)
-    return Audio(np.stack([mono(side, f"{file}") for side in samples.T], axis=1), int(rate))
+    film = Path(path).suffix.lower() in MEDIA_SUFFIXES
+    with _opened(path, None, BLOCK_SECONDS) as source:
+        return Audio(np.concatenate(list(_checked(source, mono if film else _ears))), source.rate)
 
 
 @contextmanager
 def open_audio(path: str | os.PathLike[str], pcm: Pcm | None = None,
                block_seconds: float = BLOCK_SECONDS) -> Iterator[AudioSource]:
     """Open a file for reading in blocks; every fault is an AudioError that names the file and the reason."""
+    with _opened(path, pcm, block_seconds) as source:
+        yield replace(source, blocks=_checked(source, mono))
+
+
+@contextmanager
+def _opened(path: str | os.PathLike[str], pcm: Pcm | None, block_seconds: float) -> Iterator[AudioSource]:
+    """The blocks as they are in the file: unchecked, with all channels."""
     file = Path(path)
     _check_file(file)
     suffix = file.suffix.lower()
@@ -125,7 +121,7 @@ def open_audio(path: str | os.PathLike[str], pcm: Pcm | None = None,
         opener = _open_sndfile(file, block_seconds)
     with opener as source:
         _check_rate(str(file), source.rate)
-        yield replace(source, blocks=_checked(source))
+        yield source
 
 
 def _check_file(file: Path) -> None:
@@ -144,14 +140,21 @@ def _check_rate(name: str, rate: int) -> None:
         raise AudioError(f"{name}: sample rate {rate} Hz, accepted: {LOWEST_RATE} to {HIGHEST_RATE} Hz")
 
 
-def _checked(source: AudioSource) -> Iterator[Frames]:
-    """The blocks, with the position of a bad sample counted from the file's beginning; none at all is an error."""
+def _checked(source: AudioSource, mixed: Callable[[Frames, str], Frames]) -> Iterator[Frames]:
+    """The blocks as they are heard; a bad sample is counted from the file's beginning, and no sample is an error."""
     position = 0
     for block in source.blocks:
-        yield mono(block, f"{source.name}: block from sample {position}")
+        yield mixed(block, f"{source.name}: block from sample {position}")
         position += len(block)
     if not position:
         raise AudioError(f"{source.name}: holds no samples")
+
+
+def _ears(block: Frames, name: str) -> Frames:
+    """Two channels apart, any other number mixed."""
+    if block.ndim != 2 or block.shape[1] != 2:
+        return mono(block, name)
+    return np.stack([mono(side, name) for side in block.T], axis=1)
 
 
 # ---- the three ways in ------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -36,16 +36,14 @@ class Day:
     streams: int
     phases: list[float]
     block: int = 1
-    times: dict[int, float] = field(default_factory=lambda: TIMES)
     slow: float = 1.0
-    urgent: bool = True
 
     def __post_init__(self):
         self.own = animator(self.block)
         self.beat = Beat(self.block, 64)
-        self.beat.measured(self.times)
+        self.beat.measured(TIMES)
         self.engine = Engine(self.own, self.streams)
-        self.segments = [segment(self.own, slot, self.urgent) for slot in range(self.streams)]
+        self.segments = [segment(self.own, slot) for slot in range(self.streams)]
         self.now = 1_000.0
         self.chunks = [0] * self.streams
         self.ahead: dict[int, int] = {}  # rows that wait to leave, by slot

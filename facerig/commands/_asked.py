@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,3 +24,6 @@ STILL = Annotated[bool, typer.Option("--still", help="Speech alone: no blinks, n
                                      rich_help_panel=FACE)]  # fmt: skip
 SEED = Annotated[int, typer.Option(help="Seed of everything random; the same seed gives the same face, and no seed "
                                    "moves the lips.", rich_help_panel=FACE)]  # fmt: skip
+PARTNER = Annotated[Path | None, typer.Option(help="What the other one in the talk says, from the beginning on: heard, "
+                                              "not spoken. Of two channels the face hears where.", show_default=False,
+                                              rich_help_panel=FACE)]  # fmt: skip

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from facerig.commands._asked import EMOTION, FACE, PRESET, SEED, SET, STATE, STILL, STYLE
+from facerig.commands._asked import EMOTION, FACE, PARTNER, PRESET, SEED, SET, STATE, STILL, STYLE
 from facerig.errors import FacerigError, OptionError
 
 FPS_ACCEPTED = (24, 25, 30, 50, 60, 120)
@@ -82,9 +82,7 @@ def animate(
     state: STATE = "",
     set_: SET = None,
     still: STILL = False,
-    partner: Annotated[Path | None, typer.Option(help="What the other one in the talk says, from the beginning on: "
-                                                 "heard, not spoken. Of two channels the face hears where.",
-                                                 show_default=False, rich_help_panel=FACE)] = None,
+    partner: PARTNER = None,
     seed: SEED = 0,
     takes: Annotated[int, typer.Option(help="So many takes of each clip, with the seeds that follow; the lips are the "
                                        "same in all.", rich_help_panel=FACE)] = 1,
@@ -108,10 +106,9 @@ def animate(
     asked = Asked(tuple(set_ or ()), emotion, style, state)
     asked.controls()  # a mistake is told before anything is loaded
     being = way_of_being(preset) if preset else None
-    if transcript and len(audio) > 1:
-        raise OptionError(f"--transcript: got one for {len(audio)} inputs, accepted: one input (see facerig batch)")
-    if partner and len(audio) > 1:
-        raise OptionError(f"--partner: got one for {len(audio)} inputs, accepted: one input (see facerig dialogue)")
+    for option, given, many in (("--transcript", transcript, "batch"), ("--partner", partner, "dialogue")):
+        if given and len(audio) > 1:
+            raise OptionError(f"{option}: got one for {len(audio)} inputs, accepted: one input (see facerig {many})")
     other = read_ears(partner) if partner else None
     raw, convert = Pcm.parse(pcm) if pcm else None, _converter(rig, own_map, fps)
     said = read_transcript(transcript) if transcript else None

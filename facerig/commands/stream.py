@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from facerig.commands._asked import FACE, SEED, SET, STATE, STILL, STYLE
+from facerig.commands._asked import FACE, PARTNER, SEED, SET, STATE, STILL, STYLE
 
 if TYPE_CHECKING:
     import asyncio
@@ -42,9 +42,7 @@ def stream(
     set_: SET = None,
     still: STILL = False,
     seed: SEED = 0,
-    partner: Annotated[Path | None, typer.Option(help="What the other one in the talk says, from the beginning on: "
-                                                 "heard, not spoken. Of two channels the face hears where.",
-                                                 show_default=False, rich_help_panel=FACE)] = None,
+    partner: PARTNER = None,
     describe: Annotated[Path | None, typer.Option(help="Write what was asked for as keyframes (.json) that --emotion "
                                                   "reads, and say it in words.", show_default=False)] = None,
     api_key: Annotated[str, typer.Option(envvar="FACERIG_API_KEY", help="API key.", show_default=False)] = "",

@@ -14,10 +14,8 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
-from facerig.server.engine import Segment
+from facerig.server.engine import Segment, Waiting
 from facerig.stage import FPS
 
 ALONE = 0.5  # of the time: while streams by themselves take no more, they go when they are ready
@@ -26,7 +24,6 @@ REVIEW = 0.5  # seconds
 LATE = 0.004  # seconds: turns that begin so late on average are too many, whatever the figures say ...
 CALM = 5.0  # ... for so many seconds
 BETWEEN = 1 / 120  # seconds from turn to turn, as long as steps are short enough
-MOST = 1_000  # turns: no limit
 ROOM = 1.1  # of an even share: a turn with so many takes in no stream that could go in the next one
 EPSILON = 1e-6  # seconds
 WATCHED = 24  # frames over which waiting is watched: four rounds of 20 ms chunks over 16.7 ms frames
@@ -58,7 +55,6 @@ class Beat:
         self._kept = -HASTE
         self._caught = 0.0
         """When those who lag may go again."""
-        self._seen: WeakKeyDictionary[Segment, Waiting] = WeakKeyDictionary()
 
     # ---- what steps cost --------------------------------------------------------------------------------------------
 
@@ -131,12 +127,12 @@ class Beat:
         self._running, self._review = running, now + REVIEW
         if self.turns > 1 and self._late > LATE:
             self._limit, self._until = self.turns // 2, now + CALM
-        turns = self._turns(running, self._limit if now < self._until else MOST)
+        turns = self._turns(running, self._limit if now < self._until else math.inf)
         if turns != self.turns:
             self.turns, self._sizes, self._late = turns, {}, 0.0
             self._number = self._latest(now)
 
-    def _turns(self, running: int, limit: int) -> int:
+    def _turns(self, running: int, limit: float) -> int:
         if running * self.seconds(1) <= ALONE * self.period:
             return 0
         turns = round(self.period / BETWEEN)
@@ -178,14 +174,14 @@ class Beat:
     def _watch(self, segment: Segment, turn: float) -> None:
         """Its next turn is a round later, or earlier where its audio had to wait all the while."""
         segment.turn = turn + self.period
-        seen = self._seen.setdefault(segment, Waiting())
+        seen = segment.waiting
         seen.least = min(seen.least, turn - segment.since)
         seen.left = min(seen.left, segment.flow.blocks - 1)
         seen.frames += self.block
         if seen.frames >= WATCHED:
-            del self._seen[segment]
+            segment.waiting = Waiting()
             if segment.produced - segment.consumed <= FEW:
-                segment.behind = max(0, seen.left)
+                segment.behind = int(max(0, seen.left))
                 earlier = max(0, int((seen.least - MARGIN) * self.turns / self.period))
                 if self._sizes.get((self._number - earlier) % self.turns, 0) < self._room:
                     segment.turn -= earlier * self.period / self.turns
@@ -199,13 +195,3 @@ def _hurried(segment: Segment) -> bool:
 def _lags(segment: Segment) -> bool:
     return segment.behind > 0 and segment.produced - segment.consumed <= FEW
 
-
-@dataclass
-class Waiting:
-    """What a stream's last blocks have in common."""
-
-    frames: int = 0
-    least: float = math.inf
-    """Seconds that each of them waited for its turn."""
-    left: int = 1_000
-    """Blocks that waited behind each of them."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from facerig.errors import ServiceError, check_option
+from facerig.server.config import ServerConfig
 
 STREAMS = "1,8,16,24,28,32,40,48,56,64,96,128"
 P99_MS = 50.0
@@ -29,7 +30,7 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 def bench_serve() -> dict[str, Any]:
     """The curve, and the largest number of streams that holds."""
     model, block, rate = (os.environ.get(f"FACERIG_BENCH_{name}", value)
-                          for name, value in (("MODEL", "auto"), ("BLOCK", "1"), ("RATE", "24000")))
+                          for name, value in (("MODEL", "auto"), ("BLOCK", str(ServerConfig.block)), ("RATE", "24000")))
     seconds = float(os.environ.get("FACERIG_BENCH_SECONDS", "8"))
     client = os.environ.get("FACERIG_BENCH_CLIENT", "lean")
     check_option("FACERIG_BENCH_CLIENT", client, ", ".join(CLIENTS), client in CLIENTS)

@@ -6,6 +6,7 @@ slot, and what is done to its rows on the way out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,6 +61,17 @@ class Moods:
         return found
 
 
+@dataclass
+class Waiting:
+    """What the last blocks of a stream have in common."""
+
+    frames: int = 0
+    least: float = math.inf
+    """Seconds that each of them waited for its turn."""
+    left: float = math.inf
+    """Blocks that waited behind each of them."""
+
+
 @dataclass(eq=False)
 class Segment:
     """A stretch of audio with a beginning of its own: the stream, or what follows an interrupt."""
@@ -94,11 +106,11 @@ class Segment:
     due: bool = False
     since: float = 0.0
     """When it became ready (the worker's clock)."""
-
     turn: float = 0.0
     """When it may be stepped next (the worker's clock)."""
     behind: int = 0
     """Blocks by which it lags for no reason."""
+    waiting: Waiting = field(default_factory=Waiting)
 
     def room(self) -> bool:
         return self.produced - self.consumed < self.limit

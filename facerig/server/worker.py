@@ -63,7 +63,7 @@ class Lane:
     """One engine and the thread that runs it."""
 
     def __init__(self, engine: Engine, max_batch: int, load: Load, name: str, offset: float = 0.0) -> None:
-        self.engine, self.max_batch, self.load = engine, max_batch, load
+        self.engine, self.load = engine, load
         self.beat = Beat(engine.animator.block, max_batch, offset)
         self.running = 0
         self.free = deque(range(engine.batch.slots))
@@ -133,8 +133,8 @@ class Lane:
     def _next(self) -> list[Segment]:
         waiting = [self._due.popleft() for _ in range(len(self._due))]
         chosen = self.beat.choose(waiting, self.running, time.monotonic())
-        going = set(map(id, chosen))
-        self._due.extendleft(segment for segment in reversed(waiting) if id(segment) not in going)
+        going = set(chosen)
+        self._due.extendleft(segment for segment in reversed(waiting) if segment not in going)
         return chosen
 
     def _begin(self, segments: list[Segment], free_since: float) -> _Timed | None:
