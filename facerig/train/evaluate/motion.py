@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from facerig.phones import units
 from facerig.train.evaluate.events import FPS, Matches, runs
 from facerig.train.evaluate.sets import Clip
-from facerig.train.evaluate.shown import CLOSED_MM, lip_gap, reference_head, reference_mouth
+from facerig.train.evaluate.shown import lip_gap, reference_head, reference_mouth
 from facerig.train.evaluate.systems import CHANNELS, Floats, Output
 
 LAGS = range(-9, 10)  # frames: +-150 ms
-GRID_CLOSED = 0.02  # eye distances: the set's own threshold (its README)
 MM_A_TRACK = 63.0  # GRID's unit is the distance between the eyes
+GRID_CLOSED_MM = 0.02 * MM_A_TRACK  # over rest, the set's own threshold (its README); the same for what is made
 GRID_MEASURES = {"gap_inner": "gap", "outer_height": "outer_height", "width_outer": "width", "jaw_drop": "jaw_drop"}
 # FACEGOOD composites: (their columns, ARKit channels). Rounding is one whatever names a clip's animator used for it.
 FACEGOOD: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -121,12 +121,12 @@ class GridMotion:
         gap = self._gap(output)
         if gap is None:
             return
-        real = np.nan_to_num(clip.column("gap_inner"), nan=1.0)
+        real = np.nan_to_num(clip.column("gap_inner"), nan=1.0) * MM_A_TRACK
         count = min(len(real), len(gap))
         first, last = _spoken(clip)
         inside = slice(first, min(last, count))
-        self.closures.add(runs(-real[inside], -GRID_CLOSED), runs(-gap[inside], -CLOSED_MM))
-        self.error_mm.append(float(np.abs(real[inside] * MM_A_TRACK - gap[inside]).mean()))
+        self.closures.add(runs(-real[inside], -GRID_CLOSED_MM), runs(-gap[inside], -GRID_CLOSED_MM))
+        self.error_mm.append(float(np.abs(real[inside] - gap[inside]).mean()))
 
     @staticmethod
     def _made(output: Output) -> dict[str, Floats]:
@@ -139,9 +139,9 @@ class GridMotion:
 
     @staticmethod
     def _gap(output: Output) -> Floats | None:
-        """Millimetres; a directly predicted track is scaled as the measured ones."""
+        """Millimetres over rest."""
         if "gap_inner" in output.tracks:
-            return np.asarray((output.tracks["gap_inner"] - GRID_CLOSED) * MM_A_TRACK + CLOSED_MM, np.float32)
+            return np.asarray(output.tracks["gap_inner"] * MM_A_TRACK, np.float32)
         return None if output.curves is None else lip_gap(output.curves)
 
     def figures(self) -> dict[str, object]:
