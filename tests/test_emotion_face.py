@@ -16,14 +16,14 @@ from facerig.errors import CurvesError, InputError, OptionError
 from facerig.files import write_file
 from facerig.heads.builtin import builtin_head
 from facerig.heads.landmarks import mouth_measures
-from facerig.model.config import CONTACTS
+from facerig.model.config import EVIDENCE
 from facerig.post.lips import Lips
 from facerig.rig import rig
 from facerig.stage import Frames
 from facerig.train.teacher.expression import expressive
 
 NAMES = rig("facerig").names
-MODEL = (*NAMES, *(f"contact:{name}" for name in CONTACTS))
+MODEL = (*NAMES, *(f"contact:{name}" for name in EVIDENCE))
 
 
 def spoken(frames: int = 240, seed: int = 0) -> Frames:

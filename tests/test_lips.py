@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facerig.errors import OptionError
-from facerig.post.lips import AJAR, LIPS, SHUT, VOICE, Lips, Switch, switched
+from facerig.model import EVIDENCE
+from facerig.post.lips import AJAR, LIPS, PARTED, RESTED, SHUT, VOICE, Lips, Switch, switched
 from facerig.rig import rig
 from facerig.stage import Frames, run
 
 CHANNELS = rig("facerig").names
-COLUMNS = (*CHANNELS, "contact:bilabial", "contact:labiodental", "contact:speech", "contact:rounding")
+COLUMNS = (*CHANNELS, *(f"contact:{name}" for name in EVIDENCE))
 STAGE = Lips(COLUMNS)
 HALF = Switch(enter=0.5, leave=0.35, rise=2, fall=3)
 
@@ -104,6 +105,28 @@ def test_a_cough_between_words_moves_nothing() -> None:
 def test_a_small_opening_before_speech_passes() -> None:
     frames = speaking(80, speech=(0, 1)) * np.float32(0.01)
     np.testing.assert_allclose(column(run(STAGE, frames, 6), "jawOpen")[15:], 0.006, rtol=1e-5)
+
+
+def coming(rest: int, soon: int) -> Frames:
+    """Silence for so many frames, at whose end speech is heard to come; the network opens the mouth throughout."""
+    frames = speaking(rest + 30, speech=(rest, rest + 30))
+    frames[rest - soon :, COLUMNS.index("contact:soon")] = 0.9
+    return frames
+
+
+def test_lips_part_before_speech_that_is_heard_to_come() -> None:
+    jaw = column(run(STAGE, coming(60, 6), 6), "jawOpen")
+    np.testing.assert_allclose(jaw[54:58], PARTED, rtol=1e-5)
+    assert jaw[:50].max() <= AJAR * 1.001
+    assert np.all(np.diff(jaw[49:62]) >= 0)
+    np.testing.assert_allclose(jaw[60:], 0.6)
+
+
+def test_lips_do_not_part_early_in_a_short_pause_nor_where_no_rest_is_known() -> None:
+    short = coming(RESTED - 1, 6)
+    assert column(run(STAGE, short, 6), "jawOpen")[: RESTED - 3].max() <= AJAR * 1.001
+    paused = np.concatenate([speaking(30, speech=(0, 30)), short])
+    assert column(run(STAGE, paused, 6), "jawOpen")[30 + 7 : 30 + RESTED - 3].max() <= AJAR * 1.001
 
 
 def test_lips_part_at_the_burst_and_stay_apart_until_fresh_evidence() -> None:

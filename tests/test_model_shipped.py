@@ -10,7 +10,7 @@ import pytest
 
 from facerig.features import LogMel
 from facerig.files import assets_folder
-from facerig.model import CONTACTS, OnnxModel, installed, load
+from facerig.model import EVIDENCE, OnnxModel, installed, load
 from facerig.model.runtime import read_card
 from facerig.phones import VISEMES15, Timed, rasterise, units, viseme15_of_units
 from facerig.pipeline import Animator
@@ -44,7 +44,7 @@ def test_every_file_is_the_one_in_the_card(model: OnnxModel) -> None:
 
 def test_columns_are_the_native_rig_and_units_those_of_the_tables(model: OnnxModel) -> None:
     assert model.channels == rig("facerig").names
-    assert model.columns[len(model.channels) :] == tuple(f"contact:{name}" for name in CONTACTS)
+    assert model.columns[len(model.channels) :] == tuple(f"contact:{name}" for name in EVIDENCE)
     assert model.config.units == tuple(unit.unit for unit in units())
 
 
@@ -67,7 +67,18 @@ def test_silence_keeps_the_mouth_shut(model: OnnxModel) -> None:
     assert jaw[12:].max() < (0.02 if model.delay > 1 else 0.04)
     chain = Animator.load(model.name, alive=False).animate(np.zeros(48000, np.int16), 24000)
     assert chain.values[:, list(chain.channels).index("jawOpen")].max() <= np.float32(0.02)
-    assert contacts[12:, CONTACTS.index("speech")].max() < 0.3
+    assert contacts[12:, EVIDENCE.index("speech")].max() < 0.3
+
+
+def test_soon_is_the_speech_that_is_heard_before_it_is_shown(model: OnnxModel) -> None:
+    """What the network says of the newest frame is what it says of that frame when it shows it."""
+    soundfile = pytest.importorskip("soundfile")
+    samples, rate = soundfile.read(assets_folder() / "demo.wav", dtype="float32")
+    _, evidence, _ = model.posteriors(features(samples, rate))
+    speech, soon = (evidence[:, EVIDENCE.index(name)] > 0.5 for name in ("speech", "soon"))
+    agreed = [(soon[: len(soon) - ahead] == speech[ahead:]).mean() for ahead in (0, model.delay)]
+    assert agreed[1] > 0.9
+    assert agreed[1] > agreed[0] or model.delay == 1  # a frame tells too little
 
 
 def test_real_speech_is_heard_and_moves_the_jaw(model: OnnxModel, shared_data: Path) -> None:

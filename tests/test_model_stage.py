@@ -10,7 +10,7 @@ import pytest
 
 from facerig.errors import ModelError
 from facerig.features import FEATURES
-from facerig.model import CONTACTS, NetConfig, OnnxModel, load, preset
+from facerig.model import CONTACTS, EVIDENCE, NetConfig, OnnxModel, load, preset
 from facerig.model.config import layers
 from facerig.model.tensors import packed, unpacked
 from facerig.stage import Frames, run
@@ -63,7 +63,7 @@ def streamed(model: OnnxModel | TorchModel, feats: Frames, cuts: list[int]) -> F
 def test_torch_and_onnx_agree(both: tuple[OnnxModel, TorchModel]) -> None:
     feats = random_feats(120)
     one, other = (streamed(model, feats, [60]) for model in both)
-    assert one.shape == (120, len(CHANNELS) + len(CONTACTS))
+    assert one.shape == (120, len(CHANNELS) + len(EVIDENCE))
     assert np.abs(one).max() > 0.05
     np.testing.assert_allclose(one, other, atol=1e-5)
 

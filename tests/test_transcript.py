@@ -12,7 +12,7 @@ import pytest
 
 from facerig.errors import FacerigError, InputError, OptionError
 from facerig.features import FEATURES, LogMel
-from facerig.model.config import CONTACTS, preset
+from facerig.model.config import EVIDENCE, preset
 from facerig.model.runtime import ModelStage
 from facerig.phones import Timed, unit_index, units
 from facerig.post.lips import Lips
@@ -269,8 +269,8 @@ class Heard(ModelStage):
 
         assert feats.shape[1] == FEATURES
         belief = self.belief[: len(feats)]
-        flat = np.full((len(belief), len(CONTACTS)), 0.2, np.float32)
-        flat[:, CONTACTS.index("speech")] = 0.9
+        flat = np.full((len(belief), len(EVIDENCE)), 0.2, np.float32)
+        flat[:, EVIDENCE.index("speech")] = 0.9
         return expected(belief), flat, belief
 
 

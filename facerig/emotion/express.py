@@ -107,10 +107,10 @@ class FeltLips(Lips):
 
     @property
     def _switches(self) -> tuple[Switch, ...]:
-        return (self.lips, self.teeth, self.voice, self.talk)
+        return (*super()._switches, self.talk)
 
     def start(self) -> State:
-        return (np.zeros((self.memory, len(self.columns) + len(resting())), np.float32),)
+        return (self._nothing_known(len(self.columns) + len(resting())),)
 
     def push(self, state: State, frames: Frames) -> tuple[State, Frames]:
         width = state[0].shape[1]
@@ -140,7 +140,7 @@ class FeltLips(Lips):
     def _met(self, out: Frames, seen: Frames, felt: NDArray[np.bool_]) -> None:
         """Lips that shall be closed meet, however far a felt face has lifted the upper one."""
         apart = looks.times(out[:, self._parting[0]], self._parting[1])[:, 0]
-        spoken, _, closed = self._envelopes(seen, self._decided, len(out))
+        spoken, _, closed, _ = self._envelopes(seen, self._decided, len(out))
         out[:, self._places[LIFT]] += closed * spoken * felt * np.clip(apart / -PARTS[LIFT], 0, MOST_LIFT)
 
     @cached_property

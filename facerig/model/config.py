@@ -18,8 +18,9 @@ CONDITION = 32  # numbers a frame for emotion and style; zeros mean neutral
 FELT = 36  # frames of condition and loudness that the expression head looks at, the present one among them: 0.6 s
 PACES = 4  # smoothed versions that it makes of them, from quick to slow
 CONTACTS = ("bilabial", "labiodental", "speech", "rounding")
+EVIDENCE = (*CONTACTS, "soon")  # what the graph tells beside curves: contacts, and speech as far ahead as is heard
 POOLED = 32  # band means that the decoder gets beside the encoder's output: how loud, and how the energy lies
-FORMAT = 1
+FORMAT = 2
 
 
 class Layer(NamedTuple):

@@ -183,6 +183,12 @@ class Encoder(nn.Module):
         units, contacts = torch.split(self.heads[str(lookahead)](content), sizes, dim=-1)
         return units, contacts
 
+    def soon(self, content: Tensor) -> Tensor:
+        """[..., 1] the logit of speech by the head of the shortest look-ahead: what is about to be said."""
+        _, contacts = self.read(content, min(self.config.taught))
+        at = CONTACTS.index("speech")
+        return contacts[..., at : at + 1]
+
 
 class Expression(nn.Module):
     """What a condition adds to the curves: features of speech times gates, and a pose.
@@ -281,11 +287,13 @@ class Net(nn.Module):
         self.decoder = Decoder(config, dropout)
 
     def forward(self, feats: Tensor, condition: Tensor, *pasts: Tensor) -> tuple[Tensor, ...]:
-        """(curves, contact probabilities, unit log-probabilities, *new pasts); all for the frame `lookahead` ago."""
+        """(curves, probabilities of EVIDENCE, unit log-probabilities, *new pasts); all for the frame `lookahead` ago,
+        but for "soon": whether there is speech in the newest frame."""
         split = self.config.split
         content, kept = self.encoder(feats, pasts[:split])
         curves, contacts, units, more = self.decode(pooled(feats), condition, content, pasts[split:])
-        return (curves, contacts.sigmoid(), units, *kept, *more)
+        evidence = torch.cat([contacts, self.encoder.soon(content)], dim=-1).sigmoid()
+        return (curves, evidence, units, *kept, *more)
 
     def decode(self, loudness: Tensor, condition: Tensor, content: Tensor,
                pasts: Pasts) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:

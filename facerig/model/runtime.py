@@ -18,7 +18,7 @@ import numpy as np
 from facerig.errors import MissingExtra, ModelError
 from facerig.features import FEATURES
 from facerig.files import assets_folder
-from facerig.model.config import CONTACTS, NetConfig
+from facerig.model.config import EVIDENCE, NetConfig
 from facerig.model.tensors import Arrays, unpacked
 from facerig.stage import Frames, State
 
@@ -53,8 +53,8 @@ class ModelStage:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """All columns of `push`: curves, then contacts (`contact:bilabial`, ...)."""
-        return self.config.channels + tuple(f"contact:{name}" for name in CONTACTS)
+        """All columns of `push`: curves, then what is evident of contacts (`contact:bilabial`, ...)."""
+        return self.config.channels + tuple(f"contact:{name}" for name in EVIDENCE)
 
     def start(self) -> State:
         return tuple(np.zeros(shape, np.float32) for shape in self.config.pasts())

@@ -119,11 +119,14 @@ def corrected(model: ModelStage, raw: Floats, evidence: Floats, belief: Floats, 
     order = [native_channels().index(name) for name in model.channels]
     contacts = evidence.copy()
     names = [name.removeprefix("contact:") for name in model.columns if name.startswith("contact:")]
-    for name, flags in (("bilabial", flag_of_units("bilabial")), ("labiodental", flag_of_units("labiodental")),
-                        ("speech", ~flag_of_units("is_silence"))):  # fmt: skip
+    ahead = np.concatenate([known, np.repeat(known[-1:], model.delay, axis=0)])[model.delay :]
+    speech = ~flag_of_units("is_silence")
+    for name, flags, told in (("bilabial", flag_of_units("bilabial"), known),
+                              ("labiodental", flag_of_units("labiodental"), known),
+                              ("speech", speech, known), ("soon", speech, ahead)):  # fmt: skip
         if name in names:
             column = names.index(name)
-            contacts[:, column] += trust * (known[:, flags].sum(axis=1) - contacts[:, column])
+            contacts[:, column] += trust * (told[:, flags].sum(axis=1) - contacts[:, column])
     return np.asarray(raw + change[:, order], np.float32), contacts
 
 
