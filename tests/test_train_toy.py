@@ -29,6 +29,7 @@ from facerig.train.loop import EncoderTrainer, Run, judged, posteriors, steps_at
 from facerig.train.melaug import MelAugment, _grain  # noqa: E402
 from facerig.train.motion import FACEGOOD_SUMS, GRID_MEASURES, Motion, belief, taught  # noqa: E402
 from facerig.train.resume import averaged, load_shipped, neighbours, taken_over  # noqa: E402
+from facerig.train.tempo import at_other_tempos  # noqa: E402
 
 SAID = tuple(unit_index(name) for name in ("sil", "aa", "m", "s", "iy", "f"))
 
@@ -231,6 +232,23 @@ def test_the_decoder_learns_curves_and_leaves_the_encoder_alone(trained: tuple[E
     assert means[-1] < 0.8 * means[0]
     assert trainer.judge()["toy"]["gap_r"] > 0.3
     assert all(torch.equal(before[key], value) for key, value in net.encoder.state_dict().items())
+
+
+def test_measured_lips_go_with_their_sound_at_any_tempo() -> None:
+    held = toy_motion(12, 8)
+    loud = held.store.feats.astype(np.float32).mean(1)
+    measures = held.measures.copy()
+    measures[:, 0], measures[::50, 1] = loud, 1.0
+    data = at_other_tempos(replace(held, measures=measures), ["toy"], 2, np.random.default_rng(2))
+    clips, first = len(held.store.ids), len(held.measures)
+    assert data.store.ids == held.store.ids * 3
+    assert np.array_equal(data.measures[:first], measures, equal_nan=True)
+    assert len(data.measures) == len(data.store.labels) == data.store.starts[-1] + data.store.counts[-1]
+    rates = np.tile(held.store.counts, 2) / data.store.counts[clips:]
+    assert 1 / 1.25 < rates.min() < 0.98 < 1.02 < rates.max() < 1.25
+    heard = data.store.feats[first:].astype(np.float32).mean(1)
+    assert np.corrcoef(heard, data.measures[first:, 0])[0, 1] > 0.93
+    assert np.isnan(data.measures[first:, 1]).all()  # what was measured in single frames lies between none
 
 
 # ---- data -----------------------------------------------------------------------------------------------------------

@@ -49,7 +49,8 @@ READER_HOURS = 1.0
 # The decoder: hours of speech with the teacher's curves; sets with measured motion; weights of a set's hours.
 MOVED_HOURS: tuple[tuple[str, float], ...] = (("synthetic", 1.0), ("speechocean", 0.8), ("prompts", 0.8))
 MEASURED = ("grid", "facegood")
-MOVED: tuple[tuple[str, float], ...] = (("grid", 2.0), ("facegood", 6.0), ("synthetic", 0.7))
+MOVED: tuple[tuple[str, float], ...] = (("grid", 0.6), ("facegood", 1.0), ("synthetic", 0.7))
+MEASURED_COPIES = 3  # of the measured sets, at other tempos
 MEASURED_JUDGES = 60
 
 # Sets nobody learns from; the log watches them, no choice is made by them.

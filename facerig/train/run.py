@@ -22,6 +22,7 @@ from facerig.train.decoder import DecoderRun, DecoderTrainer
 from facerig.train.loop import EncoderTrainer, Run, judged, posteriors
 from facerig.train.motion import Motion, motion
 from facerig.train.resume import averaged, load_ema, load_shipped
+from facerig.train.tempo import at_other_tempos
 
 ENCODER_SHARE = 0.8  # of the time; the decoder gets the rest
 START_PEAK = 1e-3  # learning rate of a run that goes on from shipped weights; half of a new one's
@@ -201,7 +202,9 @@ def motions(net: Net, plan: Plan) -> tuple[Motion, dict[str, Motion]]:
     judges = {name: [c for c in held.only("val", [name]).clips if c.target_start >= 0][: recipe.MEASURED_JUDGES]
               for name in _present(held, recipe.MEASURED)}
     labels = distill.read(plan.labels)
-    return (motion(PackedSet(tuple(learnt), held.arrays, held.columns), plan.features, heard, *labels),
+    shown = motion(PackedSet(tuple(learnt), held.arrays, held.columns), plan.features, heard, *labels)
+    rng = np.random.default_rng(plan.seed)
+    return (at_other_tempos(shown, recipe.MEASURED, recipe.MEASURED_COPIES, rng),
             {name: motion(PackedSet(tuple(clips), held.arrays, held.columns), plan.features, heard)
              for name, clips in judges.items() if clips})  # fmt: skip
 
