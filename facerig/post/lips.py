@@ -149,7 +149,8 @@ class Lips:
 
     @property
     def memory(self) -> int:
-        return self.delay + max(s.reach + s.hold + s.fall for s in self._switches) + RESTED
+        spans = [s.reach + s.hold + s.fall for s in self._switches]
+        return self.delay + max(*spans, RESTED + self.coming.reach + self.coming.hold + self.coming.fall)
 
     @property
     def _switches(self) -> tuple[Switch, ...]:
@@ -281,9 +282,10 @@ def switched(evidence: Frames, *switches: Switch) -> NDArray[np.bool_]:
 
 def rested(speech: Frames, voice: Switch) -> NDArray[np.bool_]:
     """[..., n] whether each of the RESTED frames before is known to be without speech."""
-    quiet = np.zeros((*speech.shape[:-1], RESTED + speech.shape[-1]), np.bool_)
-    quiet[..., RESTED:] = (speech >= 0) & (speech < voice.enter)
-    return np.asarray(windows(quiet, RESTED, first=0, count=speech.shape[-1]).all(-1), np.bool_)
+    heard = np.ones((*speech.shape[:-1], RESTED - 1 + speech.shape[-1]), np.bool_)
+    before = speech[..., :-1]
+    heard[..., RESTED:] = (before < 0) | (before >= voice.enter)
+    return np.asarray(~highest(heard, RESTED), np.bool_)
 
 
 def _lowest(evidence: Frames, *switches: Switch) -> Frames:
