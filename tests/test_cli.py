@@ -171,6 +171,7 @@ MISTAKES: dict[str, tuple[list[object], int, str]] = {
     "rig unknown": (["rigs", "nosuch"], 3, "nosuch"),
     "rig empty": (["rigs", ""], 3, ""),
     "rig as a path": (["rigs", "../../etc/passwd"], 3, "passwd"),
+    "decoder without encoder": (["train", "small", "--decoder"], 2, "--start FILE"),
     "bench unknown": (["bench", "nosuch"], 2, "accepted"),
     "info model unknown": (["info", "--model", "nosuch"], 6, "nosuch"),
 }

@@ -17,6 +17,7 @@ from torch import Tensor  # noqa: E402
 
 from facerig.errors import ModelError  # noqa: E402
 from facerig.features import BANDS, FEATURES, HOPS  # noqa: E402
+from facerig.files import write_file  # noqa: E402
 from facerig.model import NetConfig, checkpoint, preset  # noqa: E402
 from facerig.model.net import Encoder, Net  # noqa: E402
 from facerig.phones import unit_index, units  # noqa: E402
@@ -340,6 +341,17 @@ def test_an_average_lies_between_and_leaves_the_other_alone() -> None:
     averaged(one, other, 0.3)
     torch.testing.assert_close(one.input.weight.detach(), 0.7 * before + 0.3 * theirs)
     assert torch.equal(other.input.weight, theirs)
+
+
+def test_a_decoder_alone_is_taught_on_the_encoder_of_a_shipped_file(tmp_path: Path) -> None:
+    theirs, ours = Net(small_config()), Net(small_config())
+    checkpoint.save(theirs, tmp_path, {"content": {"grid": 1}, "share_of_start": 0.5, "motion": {"grid": 2}})
+    start = tmp_path / "tiny.safetensors"
+    plan = run_module.Plan("tiny", folder=tmp_path, start=start, decoder=True)
+    write_file(plan.labels, b"")  # labels that are there are kept
+    assert run_module.kept_encoder(ours, plan, start) == {"content": {"grid": 1}, "share_of_start": 0.5}
+    for one, other in zip(theirs.encoder.parameters(), ours.encoder.parameters(), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ def train(
                                                show_default=False)] = None,
     pure: Annotated[bool, typer.Option("--pure", help="Keep speaker and mood out of what the decoder reads; costs "
                                        "a little of the lips (docs/EMOTION.md).")] = False,
+    decoder: Annotated[bool, typer.Option("--decoder", help="Only the decoder, on the encoder of --start.")] = False,
     expression: Annotated[bool, typer.Option("--expression", help="Only the expression head, on the model that is in "
                                              "--out; --minutes 12 is enough.")] = False,
     threads: Annotated[int, typer.Option(help="torch's threads; 0: as torch decides.")] = 0,
@@ -48,6 +49,8 @@ def train(
     check_option("preset", preset, ", ".join(PRESETS), preset in PRESETS)
     check_option("--minutes", minutes, "more than 0", minutes > 0)
     check_option("--batch", batch, "1 or more", batch >= 1)
+    with_start = "beside --start FILE, whose encoder it reads"
+    check_option("--decoder", "no --start", with_start, start is not None or not decoder)
     check_option("--start", str(start), "a .safetensors file that is there", start is None or start.is_file())
     try:
         from facerig.train.run import Plan
@@ -71,9 +74,11 @@ def train(
 
         say(taken_over(start, config(preset)))
     folder = {} if cache is None else {"folder": cache}
-    plan = Plan(preset, minutes, out, hours=hours, seed=seed, batch=batch, start=start, pure=pure, **folder)
+    plan = Plan(preset, minutes, out, hours=hours, seed=seed, batch=batch, start=start, pure=pure,
+                decoder=decoder, **folder)  # fmt: skip
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
-        tasks = {part: bar.add_task(part, total=1.0) for part in ("encoder", "decoder")}
+        parts = ("decoder",) if decoder else ("encoder", "decoder")
+        tasks = {part: bar.add_task(part, total=1.0) for part in parts}
         figures = whole(plan, lambda part, progress: bar.update(tasks[part], completed=progress))
     emit_json(figures)
 

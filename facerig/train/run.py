@@ -15,6 +15,7 @@ import torch
 from facerig.model.checkpoint import save
 from facerig.model.config import NetConfig
 from facerig.model.net import Encoder, Net
+from facerig.model.runtime import read_card
 from facerig.train import distill, parallel, purify, recipe, smoother
 from facerig.train.corpora import PackedSet, cache_folder, load_packed
 from facerig.train.data import Store, store, with_labels
@@ -50,6 +51,8 @@ class Plan:
     pure: bool = False
     """Whether the decoder is purified: it then reads little of the speaker and the voice's emotion beside the words,
     and follows measured lips a little less."""
+    decoder: bool = False
+    """Whether the decoder alone is taught, on the encoder of `start` as it is."""
 
     @property
     def features(self) -> Path:
@@ -76,15 +79,10 @@ def train(plan: Plan, shown: Shown = _unseen) -> dict[str, Any]:
     """Train, write the model's files, return its figures; `shown` is told the part and how far it is."""
     rank, _ = parallel.join()
     build_corpora(plan.hours)
-    config = recipe.config(plan.name)
-    trainer = encoder_trainer(plan, config, rank)
-    trainer.train(partial(shown, "encoder"))
-    net = Net(config)
-    load_ema(trainer.path, net.encoder)
-    mean = best_mean(net.encoder, shipped(plan.start, config), trainer.judges) if plan.start else {}
-    figures: dict[str, Any] = {"content": {name: judged(net.encoder.eval(), held, config.lookahead)
-                           for name, held in trainer.judges.items()}, **mean}
-    seconds = plan.minutes * 60 * (1 - ENCODER_SHARE)
+    net = Net(recipe.config(plan.name))
+    kept = plan.start if plan.decoder else None
+    figures = kept_encoder(net, plan, kept) if kept else taught_encoder(net, plan, rank, shown)
+    seconds = plan.minutes * 60 * (1.0 if plan.decoder else 1 - ENCODER_SHARE)
     share = purify.SHARE if plan.pure else 0.0
     figures["motion"] = train_decoder(net, plan, seconds * (1 - share), shown)
     if plan.pure:
@@ -92,6 +90,25 @@ def train(plan: Plan, shown: Shown = _unseen) -> dict[str, Any]:
     if rank == 0:
         save(net.cpu(), plan.out, figures)
     return figures
+
+
+def taught_encoder(net: Net, plan: Plan, rank: int, shown: Shown) -> dict[str, Any]:
+    """Trains the encoder; returns its figures."""
+    config = net.config
+    trainer = encoder_trainer(plan, config, rank)
+    trainer.train(partial(shown, "encoder"))
+    load_ema(trainer.path, net.encoder)
+    mean = best_mean(net.encoder, shipped(plan.start, config), trainer.judges) if plan.start else {}
+    return {"content": {name: judged(net.encoder.eval(), held, config.lookahead)
+                        for name, held in trainer.judges.items()}, **mean}
+
+
+def kept_encoder(net: Net, plan: Plan, start: Path) -> dict[str, Any]:
+    """The encoder of a shipped file, with the figures it has; it labels speech anew where nothing did before."""
+    load_shipped(start, net.encoder, "encoder")
+    if not plan.labels.is_file():
+        sharpen(net.encoder.eval(), plan, plan.labels)
+    return {key: value for key, value in read_card(start)["figures"].items() if key != "motion"}
 
 
 def build_corpora(hours: float) -> None:
@@ -183,7 +200,8 @@ def train_decoder(net: Net, plan: Plan, seconds: float | None = None,
     if plan.start:
         load_shipped(plan.start, net.decoder, "decoder")
     data, judges = motions(net, plan)
-    run = DecoderRun(seconds or plan.minutes * 60 * (1 - ENCODER_SHARE), seed=plan.seed, shares=dict(recipe.MOVED))
+    run = DecoderRun(seconds or plan.minutes * 60 * (1 - ENCODER_SHARE), seed=plan.seed, shares=dict(recipe.MOVED),
+                     peak=START_PEAK if plan.start else DecoderRun.peak)  # fmt: skip
     trainer = DecoderTrainer(net, run, data, judges)
     trainer.train(partial(shown, "decoder"))
     return trainer.judge()
