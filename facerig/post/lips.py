@@ -175,8 +175,7 @@ class Lips:
 
     def _shown(self, seen: Frames, count: int) -> Frames:
         """[..., memory + count, columns] -> [..., count, curves]."""
-        now = slice(self._before, self._before + count)
-        out: Frames = seen[..., now, :].take(self._curves, axis=-1)
+        out = self._evened(seen, count)
         reached = self._envelopes(seen, self._decided, count)
         spoken, teeth, lips, coming = (reached[..., k, :] for k in range(reached.shape[-2]))
         out[..., self._articulators] *= np.maximum(spoken, self._ajar(out, coming))[..., None]
@@ -223,6 +222,17 @@ class Lips:
         return reached
 
     # ---- what it does to the curves -------------------------------------------------------------------------
+
+    def _evened(self, seen: Frames, count: int) -> Frames:
+        """[..., count, curves] weighed 1 2 1 with their neighbours, where a frame waits for the next one anyhow: a
+        network that looks at every second frame is two that take turns, and what they differ in shakes at 30 Hz. Jerk
+        of 240 training clips 1.02 -> .66, GRID's r as before."""
+        first = self._before
+        out: Frames = seen[..., first : first + count, :].take(self._curves, axis=-1)
+        if self.delay:
+            around = seen[..., first - 1 : first + count + 1, :].take(self._curves, axis=-1)
+            out += np.float32(0.25) * (around[..., :-2, :] + around[..., 2:, :] - 2 * out)
+        return out
 
     def _ajar(self, out: Frames, coming: Frames) -> Frames:
         """[..., n] the share of a pose that leaves the jaw at AJAR, at PARTED where speech is coming, all of it where

@@ -84,7 +84,8 @@ def assisted(stages: Sequence[Stage], samples: Frames, rate: int, transcript: Tr
     found = located(stages, resampled(samples, rate), transcript, language)
     columns = found.columns(trust)
     if found.model is not None:
-        columns = run(Chain(tuple(stages[list(stages).index(found.model) + 1 :])), columns, BLOCK)
+        after = stages[list(stages).index(found.model) + 1 :]
+        columns = run(Chain((Told(columns, found.model.delay), *after)), columns, BLOCK)  # as late as if it were heard
     return Assistance(_curves(columns), found.timed)
 
 
