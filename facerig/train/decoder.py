@@ -56,9 +56,9 @@ class DecoderRun:
     peak: float = 2e-3
     strengths: tuple[float, ...] = (0.0, 0.4, 0.7, 1.0)
     """One version of all clips each: as they are, and augmented."""
-    noise: float = 0.1
+    noise: float = 0.25
     """Added to contents, whose channels spread by about 1."""
-    struck: float = 0.05
+    struck: float = 0.15
     """Share of a content's channels that are struck out for a whole crop."""
     teacher: float = 1.0
     measured: float = 1.0
@@ -147,7 +147,7 @@ class DecoderTrainer:
         for parameter in net.encoder.parameters():
             parameter.requires_grad_(False)
         self.parameters = [*net.decoder.parameters(), *self.judged.parameters()]
-        self.optimizer = torch.optim.AdamW(self.parameters, lr=run.peak, betas=(0.9, 0.98), weight_decay=0.02,
+        self.optimizer = torch.optim.AdamW(self.parameters, lr=run.peak, betas=(0.9, 0.98), weight_decay=0.05,
                                            fused=True)
         self.ema = Ema(net.decoder, 0.995)
         self.heard = [heard(net, data, self.rng, strength, run.half) for strength in run.strengths]
