@@ -32,6 +32,8 @@ from server_kit import (
 )
 
 from facerig.controls import COLUMNS
+from facerig.server import convert
+from facerig.server.session import Reached, Row
 from facerig.v1 import animation_pb2 as pb
 
 
@@ -132,7 +134,14 @@ def test_animate_file():
 
     answers, _ = run(work())
     assert np.array_equal(rows(answers)[1], expected())
-    assert max(len(answer.frames.frames) for answer in answers) > 1  # rows that leave together share a message
+
+
+def test_rows_that_leave_together_share_a_message():
+    values = np.arange(3, dtype=np.float32)
+    made = convert.responses([Row(0, values), Row(1, values), Reached("m", 1), Row(2, values)])
+    parts = [pb.AnimateResponse.FromString(convert.wire(answer)) for answer in made]
+    assert [part.WhichOneof("part") for part in parts] == ["frames", "marker", "frames"]
+    assert [[frame.index for frame in part.frames.frames] for part in parts] == [[0, 1], [], [2]]
 
 
 def test_sixty_four_streams_at_once():
