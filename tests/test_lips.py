@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from facerig.errors import OptionError
 from facerig.model import EVIDENCE
-from facerig.post.lips import AJAR, LIPS, PARTED, RESTED, SHUT, VOICE, Lips, Switch, switched
+from facerig.post.lips import AJAR, LIPS, NEAR, PARTED, RESTED, SHUT, VOICE, Lips, Switch, switched
 from facerig.rig import rig
 from facerig.stage import Frames, run
 
@@ -53,6 +53,20 @@ def test_ramps_take_two_to_four_frames() -> None:
     assert np.all(np.diff(jaw[28:31]) < 0)
     assert np.all(np.diff(jaw[33:36]) > 0)
     assert np.abs(np.diff(jaw)).max() < 0.6 / 2
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_lips_that_nearly_meet_meet_and_others_stay(jaw: float, close: float) -> None:
+    frames = speaking(12)
+    frames[:, COLUMNS.index("jawOpen")], frames[:, COLUMNS.index("mouthClose")] = jaw, close
+    out = run(STAGE, frames, 6)[4:9]
+    apart, before = column(out, "jawOpen") - column(out, "mouthClose"), np.float32(jaw) - np.float32(close)
+    if before <= 0 or before >= NEAR:
+        np.testing.assert_allclose(apart, before, atol=1e-6)
+    else:
+        assert np.all((apart > 0.19 * before) & (apart < before + 1e-7))
+        assert np.all(apart < 0.61 * before) or before > NEAR / 2
 
 
 def test_what_alternates_from_frame_to_frame_is_evened_out_and_a_closure_is_not() -> None:
