@@ -49,6 +49,11 @@ class Switch:
         """Frames of evidence that decide on one frame."""
         return self.longest + (LATELY - 1 if self.release else 0)
 
+    @property
+    def span(self) -> int:
+        """Frames of evidence before a frame that can still show in it."""
+        return self.reach + self.hold + self.fall
+
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
@@ -57,6 +62,12 @@ class Evidence:
     names: tuple[str, ...]
     columns: Places
     switches: tuple[Switch, ...]
+
+    @cached_property
+    def span(self) -> int:
+        """Rows before the one that is shown that are looked at."""
+        spans = [switch.span for switch in self.switches]
+        return max(*spans, RESTED + spans[self.names.index(SOON)]) if SOON in self.names else max(spans)
 
 
 # Chosen on training clips: 80 of speechocean (closed at p b m / in open vowels on the head, percent; 88 labels, 168
@@ -157,8 +168,7 @@ class Lips:
 
     @property
     def memory(self) -> int:
-        spans = [s.reach + s.hold + s.fall for s in self._switches]
-        return self.delay + max(*spans, RESTED + self.coming.reach + self.coming.hold + self.coming.fall)
+        return self.delay + max(*(switch.span for switch in self._switches), RESTED + self.coming.span)
 
     @property
     def _switches(self) -> tuple[Switch, ...]:
@@ -220,13 +230,15 @@ class Lips:
     def _envelopes(self, seen: Frames, evidence: Evidence, count: int) -> Frames:
         """[..., switches, count] 0..1 for the delayed frames: ramps reach out from every frame that is on, the largest
         counts."""
-        courses = np.ascontiguousarray(seen.take(evidence.columns, axis=-1).swapaxes(-1, -2))
+        before = min(evidence.span, self._before)
+        rows = seen[..., self._before - before :, :]
+        courses = np.ascontiguousarray(rows.take(evidence.columns, axis=-1).swapaxes(-1, -2))
         if SOON in evidence.names:
             speech, soon = (courses[..., evidence.names.index(name), :] for name in (SPEECH, SOON))
             soon *= rested(speech, self.voice)
         on = switched(courses, *evidence.switches)
         weights, back = _ramps(*evidence.switches)
-        near = windows(on, weights.shape[-1], first=self._before - back, count=count)
+        near = windows(on, weights.shape[-1], first=before - back, count=count)
         reached: Frames = np.maximum.reduce(near * weights, axis=-1)
         return reached
 
@@ -239,9 +251,9 @@ class Lips:
         first = self._before
         out: Frames = seen[..., first : first + count, :].take(self._curves, axis=-1)
         if self.delay:
-            around = seen[..., first - 1 : first + count + 1, :].take(self._curves[self._mouth], axis=-1)
+            around = seen[..., first - 1 : first + count + 1, self._mouth]
             before, now, after = around[..., :-2, :], around[..., 1:-1, :], around[..., 2:, :]
-            out[..., self._mouth] = now + np.float32(0.25) * (before + after - 2 * now)
+            out[..., self._mouth] += np.float32(0.25) * (before + after - 2 * now)
         return out
 
     def _ajar(self, out: Frames, coming: Frames) -> Frames:
@@ -285,8 +297,10 @@ class Lips:
         return np.array([i for i, name in enumerate(self.columns) if not name.startswith("contact:")], np.intp)
 
     @cached_property
-    def _mouth(self) -> Places:
-        return np.flatnonzero([name.startswith(ARTICULATORS) for name in self.channels])
+    def _mouth(self) -> slice:
+        """Jaw and lips, which lie side by side in front of the evidence."""
+        places = [k for k, name in enumerate(self.columns) if name.startswith(("jaw", "mouth"))]
+        return slice(places[0], places[-1] + 1)
 
     @cached_property
     def _articulators(self) -> Places:
@@ -319,9 +333,16 @@ def rested(speech: Frames, voice: Switch) -> NDArray[np.bool_]:
 
 
 def _lowest(evidence: Frames, *switches: Switch) -> Frames:
-    """Evidence under which a contact lets go."""
-    leave, release = (_each(field, *switches) for field in ("leave", "release"))
-    return np.asarray(np.maximum(leave, release * _highest(evidence)), np.float32)
+    """[..., switches, 1 or n] evidence under which a contact lets go."""
+    leave = _each("leave", *switches)
+    falling = [k for k, switch in enumerate(switches) if switch.release]
+    if not falling:
+        return leave
+    out = np.empty(evidence.shape, np.float32)
+    out[...] = leave
+    for k in falling:
+        out[..., k, :] = np.maximum(out[..., k, :], np.float32(switches[k].release) * _highest(evidence[..., k, :]))
+    return out
 
 
 def _highest(evidence: Frames) -> Frames:
