@@ -345,7 +345,8 @@ def test_an_average_lies_between_and_leaves_the_other_alone() -> None:
 
 def test_a_decoder_alone_is_taught_on_the_encoder_of_a_shipped_file(tmp_path: Path) -> None:
     theirs, ours = Net(small_config()), Net(small_config())
-    checkpoint.save(theirs, tmp_path, {"content": {"grid": 1}, "share_of_start": 0.5, "motion": {"grid": 2}})
+    figures = {"content": {"grid": 1}, "share_of_start": 0.5, "motion": {"grid": 2}, "expression": {"clips": 3}}
+    checkpoint.save(theirs, tmp_path, figures)
     start = tmp_path / "tiny.safetensors"
     plan = run_module.Plan("tiny", folder=tmp_path, start=start, decoder=True)
     write_file(plan.labels, b"")  # labels that are there are kept

@@ -5,9 +5,10 @@ down to `leave`, or until evidence has fallen to `release` of its own height: li
 lips close and open over a few frames around it, and while it is held nothing opens them: not the jaw, not a funnel, not
 a raised lip. Where nobody has spoken for `hold` frames the mouth goes to rest, all but a jaw of AJAR. People part their
 lips before they speak: after a rest of RESTED frames the model's own opening shows, up to a jaw of PARTED, as soon as
-speech is heard to come. Memory is finite: a contact that is not confirmed within `longest` frames is let go. Knows no
-audio, no emotion (smile, frown and dimple pass through silence), and no head: "closed" is mouthClose nearly equal to
-jawOpen, as ARKit means it.
+speech is heard to come. The mouth is evened over neighbouring frames first, and lips that nearly meet meet with no
+evidence too. Memory is finite: a contact that is not confirmed within `longest` frames is let go. Knows no audio, no
+emotion (smile, frown and dimple pass through silence), and no head: "closed" is mouthClose nearly equal to jawOpen, as
+ARKit means it.
 """
 
 from __future__ import annotations
@@ -62,12 +63,6 @@ class Evidence:
     names: tuple[str, ...]
     columns: Places
     switches: tuple[Switch, ...]
-
-    @cached_property
-    def span(self) -> int:
-        """Rows before the one that is shown that are looked at."""
-        spans = [switch.span for switch in self.switches]
-        return max(*spans, RESTED + spans[self.names.index(SOON)]) if SOON in self.names else max(spans)
 
 
 # Chosen on training clips: 80 of speechocean (closed at p b m / in open vowels on the head, percent; 88 labels, 168
@@ -230,15 +225,13 @@ class Lips:
     def _envelopes(self, seen: Frames, evidence: Evidence, count: int) -> Frames:
         """[..., switches, count] 0..1 for the delayed frames: ramps reach out from every frame that is on, the largest
         counts."""
-        before = min(evidence.span, self._before)
-        rows = seen[..., self._before - before :, :]
-        courses = np.ascontiguousarray(rows.take(evidence.columns, axis=-1).swapaxes(-1, -2))
+        courses = np.ascontiguousarray(seen.take(evidence.columns, axis=-1).swapaxes(-1, -2))
         if SOON in evidence.names:
             speech, soon = (courses[..., evidence.names.index(name), :] for name in (SPEECH, SOON))
             soon *= rested(speech, self.voice)
         on = switched(courses, *evidence.switches)
         weights, back = _ramps(*evidence.switches)
-        near = windows(on, weights.shape[-1], first=before - back, count=count)
+        near = windows(on, weights.shape[-1], first=self._before - back, count=count)
         reached: Frames = np.maximum.reduce(near * weights, axis=-1)
         return reached
 
@@ -333,16 +326,9 @@ def rested(speech: Frames, voice: Switch) -> NDArray[np.bool_]:
 
 
 def _lowest(evidence: Frames, *switches: Switch) -> Frames:
-    """[..., switches, 1 or n] evidence under which a contact lets go."""
-    leave = _each("leave", *switches)
-    falling = [k for k, switch in enumerate(switches) if switch.release]
-    if not falling:
-        return leave
-    out = np.empty(evidence.shape, np.float32)
-    out[...] = leave
-    for k in falling:
-        out[..., k, :] = np.maximum(out[..., k, :], np.float32(switches[k].release) * _highest(evidence[..., k, :]))
-    return out
+    """Evidence under which a contact lets go."""
+    leave, release = (_each(field, *switches) for field in ("leave", "release"))
+    return np.asarray(np.maximum(leave, release * _highest(evidence)), np.float32)
 
 
 def _highest(evidence: Frames) -> Frames:

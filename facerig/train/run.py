@@ -82,7 +82,7 @@ def train(plan: Plan, shown: Shown = _unseen) -> dict[str, Any]:
     net = Net(recipe.config(plan.name))
     kept = plan.start if plan.decoder else None
     figures = kept_encoder(net, plan, kept) if kept else taught_encoder(net, plan, rank, shown)
-    seconds = plan.minutes * 60 * (1.0 if plan.decoder else 1 - ENCODER_SHARE)
+    seconds = plan.minutes * 60 * (1.0 if kept else 1 - ENCODER_SHARE)
     share = purify.SHARE if plan.pure else 0.0
     figures["motion"] = train_decoder(net, plan, seconds * (1 - share), shown)
     if plan.pure:
@@ -104,11 +104,12 @@ def taught_encoder(net: Net, plan: Plan, rank: int, shown: Shown) -> dict[str, A
 
 
 def kept_encoder(net: Net, plan: Plan, start: Path) -> dict[str, Any]:
-    """The encoder of a shipped file, with the figures it has; it labels speech anew where nothing did before."""
+    """The encoder of a shipped file, with the figures that are its own; it labels speech where nothing did before."""
     load_shipped(start, net.encoder, "encoder")
     if not plan.labels.is_file():
         sharpen(net.encoder.eval(), plan, plan.labels)
-    return {key: value for key, value in read_card(start)["figures"].items() if key != "motion"}
+    others = ("motion", "expression")  # a new decoder has others, and no expression head yet
+    return {key: value for key, value in read_card(start)["figures"].items() if key not in others}
 
 
 def build_corpora(hours: float) -> None:

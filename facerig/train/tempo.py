@@ -19,14 +19,12 @@ TEMPO = 0.2  # clips are played at rates within 1 / 1.2 .. 1.2
 
 def at_other_tempos(data: Motion, sources: Sequence[str], copies: int, rng: np.random.Generator) -> Motion:
     """The clips, and so many copies of those of these sources, each at a tempo of its own."""
-    picked = [k for k in range(len(data.store.ids)) if data.store.source[k] in sources]
-    for _ in range(copies if picked else 0):
-        rates = np.exp(rng.uniform(-1, 1, len(picked)) * np.log1p(TEMPO))
-        data = _both(data, _copied(data, picked, rates))
-    return data
+    picked = [k for k in range(len(data.store.ids)) if data.store.source[k] in sources] * copies
+    rates = np.exp(rng.uniform(-1, 1, len(picked)) * np.log1p(TEMPO))
+    return _both(data, _copied(data, picked, rates)) if picked else data
 
 
-def _copied(data: Motion, clips: Sequence[int], rates: NDArray[np.float64]) -> Motion:
+def _copied(data: Motion, clips: list[int], rates: NDArray[np.float64]) -> Motion:
     held, feats, low, part, counts = data.store, [], [], [], []
     for k, rate in zip(clips, rates, strict=True):
         first, count = int(held.starts[k]), int((held.counts[k] - 1) / rate)
@@ -37,9 +35,9 @@ def _copied(data: Motion, clips: Sequence[int], rates: NDArray[np.float64]) -> M
         part.append(place - low[-1])
         counts.append(count)
     rows, share = np.concatenate(low), np.concatenate(part).astype(np.float32)
-    near, chosen = rows + (share > 0.5), list(clips)
+    near = rows + (share > 0.5)
     store = Store(np.concatenate(feats), held.labels[near], np.cumsum([0, *counts[:-1]]), np.array(counts, np.int64),
-                  held.trust[chosen], held.source[chosen], tuple(held.ids[k] for k in clips), held.soft[near])
+                  held.trust[clips], held.source[clips], tuple(held.ids[k] for k in clips), held.soft[near])
     teacher = _between(data.teacher.astype(np.float32), rows, share).astype(np.float16)
     return Motion(store, teacher, data.known[near], _between(data.measures, rows, share))
 
