@@ -140,7 +140,7 @@ def test_fetch_makes_its_folder_goes_on_where_it_was_and_names_what_is_missing(
     monkeypatch.setattr(prompts, "_ran", ran)
     cache = tmp_path / "new" / "cache"
     for _ in range(2):
-        with pytest.raises(InputError, match="1 of 14 packages cannot be had: fillets-ng-data-nl"):
+        with pytest.raises(InputError, match="1 of 18 packages cannot be had: fillets-ng-data-nl"):
             prompts.fetch(cache)
     assert asked.count("tuxpaint-stamps-default") == 1  # the second time it is there
     assert asked.count("fillets-ng-data-nl") == 2

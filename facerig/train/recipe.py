@@ -26,15 +26,17 @@ LEARNT: tuple[tuple[str, float], ...] = (
     ("synthetic", 0.8),
     ("synthetic/flite", 0.7),  # English, of which there is most
     ("synthetic/festival", 2.5),  # recorded diphones in languages of few vowels: nearest to real people
-    ("synthetic/espeak-de", 3.0),  # the languages that are asked for beside English; without this weight a Spanish
+    ("synthetic/espeak-de", 4.0),  # the languages that are asked for beside English; without this weight a Spanish
     ("synthetic/espeak-es", 3.0),  # "o" was heard as an English schwa
     ("pico", 2.0),  # nearer to people than formant synthesis
-    ("pico/de", 4.0),
+    ("pico/de", 6.0),
     ("speechocean", 3.2),  # real people
+    ("talkies", 2.5),  # real people: English by actors
+    ("talkies/drascula-es", 6.0),
     ("prompts", 1.2),  # real people, in ten languages
     ("prompts/en", 4.0),
     ("prompts/es", 3.5),
-    ("prompts/nl", 2.0),  # the nearest to German that there is
+    ("prompts/nl", 3.0),  # the nearest to German that there is
     ("grid", 0.6),  # one talker, 51 words: worth less than its length
     ("facegood", 1.0),  # Mandarin without labels: guessed ones, half-way
     ("augmented", 1.0),  # whisper, codecs, breath: see shards
@@ -42,7 +44,7 @@ LEARNT: tuple[tuple[str, float], ...] = (
 
 # Speech whose labels the encoder sharpens and softens (or, without a transcript, guesses) when it is good enough to:
 # all that an aligner labelled. An engine's own times are right as they are.
-RELABELLED = ("speechocean", "prompts", "pico", "grid", "facegood")
+RELABELLED = ("speechocean", "prompts", "talkies", "pico", "grid", "facegood")
 # Hours of synthetic speech beside it that the offline reader learns from, so that it keeps to the engines' times.
 READER_HOURS = 1.0
 
@@ -56,7 +58,7 @@ MEASURED_JUDGES = 60
 # Sets nobody learns from; the log watches them, no choice is made by them.
 WATCHED = ("ljspeech", "css10_es", "emodb")
 # What choices are made by: clips kept apart of the sets learnt from.
-CHOOSING = ("speechocean", "prompts", "synthetic", "grid")
+CHOOSING = ("speechocean", "prompts", "talkies", "synthetic", "grid")
 WATCHED_CLIPS = 120
 AUGMENTED_HOURS = 3.0
 GUESSED = 0.5  # trust of labels that the encoder guessed

@@ -1,4 +1,4 @@
-"""Recorded people in Debian packages: telephone prompts, words for children, the talk of two fish; with transcripts.
+"""Recorded people in Debian packages: telephone prompts, words for children, the talk of two fish, actors in games.
 
 Professional and volunteer speakers in ten languages, at 16 to 44 kHz, and no times. espeak-ng reads the transcript word
 by word, the shipped model hears the recording, and a search through its posteriors places the sounds; the trainer
@@ -26,7 +26,7 @@ from facerig.errors import FacerigError, InputError
 from facerig.model import runtime
 from facerig.phones import Timed, rasterise, units, viseme15_of_units
 from facerig.stage import FPS
-from facerig.train.corpora import engines
+from facerig.train.corpora import engines, talkies
 from facerig.train.corpora.base import Int16, Made, Part, Row, Source, cache_folder, plain, to_int16
 from facerig.train.corpora.pack import to_24k
 from facerig.transcript.align import placed
@@ -43,7 +43,8 @@ class Keep:
     """The rule: a recording stays if all hold."""
 
     agreement: float = 0.33
-    # share of its spoken frames where the model hears the viseme that the text has there; right texts lie at .4 to .8
+    # share of its spoken frames where the model hears the viseme that the text has there; right texts lie at .4 to .8,
+    # a text of the same length that is another one's at .2 to .45
     shortest: float = 0.4
     longest: float = 20.0
     # seconds; the search looks at the whole clip
@@ -53,6 +54,8 @@ class Keep:
 
 
 KEEP = Keep()
+STRICT = Keep(agreement=0.45)  # of texts that a game's files give: a tenth of wrong ones passes, 94 % of right ones
+SOURCES = ("prompts", "talkies")
 Found = Iterator[tuple[str, str, Path]]  # (name, text, file)
 
 
@@ -66,6 +69,8 @@ class Voice:
     language: str
     found: Callable[[Path], Found]
     split: str = "train"
+    source: str = "prompts"
+    keep: Keep = KEEP
 
 
 # ---- where recordings and their texts lie ---------------------------------------------------------------------------
@@ -116,6 +121,17 @@ def _fish(language: str) -> Callable[[Path], Found]:
     return found
 
 
+def _game(game: str, apart: bool) -> Callable[[Path], Found]:
+    """Lines of an adventure that `fetch` unpacked; some of its characters are kept apart."""
+
+    def found(root: Path) -> Found:
+        for name, text, file in talkies.listed(root / talkies.GAMES / game):
+            if bool(talkies.APART.match(name)) == apart:
+                yield name, text, file
+
+    return found
+
+
 def _core(folder: str, language: str, reader: str, split: str = "train") -> Voice:
     packages = (f"asterisk-core-sounds-{language}", f"asterisk-core-sounds-{language}-g722")
     return Voice(f"{language}-exchange", packages, reader, language, _asterisk(folder, language), split)
@@ -128,6 +144,11 @@ def _pictures(language: str, reader: str) -> Voice:
 def _dialogues(language: str) -> Voice:
     packages = ("fillets-ng-data", f"fillets-ng-data-{language}")
     return Voice(f"{language}-fish", packages, language, language, _fish(language))
+
+
+def _talkie(name: str, game: str, reader: str, apart: bool = False, more: tuple[str, ...] = ()) -> Voice:
+    packages, split = (game.partition("/")[0], *more), "val" if apart else "train"
+    return Voice(name, packages, reader, reader[:2], _game(game, apart), split, "talkies", STRICT)
 
 
 # Licences and names as the packages state them: docs/MODEL_CARD.md. The Italian of the exchange is kept apart: nobody
@@ -148,6 +169,11 @@ VOICES: tuple[Voice, ...] = (
     _pictures("da", "da"),
     _dialogues("cs"),
     _dialogues("nl"),
+    _talkie("queen", "flight-of-the-amazon-queen", "en-us"),
+    _talkie("queen-apart", "flight-of-the-amazon-queen", "en-us", apart=True),
+    _talkie("sky", "beneath-a-steel-sky", "en-gb"),
+    _talkie("drascula-en", "drascula/en", "en-gb"),
+    _talkie("drascula-es", "drascula/es", "es", more=("drascula-spanish",)),
 )
 
 
@@ -181,6 +207,7 @@ def fetch(cache: Path) -> None:
     for name in names:
         why = "" if (debs / f".{name}").is_file() else _fetched(name, debs)
         print(f"{name}: {why or 'here'}", flush=True)
+        talkies.unpack(debs)
         missed += [name] if why else []
     if missed:
         raise InputError(f"prompts: {len(missed)} of {len(names)} packages cannot be had: {' '.join(missed)}; run "
@@ -253,22 +280,23 @@ def agreement(timed: list[Timed], posteriors: NDArray[np.float32]) -> float:
 
 
 def _made(voice: Voice, name: str, text: str, file: Path, known: Mapping[str, tuple[str, ...]]) -> Made | None:
-    """The clip, or None where KEEP's rule does not hold or nothing can be read."""
+    """The clip, or None where the voice's rule does not hold or nothing can be read."""
     words = [known[word] for word in text.split() if known.get(word)]
     try:
         samples, rate = decoded(file)
     except (FacerigError, OSError, ValueError):  # a file without sound, as some packages hold
         return None
     seconds, count = len(samples) / rate, sum(len(word) for word in words)
-    if not count or not KEEP.shortest < seconds < KEEP.longest or not KEEP.hurried < seconds / count < KEEP.dragged:
+    keep = voice.keep
+    if not count or not keep.shortest < seconds < keep.longest or not keep.hurried < seconds / count < keep.dragged:
         return None
     posteriors = heard(samples, rate)
     timed = placed(words, posteriors)
-    if agreement(timed, posteriors) < KEEP.agreement:
+    if agreement(timed, posteriors) < keep.agreement:
         return None
     row = Row(
-        f"prompts/{voice.name}/{name}", "prompts", voice.language, f"prompts:{voice.name}", voice.split, rate,
-        round(seconds, 4), "aligned", TRUST, plain(timed), text.strip(),
+        f"{voice.source}/{voice.name}/{name}", voice.source, voice.language, f"{voice.source}:{voice.name}",
+        voice.split, rate, round(seconds, 4), "aligned", TRUST, plain(timed), text.strip(),
     )  # fmt: skip
     return Made(row, samples)
 
@@ -287,11 +315,16 @@ def _part(voice: Voice, first: int) -> Part:
 
 
 def sources() -> list[Source]:
-    """The voices whose packages are here."""
+    """The voices whose packages are here: prompts and their like, and the games' actors."""
     if why := engines.missing_engine("espeak"):
-        return [Source("prompts", (), why)]
+        return [Source(name, (), why) for name in SOURCES]
     if runtime.DEFAULT not in runtime.installed():
-        return [Source("prompts", (), "no trained model is here to place their sounds")]
-    parts = [_part(v, first) for v in VOICES for first in range(0, len(_listed(v)), PART_CLIPS)]
+        return [Source(name, (), "no trained model is here to place their sounds") for name in SOURCES]
+    return [_source(name) for name in SOURCES]
+
+
+def _source(name: str) -> Source:
+    own = [v for v in VOICES if v.source == name]
+    parts = [_part(v, first) for v in own for first in range(0, len(_listed(v)), PART_CLIPS)]
     why = "" if parts else "no package is here; `python -m facerig.train.corpora fetch` gets them with apt"
-    return [Source("prompts", parts, why)]
+    return Source(name, parts, why)
