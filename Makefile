@@ -62,7 +62,9 @@ system:
 bench: $(VENV)/.dev
 	$(RUN) -m facerig bench import chain
 
+# The recordings that come as Debian packages: where they cannot be had, training goes without them and says so.
 train: $(VENV)/.dev
+	-$(RUN) -m facerig.train.corpora fetch
 	$(RUN) -m facerig train
 
 eval: $(VENV)/.dev

@@ -7,6 +7,7 @@ needs, each played at a rate of its own; the feature row belongs to the same ins
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerig.features import BANDS, FEATURES, HOPS, LogMel
+from facerig.files import write_file
 from facerig.stage import SAMPLES
 from facerig.train.corpora import PackedSet
 
@@ -108,11 +110,10 @@ def _source_features(own: PackedSet, source: str, cache: Path) -> dict[str, Half
     what = "".join(f"{clip.id}/{clip.start}/{clip.frames};" for clip in own.clips)
     path = cache / f"{source}-{hashlib.sha256(what.encode()).hexdigest()[:12]}.feats.npy"
     if not path.is_file():
-        cache.mkdir(parents=True, exist_ok=True)
         rows = [audio_features(np.asarray(own.audio(clip))).astype(np.float16) for clip in own.clips]
-        temporary = path.with_suffix(".tmp.npy")
-        np.save(temporary, np.concatenate(rows))
-        temporary.replace(path)
+        held = io.BytesIO()
+        np.save(held, np.concatenate(rows))
+        write_file(path, held.getvalue())  # another run on the same cache may be writing it too
     table, at, found = np.load(path), 0, {}
     for clip in own.clips:
         found[clip.id] = table[at : at + clip.frames]

@@ -5,12 +5,14 @@ What acts on band powers alone is done anew at every step (`melaug`); this is fo
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facerig.features import FEATURES
+from facerig.files import write_file
 from facerig.train.corpora import PackedSet
 from facerig.train.corpora.augment import Options, augment
 from facerig.train.data import Store, audio_features
@@ -52,10 +54,9 @@ def _store(feats: list[NDArray[np.float16]], labels: list[NDArray[np.uint8]], id
 
 def save(data: Store, path: Path) -> None:
     """Keep the shard."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp.npz")
-    np.savez(temporary, feats=data.feats, labels=data.labels, counts=data.counts)
-    temporary.replace(path)
+    held = io.BytesIO()
+    np.savez(held, feats=data.feats, labels=data.labels, counts=data.counts)
+    write_file(path, held.getvalue())
 
 
 def read(path: Path) -> Store:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from facerig import audio
 from facerig.errors import FacerigError, InputError
 from facerig.model import runtime
-from facerig.phones import Timed, rasterise, units, viseme15_of_units
+from facerig.phones import Timed, rasterise, to_units, units, viseme15_of_units
 from facerig.stage import FPS
 from facerig.train.corpora import engines, talkies
 from facerig.train.corpora.base import Int16, Made, Part, Row, Source, cache_folder, plain, to_int16
@@ -36,6 +36,9 @@ TRUST = 0.8
 PART_CLIPS = 240
 HEAP = 64  # words that espeak-ng reads at a time
 BLOCK = 60  # frames that the model hears at a time
+AMERICAN = "en-us"  # what espeak-ng calls it
+CMU = Path("/usr/share/festival/dicts/cmu/cmudict-0.4.out")
+MARKS = ".,;:!?\"'()-\u2026\u00a1\u00bf"
 
 
 @dataclass(frozen=True)
@@ -172,7 +175,7 @@ VOICES: tuple[Voice, ...] = (
     _talkie("queen", "flight-of-the-amazon-queen", "en-us"),
     _talkie("queen-apart", "flight-of-the-amazon-queen", "en-us", apart=True),
     _talkie("sky", "beneath-a-steel-sky", "en-gb"),
-    _talkie("drascula-en", "drascula/en", "en-gb"),
+    _talkie("drascula-en", "drascula/en", "en-us"),
     _talkie("drascula-es", "drascula/es", "es", more=("drascula-spanish",)),
 )
 
@@ -234,11 +237,29 @@ def _ran(command: list[str], folder: str) -> str:
 # ---- what is said and when ------------------------------------------------------------------------------------------
 
 
+@functools.lru_cache(maxsize=1)
+def american() -> dict[str, tuple[str, ...]]:
+    """CMU's dictionary as festival has it: lines of ("word" part (((sounds) stress) ...)), none where it is not here.
+
+    It reads "a", "the", "of" as people say them in a sentence, where espeak-ng, asked for one word, names the letter.
+    """
+    if not CMU.is_file():
+        return {}
+    found: dict[str, tuple[str, ...]] = {}
+    for word, sounds in re.findall(r'^\("([a-z]+)" \S+ (\(.*\))\)$', CMU.read_text("latin1"), re.M):
+        names = (unit for label in re.findall("[a-z]+", sounds) for unit in to_units(label, "festival_en"))
+        found.setdefault(word, tuple(names))
+    return found
+
+
 def lexicon(texts: Sequence[str], reader: str, language: str) -> dict[str, tuple[str, ...]]:
-    """The units of every word of the texts, asked of espeak-ng some words at a time: it fails on a heap, not on all."""
+    """The units of every word of the texts: American ones by the dictionary, others asked of espeak-ng, some words at a
+    time: it fails on a heap, not on all."""
     words = sorted({word for text in texts for word in text.split() if any(letter.isalnum() for letter in word)})
     misread, quiet = engines.MISREAD.get(language, {}), {u.unit for u in units() if u.is_silence} | {"gs"}
-    found: dict[str, tuple[str, ...]] = {}
+    listed = american() if reader == AMERICAN else {}
+    found = {word: listed[bare] for word in words if (bare := word.strip(MARKS).lower()) in listed}
+    words = [word for word in words if word not in found]
     for first in range(0, len(words), HEAP):
         heap = words[first : first + HEAP]
         for word, sounds in zip(heap, pronounced(heap, reader), strict=True):
