@@ -49,7 +49,9 @@ RELABELLED = ("speechocean", "prompts", "talkies", "pico", "grid", "facegood")
 READER_HOURS = 1.0
 
 # The decoder: hours of speech with the teacher's curves; sets with measured motion; weights of a set's hours.
-MOVED_HOURS: tuple[tuple[str, float], ...] = (("synthetic", 1.0), ("speechocean", 0.8), ("prompts", 0.8))
+MOVED_HOURS: tuple[tuple[str, float], ...] = (
+    ("synthetic", 1.0), ("speechocean", 0.8), ("prompts", 0.8), ("talkies", 0.8),
+)  # fmt: skip
 MEASURED = ("grid", "facegood")
 MOVED: tuple[tuple[str, float], ...] = (("grid", 0.6), ("facegood", 1.0), ("synthetic", 0.7))
 MEASURED_COPIES = 3  # of the measured sets, at other tempos
