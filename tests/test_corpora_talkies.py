@@ -66,21 +66,24 @@ def packed(steps: Sequence[tuple[bytes, int, int]]) -> tuple[bytes, bytes]:
 STEPS = st.lists(st.tuples(st.binary(min_size=1, max_size=40), st.integers(1, 300), st.integers(2, 80)), min_size=1)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(STEPS)
 def test_what_was_packed_comes_back(steps: list[tuple[bytes, int, int]]) -> None:
     file, held = packed(steps)
     assert rnc.unpacked(file) == held
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(STEPS, st.integers(0, 400), st.binary(min_size=1, max_size=3))
 def test_damage_is_an_error_or_other_bytes(steps: list[tuple[bytes, int, int]], at: int, bad: bytes) -> None:
-    file, held = packed(steps)
+    file, _ = packed(steps)
     at = 4 + at % max(1, len(file) - 4)
     with contextlib.suppress(InputError):  # anything else fails
         rnc.unpacked(file[:at] + bad + file[at + len(bad) :])
-    assert rnc.unpacked(held) == held or held[:4] == rnc.MAGIC
+
+
+def test_what_is_not_packed_comes_back_as_it_is() -> None:
+    assert rnc.unpacked(b"\x80\x7f" * 50) == b"\x80\x7f" * 50
 
 
 # ---- the games ------------------------------------------------------------------------------------------------------
@@ -116,7 +119,7 @@ def _queen(folder: Path) -> None:
     files = {
         "AND1.DOG": bytes(talkies.HEADER) + talk,
         "C1A.CUT": bytes(talkies.HEADER) + scene,
-        "QUEEN.JAS": bytes(talkies.HEADER) + struct.pack(">6h", 1, 2, 2, 4, 5, 6),
+        "QUEEN.JAS": bytes(talkies.HEADER) + struct.pack(">4H", 9, 9, 9, 2),
         "QUEEN2.JAS": b"It is a stone*24\r\nNo sound*02\r\nA door\r\n",
         "050007P1.SB": b"one", "050007P3.SB": b"two", "05001FP2.SB": b"three", "050009J1.SB": b"four",
         "C1A__021.SB": b"five", "JOE00411.SB": b"six", "JOE00431.SB": b"seven",

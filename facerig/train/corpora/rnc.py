@@ -13,6 +13,7 @@ from facerig.errors import InputError
 
 HEAD = struct.Struct(">4sIIHHBB")
 MAGIC = b"RNC\x01"
+LARGEST = 1 << 20  # bytes unpacked: a minute and a half of such a sound; a damaged size must not fill the memory
 Codes = dict[tuple[int, int], int]  # (bits, code): value
 
 
@@ -64,6 +65,8 @@ def unpacked(data: bytes) -> bytes:
     if len(data) < HEAD.size:
         raise InputError("RNC: the file ends in its header")
     _, size, _, _, _, _, blocks = HEAD.unpack_from(data)
+    if size > LARGEST:
+        raise InputError(f"RNC: {size} bytes are told, {LARGEST} accepted; the file is damaged")
     bits, out = _Bits(data, HEAD.size), bytearray()
     bits.take(2)
     for _ in range(blocks):

@@ -1,8 +1,8 @@
 """Voices and texts out of old adventure games that their makers gave away and Debian packages: actors in two languages.
 
-Formats as ScummVM's documentation of these games states them; every field that is read is named here. `unpack` writes
-each line's sound beside a table of the texts, once; the corpora read the table. A line whose text does not fit its
-sound is left out there (prompts.KEEP), so a misread text costs a line and no more.
+Formats as ScummVM, which plays these games, reads them; every field that is used is named here. `unpack` writes each
+line's sound beside a table of the texts, once; the corpora read the table. A line whose text does not fit its sound is
+left out there (prompts.STRICT), so a misread text costs a line and no more.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from facerig.train.corpora import rnc
 GAMES = "usr/share/scummvm"
 VOICES, TABLE = "voices", "voices.tsv"
 APART = re.compile(r"2[0-4]....P")  # what five characters of the first game say: nobody learns from them
+RATE = 11025
 Line = tuple[str, str, bytes, str]  # name, text, sound, suffix
 
 
@@ -56,8 +57,8 @@ def listed(game: Path) -> Iterator[tuple[str, str, Path]]:
 ENTRY = struct.Struct(">12sBII")  # name, bundle, offset, size
 HEADER = 20  # bytes of AMOS before the data of a dialogue or a scene
 BRANCHES, LEVEL = 32, 96  # bytes before a dialogue's tree, and of each of its levels
-OBJECT, PERSON = 34, 2  # bytes of an object of a scene, and of each person whom it turns on
-RESPONSES = 40  # of the hero's lines that are no description come first in the count of his files
+RESPONSES = 40  # lines of the hero that describe nothing: they come first where his sounds are counted
+COMMAND = re.compile(r"\*(?:XY\d\d\(\d+,\d+\)|..)")  # stage directions inside a text
 
 
 def queen(folder: Path) -> Iterator[Line]:
@@ -91,8 +92,8 @@ def _queen_texts(files: dict[str, bytes]) -> Iterator[tuple[str, str]]:
 
 
 def _descriptions(data: bytes) -> int:
-    """How many descriptions QUEEN2.JAS begins with: the third number of QUEEN.JAS."""
-    return int(struct.unpack_from(">6h", data)[2])
+    """How many descriptions QUEEN2.JAS begins with: u16 rooms, names, objects, descriptions."""
+    return int(struct.unpack_from(">4H", data)[3])
 
 
 def _dialogue(data: bytes) -> Iterator[tuple[str, str]]:
@@ -129,9 +130,6 @@ def _scene(name: str, data: bytes) -> Iterator[tuple[str, str]]:
     for k in range(1, objects + 1):
         text, at = _text(data, at, 2)
         yield from _segments(f"{name:_<5}{k:02d}", text)
-
-
-COMMAND = re.compile(r"\*(?:XY\d\d\(\d+,\d+\)|..)")
 
 
 def _segments(prefix: str, text: str) -> Iterator[tuple[str, str]]:
@@ -217,7 +215,7 @@ def _wav(sound: bytes) -> bytes:
     with wave.open(held, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(1)
-        file.setframerate(11025)
+        file.setframerate(RATE)
         file.writeframes(sound)
     return held.getvalue()
 
