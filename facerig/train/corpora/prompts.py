@@ -1,9 +1,9 @@
 """Recorded people in Debian packages: telephone prompts, words for children, the talk of two fish, actors in games.
 
-Professional and volunteer speakers in ten languages, at 16 to 44 kHz, and no times. espeak-ng reads the transcript word
-by word, the shipped model hears the recording, and a search through its posteriors places the sounds; the trainer
-sharpens them once more. A recording that does not say its text is left out (KEEP). Looks for the packages where apt
-installs them and in `debs` in the cache, where `fetch` unpacks them.
+Professional and volunteer speakers in ten languages, at 11 to 44 kHz, and no times. A dictionary (American speakers) or
+espeak-ng reads the transcript word by word, the shipped model hears the recording, and a search through its posteriors
+places the sounds; the trainer sharpens them once more. A recording that does not say its text is left out (`Keep`).
+Looks for the packages where apt installs them and in `debs` in the cache, where `fetch` unpacks them.
 """
 
 from __future__ import annotations
@@ -210,8 +210,8 @@ def fetch(cache: Path) -> None:
     for name in names:
         why = "" if (debs / f".{name}").is_file() else _fetched(name, debs)
         print(f"{name}: {why or 'here'}", flush=True)
-        talkies.unpack(debs)
         missed += [name] if why else []
+    talkies.unpack(debs)
     if missed:
         raise InputError(f"prompts: {len(missed)} of {len(names)} packages cannot be had: {' '.join(missed)}; run "
                          "apt-get update first, or go on without their voices")  # fmt: skip
@@ -335,13 +335,14 @@ def _part(voice: Voice, first: int) -> Part:
     return Part(f"{voice.name}-{first:04d}", lambda: _clips(voice, first), alone=True)
 
 
-def sources() -> list[Source]:
-    """The voices whose packages are here: prompts and their like, and the games' actors."""
+def sources(only: str = "") -> list[Source]:
+    """The voices whose packages are here: prompts and their like, and the games' actors; `only` names one of both."""
+    names = [name for name in SOURCES if only in ("", name)]
     if why := engines.missing_engine("espeak"):
-        return [Source(name, (), why) for name in SOURCES]
+        return [Source(name, (), why) for name in names]
     if runtime.DEFAULT not in runtime.installed():
-        return [Source(name, (), "no trained model is here to place their sounds") for name in SOURCES]
-    return [_source(name) for name in SOURCES]
+        return [Source(name, (), "no trained model is here to place their sounds") for name in names]
+    return [_source(name) for name in names]
 
 
 def _source(name: str) -> Source:

@@ -7,6 +7,6 @@ from facerig.train.corpora.base import Source
 
 
 def all_sources(hours: float = 10.0, only: str = "") -> list[Source]:
-    """All sources; `only` spares the listing of the others' parts."""
+    """All sources; `only` spares the listing of recordings that are not asked for: every part is made by a process."""
     real = [*speech.sources(), *motion.sources(), *speechocean.sources()]
-    return [*synthetic.sources(hours), *real, *pico.sources(hours), *prompts.sources()]
+    return [*synthetic.sources(hours), *real, *pico.sources(hours), *prompts.sources(only)]

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from facerig.errors import InputError
+from facerig.files import write_file
 from facerig.train.corpora import rnc
 
 GAMES = "usr/share/scummvm"
@@ -37,12 +38,13 @@ def unpack(root: Path) -> None:
 
 
 def _written(out: Path, lines: Iterator[Line]) -> None:
-    out.mkdir(parents=True, exist_ok=True)
+    """The lines that say something; the table last, since it tells that all is there."""
     rows = []
     for name, text, sound, suffix in lines:
-        (out / f"{name}{suffix}").write_bytes(sound)
-        rows.append(f"{name}{suffix}\t{text}\n")
-    (out.parent / TABLE).write_text("".join(rows), "utf-8")
+        if any(letter.isalpha() for letter in text):
+            write_file(out / f"{name}{suffix}", sound)
+            rows.append(f"{name}{suffix}\t{text}\n")
+    write_file(out.parent / TABLE, "".join(rows).encode())
 
 
 def listed(game: Path) -> Iterator[tuple[str, str, Path]]:
@@ -135,8 +137,7 @@ def _scene(name: str, data: bytes) -> Iterator[tuple[str, str]]:
 def _segments(prefix: str, text: str) -> Iterator[tuple[str, str]]:
     """A text is cut at its stage directions; each piece has a sound of its own, counted from 1."""
     for k, piece in enumerate(COMMAND.split(text), 1):
-        if any(letter.isalpha() for letter in piece):
-            yield f"{prefix}{k:X}", " ".join(piece.split())
+        yield f"{prefix}{k:X}", " ".join(piece.split())
 
 
 # ---- Beneath a Steel Sky --------------------------------------------------------------------------------------------
@@ -163,9 +164,7 @@ def sky(folder: Path) -> Iterator[Line]:
         if SPOKEN <= number < WRITTEN - 1 and packed:
             begin, length, _ = files[WRITTEN + section]
             text = _sky_text(disk[begin : begin + length], number - SPOKEN - SECTIONS[section], tree)
-            sound = rnc.unpacked(disk[start + PICTURE : start + size])
-            if any(letter.isalpha() for letter in text):
-                yield f"{number}", text.lower(), _wav(sound), ".wav"
+            yield f"{number}", text.lower(), _wav(rnc.unpacked(disk[start + PICTURE : start + size])), ".wav"
 
 
 def _sky_files(index: bytes) -> Iterator[tuple[int, tuple[int, int, bool]]]:
@@ -234,7 +233,7 @@ def drascula(folder: Path) -> Iterator[Line]:
     for speaker, table in zip(SPEAKERS, _drascula_tables(data), strict=False):
         for k, text in enumerate(_drascula_texts(data, *table[TONGUES[folder.name]])):
             sound = folder / f"{speaker}{k}.ALS"
-            if sound.is_file() and any(letter.isalpha() for letter in text):
+            if sound.is_file():
                 yield f"{speaker}{k}", text.lower(), _wav(sound.read_bytes()), ".wav"
 
 
