@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from facerig.train.evaluate import published
 from facerig.train.evaluate.content import Content, auc
 from facerig.train.evaluate.critics import critic, distance, viseme_string
 from facerig.train.evaluate.events import Event, Matches, matched, near, runs, spoken_events
-from facerig.train.evaluate.motion import Track, correlation
+from facerig.train.evaluate.motion import EmaMotion, Track, correlation
 from facerig.train.evaluate.report import targets
 from facerig.train.evaluate.rivals import Rhubarb, read_tsv
 from facerig.train.evaluate.sets import Clip
@@ -119,6 +120,20 @@ def test_lag_and_correlation() -> None:
     assert figures["amplitude"] == pytest.approx(2, abs=0.1)
     assert correlation(signal, np.zeros(300, np.float32)) == 0
     assert auc([np.array([1, 2], np.float32)], [np.array([0, 1], np.float32)]) == 0.875
+
+
+def test_points_on_lips_and_jaw_are_judged_clip_by_clip_and_the_right_way_up() -> None:
+    phase = np.sin(np.arange(120) / 7).astype(np.float32)
+    columns = ("upper_lip_z", "lower_lip_z", "jaw_z")
+    judge = EmaMotion()
+    for k, placed in enumerate((0.0, 30.0)):  # the points of the second talker sit elsewhere
+        points = np.stack([placed + phase, placed - 2 * phase, placed - phase], 1)
+        seen = replace(clip(), id=f"ema/{k}", motion=points, columns=columns)
+        judge.add(seen, Output(tracks={"gap_inner": phase + k, "jaw_drop": phase * (-1) ** k}))
+    figures = judge.figures()
+    assert figures["lips"]["r"] == 1
+    assert figures["jaw"]["r"] == 0  # one talker's jaw falls, the other's rises where it should fall
+    assert figures["jaw"]["clips"]["1"]["r"] == -1
 
 
 def test_edit_distance_and_viseme_strings() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from facerig.errors import OptionError
 from facerig.model import EVIDENCE
-from facerig.post.lips import AJAR, LIPS, NEAR, PARTED, RESTED, SHUT, VOICE, Lips, Switch, switched
+from facerig.post.lips import AJAR, LIPS, NEAR, PARTED, RESTED, SHUT, SURE, VOICE, Lips, Switch, switched
 from facerig.rig import rig
 from facerig.stage import Frames, run
 
@@ -166,6 +166,38 @@ def test_lips_part_at_the_burst_and_stay_apart_until_fresh_evidence() -> None:
     assert column(run(STAGE, frames, 6), "mouthClose")[34] > 0.1
 
 
+def valley(at: int, bottom: float, evidence: float = 0.0) -> Frames:
+    """A jaw that falls to `bottom` and rises again by .05 a frame, long after evidence of a contact came."""
+    out = speaking(80)
+    out[:, : len(CHANNELS)] = 0
+    out[:, CHANNELS.index("jawOpen")] = np.minimum(bottom + 0.05 * np.abs(np.arange(80) - at), 0.5)
+    out[:, COLUMNS.index("contact:bilabial")] = 0
+    out[at - 8 : at + 9, COLUMNS.index("contact:bilabial")] = evidence
+    return out
+
+
+def parted(curves: Frames) -> Frames:
+    return column(curves, "jawOpen") - column(curves, "mouthClose")
+
+
+@pytest.mark.parametrize("stage", [STAGE, STAGE.at_once()])
+def test_lips_meet_in_the_valley_and_move_as_the_network_says_around_it(stage: Lips) -> None:
+    weak = (LIPS.enter + SURE) / 2
+    out, free = (parted(run(stage, valley(40, 0.25, evidence), 6)) for evidence in (weak, 0.0))
+    assert out[40] < 0.05 < 0.2 < free[40]
+    np.testing.assert_array_equal(out[43:48], free[43:48])  # the evidence is still there, and the lips part
+    assert np.all(np.diff(out[40:46]) > 0)
+
+
+def test_lips_meet_at_the_peak_of_sure_evidence_wherever_the_valley_is() -> None:
+    for height, met in ((0.9, True), (SURE * 0.9, False)):
+        frames = valley(40, 0.25, LIPS.enter)
+        heard = COLUMNS.index("contact:bilabial")
+        frames[45:49, heard] = height / 2, height, height / 2, 0
+        shut = parted(run(STAGE, frames, 6))[46] < 0.05
+        assert shut is np.bool_(met)
+
+
 @settings(deadline=None, max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.lists(st.integers(1, 17), min_size=1, max_size=12))
 def test_any_cut_gives_the_same_bits(seed: int, cuts: list[int]) -> None:
@@ -177,6 +209,15 @@ def test_any_cut_gives_the_same_bits(seed: int, cuts: list[int]) -> None:
         parts.append(part)
         at += size
     assert np.concatenate(parts).tobytes() == whole.tobytes()
+
+
+def test_a_stack_of_streams_gives_the_bits_of_each_alone() -> None:
+    frames = np.random.default_rng(5).random((5, 40, len(COLUMNS)), np.float32)
+    alone = np.stack([STAGE.push(STAGE.start(), own)[1] for own in frames])
+    state = (np.stack([STAGE.start()[0]] * 5),)
+    for first in range(0, 40, 8):
+        state, together = STAGE.push_batch(state, frames[:, first : first + 8])
+        assert together.tobytes() == alone[:, first : first + 8].tobytes()
 
 
 def test_memory_is_what_it_says() -> None:

@@ -25,10 +25,11 @@ from facerig.rig import rig  # noqa: E402
 from facerig.train import losses, shards, smoother  # noqa: E402
 from facerig.train import run as run_module  # noqa: E402
 from facerig.train.data import UNLABELLED, Crops, Store, hard, stretched  # noqa: E402
-from facerig.train.decoder import DecoderRun, DecoderTrainer  # noqa: E402
+from facerig.train.decoder import QUIET, DecoderRun, DecoderTrainer  # noqa: E402
 from facerig.train.loop import EncoderTrainer, Run, judged, posteriors, steps_at  # noqa: E402
 from facerig.train.melaug import MelAugment, _grain  # noqa: E402
 from facerig.train.motion import FACEGOOD_SUMS, GRID_MEASURES, Motion, belief, taught  # noqa: E402
+from facerig.train.rests import KINDS, rests  # noqa: E402
 from facerig.train.resume import averaged, load_shipped, neighbours, taken_over  # noqa: E402
 from facerig.train.tempo import at_other_tempos  # noqa: E402
 
@@ -250,6 +251,24 @@ def test_measured_lips_go_with_their_sound_at_any_tempo() -> None:
     heard = data.store.feats[first:].astype(np.float32).mean(1)
     assert np.corrcoef(heard, data.measures[first:, 0])[0, 1] > 0.93
     assert np.isnan(data.measures[first:, 1]).all()  # what was measured in single frames lies between none
+
+
+def test_sounds_that_are_no_speech_are_rested_at_and_joined_with_the_rest() -> None:
+    made = rests(1.0, np.random.default_rng(3))
+    held = made.store
+    assert 60 <= held.counts.sum() / 60 < 66
+    assert len(held.ids) >= len(KINDS)  # so every kind is there
+    assert not made.teacher.any()
+    assert made.known.all()
+    assert np.isnan(made.measures).all()
+    loud = [held.clip(k)[0].max() for k in range(len(held.ids))]
+    assert np.min(loud) > QUIET  # and each of them is heard
+    speech = toy_motion(12, 8)
+    both = speech + made
+    assert both.store.ids == speech.store.ids + held.ids
+    last = len(both.store.ids) - 1
+    assert np.array_equal(both.store.clip(last)[0], held.clip(len(held.ids) - 1)[0])
+    assert len(both.teacher) == len(both.known) == len(both.measures) == both.store.counts.sum()
 
 
 # ---- data -----------------------------------------------------------------------------------------------------------

@@ -141,7 +141,8 @@ class FeltLips(Lips):
         """Lips that shall be closed meet, however far a felt face has lifted the upper one."""
         apart = looks.times(out[:, self._parting[0]], self._parting[1])[:, 0]
         spoken, _, closed, _ = self._envelopes(seen, self._decided, len(out))
-        out[:, self._places[LIFT]] += closed * spoken * felt * np.clip(apart / -PARTS[LIFT], 0, MOST_LIFT)
+        closed = closed * spoken * self._nearest(seen, len(out))
+        out[:, self._places[LIFT]] += closed * felt * np.clip(apart / -PARTS[LIFT], 0, MOST_LIFT)
 
     @cached_property
     def _talking(self) -> Evidence:

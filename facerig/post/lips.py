@@ -1,14 +1,15 @@
 """Lip contacts decided by evidence: a regression smears a "p" into a half-open mouth; this closes it. Silence rests.
 
 Takes the model's columns, curves then contact probabilities, and gives the curves alone. A contact is on from `enter`
-down to `leave`, or until evidence has fallen to `release` of its own height: lips part while the sound goes on. The
-lips close and open over a few frames around it, and while it is held nothing opens them: not the jaw, not a funnel, not
-a raised lip. Where nobody has spoken for `hold` frames the mouth goes to rest, all but a jaw of AJAR. People part their
-lips before they speak: after a rest of RESTED frames the model's own opening shows, up to a jaw of PARTED, as soon as
-speech is heard to come. The mouth is evened over neighbouring frames first, and lips that nearly meet meet with no
-evidence too. Memory is finite: a contact that is not confirmed within `longest` frames is let go. Knows no audio, no
-emotion (smile, frown and dimple pass through silence), and no head: "closed" is mouthClose nearly equal to jawOpen, as
-ARKit means it.
+down to `leave`, or until evidence has fallen to `release` of its own height: lips part while the sound goes on. While
+it is on, lips meet where the network brings them nearest and where the evidence is highest; around that they move as
+the network says, which knows the moment better than it dares to close. Where they meet nothing opens them: not the
+jaw, not a funnel, not a raised lip. Where nobody has spoken for `hold` frames the mouth goes to rest, all but a jaw
+of AJAR. People part their lips before they speak: after a rest of RESTED frames the model's own opening shows, up to
+a jaw of PARTED, as soon as speech is heard to come. The mouth is evened over neighbouring frames first, and lips that
+nearly meet meet with no evidence too. Memory is finite: a contact that is not confirmed within `longest` frames is
+let go. Knows no audio, no emotion (smile, frown and dimple pass through silence), and no head: "closed" is mouthClose
+nearly equal to jawOpen, as ARKit means it.
 """
 
 from __future__ import annotations
@@ -65,13 +66,13 @@ class Evidence:
     switches: tuple[Switch, ...]
 
 
-# Chosen on training clips: 80 of speechocean (closed at p b m / in open vowels on the head, percent; 88 labels, 168
-# open vowels) and 60 of GRID (gap r): enter .3 89.8 / 0.6 .897, .25 93.2 / 1.2 .895, .2 94.3 / 1.8 .891. Misses are
-# seen sooner: .25; evened curves close by themselves a little less, at p b m and in vowels alike, so .22 is now where
-# that was. Ramps of one frame, as the network's curves close by themselves.
-# Release (gap r, outer height r): none .885 .840, .6 .893 .852, .75 .897 .858. A "p" is labelled to the end of its
-# breath, lips part at its burst: measured lips meet 17 ms into the label and are apart at 70, held ones were at 90.
-LIPS = Switch(enter=0.22, leave=0.18, rise=1, fall=1, release=0.75)
+# The bar: chosen on training clips with a contact held shut throughout (80 of speechocean, closed at p b m / in open
+# vowels on the head, percent, and 60 of GRID, gap r): .3 89.8 / 0.6 .897, .25 93.2 / 1.2 .895, .2 94.3 / 1.8 .891; now
+# that it shows in a valley and at a peak alone (VALLEY, below), .22, .17, .13, .1 close 94.6, 94.6, 95.3, 95.3 of
+# speechocean, 82.6, 83.6, 85.4, 85.9 of the prompts and 1.6, 1.6, 1.6, 1.6 and 1.2, 2.0, 2.0, 2.6 of open vowels. Ramps
+# of one frame, as the network's curves close by themselves. Release: a "p" is labelled to the end of its breath, lips
+# part at its burst; .75 was needed while contacts were held shut, .6 finds 86.4 of the prompts for .001 of GRID's gap.
+LIPS = Switch(enter=0.13, leave=0.1, rise=1, fall=1, release=0.6)
 TEETH = Switch(enter=0.5, leave=0.4, rise=1, fall=1)
 # The gate. While it opened on a hint, .05, because lips part before they sound, it stayed open through pauses; since
 # COMING does that it asks for speech. Of 244 silences of recorded people (training clips) lips were apart, at any
@@ -92,6 +93,19 @@ RESTED = 21  # frames
 UNKNOWN = -1.0  # evidence of speech before the stream
 _NEVER = np.array(-1, np.int32)
 LATELY = 8  # frames (133 ms): longer than a closure takes to be recognised, shorter than two in a row
+# Where in a contact the lips meet. Held shut from its first evidence to its last they met 33 ms before measured ones
+# and parted 50 ms after. GRID's gap r and closures that are true (50 training clips); closed at p b m of speechocean
+# and of prompts, open vowels closed there (120 clips each): throughout .923 88, 94.6 82.8, 2.4 3.8; in the valley .935
+# 91, 89.2 77.0, 1.6 1.2; there and at the peak .932 87, 94.6 82.6, 1.6 1.2; there and at a peak of SURE, the bar of a
+# contact at .13 instead of .22, .933 89, 95.3 85.4, 1.6 1.2.
+VALLEY = 3  # frames before, and one to come, of which the lowest opening counts, and the highest evidence
+SLOPE = 0.04  # of jawOpen above it, over which a held contact lets the lips go
+SURE = 0.3  # evidence whose peak closes them wherever the valley is
+BESIDE = 0.5  # of it in the frames next to the peak
+# How far a channel parts the lips, as a share of what the jaw does (ICT-FaceKit by facerig.heads.landmarks).
+OPENS = {"jawOpen": 1.0, "mouthClose": -1.0, "mouthFunnel": 0.42, "mouthShrugUpper": 0.16, "mouthRollLower": -0.11,
+         "mouthLowerDownLeft": 0.1, "mouthLowerDownRight": 0.1, "mouthUpperUpLeft": 0.11,
+         "mouthUpperUpRight": 0.11}  # fmt: skip
 # Lips that nearly meet, meet: a regression stops short of a contact. 50 GRID training clips, closures found of all and
 # true of found, gap r; silences of 244 with lips apart: none 76 88 .927 43 %, .06 82 88 .925 32, .08 86 88 .925 32,
 # .1 87 88 .924 31 (with a closure's bar of .22 instead of .2 87 89 .925), .12 90 86 .923 30.
@@ -194,7 +208,7 @@ class Lips:
         out[..., self._articulators] *= np.maximum(spoken, self._ajar(out, coming))[..., None]
         self._meet(out)
         _hold(out, teeth * spoken, *self._at_teeth)
-        closed = lips * spoken
+        closed = lips * spoken * self._nearest(seen, count)
         _hold(out, closed, *self._closed)
         self._close(out, closed)
         return out
@@ -235,6 +249,21 @@ class Lips:
         reached: Frames = np.maximum.reduce(near * weights, axis=-1)
         return reached
 
+    def _nearest(self, seen: Frames, count: int) -> Frames:
+        """[..., count] how much of a held contact shows: all of it in the network's valley and at the peak."""
+        ahead = int(self.delay > 1)
+        rows = seen[..., self._before - VALLEY - 1 : self._before + count + 2 * ahead, :]
+        span = VALLEY + 1 + ahead
+        opening = self._opening(rows, ahead)
+        above = opening[..., VALLEY : VALLEY + count] + highest(-opening, span)
+        valley = np.clip(1 - above / np.float32(SLOPE), 0, 1)
+        evidence = rows[..., self.columns.index(BILABIAL)]
+        tops = highest(evidence, span)
+        top = evidence[..., VALLEY : VALLEY + tops.shape[-1]]
+        peak = ((top >= tops) & (top >= SURE)).astype(np.float32)
+        beside = np.maximum(peak[..., :-2], peak[..., 2:]) if ahead else peak[..., :-1]
+        return np.asarray(np.maximum.reduce((valley, peak[..., 1 : 1 + count], np.float32(BESIDE) * beside)))
+
     # ---- what it does to the curves -------------------------------------------------------------------------
 
     def _evened(self, seen: Frames, count: int) -> Frames:
@@ -248,6 +277,15 @@ class Lips:
             before, now, after = around[..., :-2, :], around[..., 1:-1, :], around[..., 2:, :]
             out[..., self._mouth] += np.float32(0.25) * (before + after - 2 * now)
         return out
+
+    def _opening(self, rows: Frames, evened: int) -> Frames:
+        """[..., n - 1] how far the network parts the lips, of every row but the first; [..., n - 2] where it is evened
+        as the mouth is, with the rows on both sides."""
+        columns, weights = self._opens
+        apart = np.einsum("...c,c->...", rows.take(columns, axis=-1), weights)
+        if not evened:
+            return np.asarray(apart[..., 1:])
+        return np.asarray(np.float32(0.25) * (apart[..., :-2] + apart[..., 2:]) + np.float32(0.5) * apart[..., 1:-1])
 
     def _ajar(self, out: Frames, coming: Frames) -> Frames:
         """[..., n] the share of a pose that leaves the jaw at AJAR, at PARTED where speech is coming, all of it where
@@ -270,6 +308,12 @@ class Lips:
     def _places(self) -> dict[str, int]:
         """Where each curve stands in the output."""
         return {name: place for place, name in enumerate(self.channels)}
+
+    @cached_property
+    def _opens(self) -> tuple[Places, Frames]:
+        """Columns of OPENS that are there, and their weights."""
+        known = {self.columns.index(name): weight for name, weight in OPENS.items() if name in self.columns}
+        return np.array(list(known), np.intp), np.array(list(known.values()), np.float32)
 
     @cached_property
     def _at_teeth(self) -> Bounds:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from facerig.features import MEAN, SPREAD
 from facerig.phones import units
 from facerig.rig import rig
+from facerig.train import shards
 from facerig.train.corpora import PackedSet
 from facerig.train.corpora.base import data_folder
 from facerig.train.data import UNLABELLED, Float, Soft, Store, store
@@ -46,6 +47,7 @@ FACEGOOD_SUMS: tuple[tuple[str, str, str, float], ...] = (
     ("upper", "mouth_upperLipRaise_*", "mouthUpperUp*", 0.7),
     ("corners", "mouth_lipCornerPull_* mouth_lipStretch_*", "mouthSmile* mouthStretch*", 0.5),
 )
+MEASURES = len(GRID_MEASURES) + len(FACEGOOD_SUMS)
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,12 @@ class Motion:
     store: Store
     teacher: NDArray[np.float16]  # [N, 68]
     known: NDArray[np.bool_]  # [N] the teacher had a label
-    measures: Float  # [N, GRID_MEASURES + FACEGOOD_SUMS]
+    measures: Float  # [N, MEASURES]
+
+    def __add__(self, other: Motion) -> Motion:
+        """The clips of both."""
+        return Motion(shards.joined(self.store, other.store), np.concatenate([self.teacher, other.teacher]),
+                      np.concatenate([self.known, other.known]), np.concatenate([self.measures, other.measures]))
 
 
 def energy(feats: Float) -> Float:
@@ -105,7 +112,7 @@ def motion(packed: PackedSet, cache: Path, heard: Callable[[Float], Float] | Non
 
 
 def _measures(packed: PackedSet, held: Store) -> Float:
-    out = np.full((len(held.labels), len(GRID_MEASURES) + len(FACEGOOD_SUMS)), np.nan, np.float32)
+    out = np.full((len(held.labels), MEASURES), np.nan, np.float32)
     by_id = {clip.id: clip for clip in packed.clips}
     for k, name in enumerate(held.ids):
         clip = by_id[name]

@@ -56,6 +56,7 @@ MEASURED = ("grid", "facegood")
 MOVED: tuple[tuple[str, float], ...] = (("grid", 0.6), ("facegood", 1.0), ("synthetic", 0.7))
 MEASURED_COPIES = 3  # of the measured sets, at other tempos
 MEASURED_JUDGES = 60
+REST_MINUTES = 20.0  # of sounds that are no speech, to rest at
 
 # Sets nobody learns from; the log watches them, no choice is made by them.
 WATCHED = ("ljspeech", "css10_es", "emodb")

@@ -22,6 +22,7 @@ from facerig.train.data import Store, store, with_labels
 from facerig.train.decoder import DecoderRun, DecoderTrainer
 from facerig.train.loop import EncoderTrainer, Run, judged, posteriors
 from facerig.train.motion import Motion, motion
+from facerig.train.rests import rests
 from facerig.train.resume import averaged, load_ema, load_shipped
 from facerig.train.tempo import at_other_tempos
 
@@ -209,7 +210,8 @@ def train_decoder(net: Net, plan: Plan, seconds: float | None = None,
 
 
 def motions(net: Net, plan: Plan) -> tuple[Motion, dict[str, Motion]]:
-    """(what the decoder learns from, what judges it): the teacher shows the labels that the encoder was taught."""
+    """(what the decoder learns from, what judges it): the teacher shows the labels that the encoder was taught, and
+    rest where there is no speech."""
     held = load_packed()
     net.encoder.eval()
 
@@ -223,7 +225,7 @@ def motions(net: Net, plan: Plan) -> tuple[Motion, dict[str, Motion]]:
     labels = distill.read(plan.labels)
     shown = motion(PackedSet(tuple(learnt), held.arrays, held.columns), plan.features, heard, *labels)
     rng = np.random.default_rng(plan.seed)
-    return (at_other_tempos(shown, recipe.MEASURED, recipe.MEASURED_COPIES, rng),
+    return (at_other_tempos(shown, recipe.MEASURED, recipe.MEASURED_COPIES, rng) + rests(recipe.REST_MINUTES, rng),
             {name: motion(PackedSet(tuple(clips), held.arrays, held.columns), plan.features, heard)
              for name, clips in judges.items() if clips})  # fmt: skip
 

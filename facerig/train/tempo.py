@@ -5,14 +5,12 @@ hears each of them in one way only learns them by heart.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facerig.train.data import Float, Store, stretched
 from facerig.train.motion import Motion
-from facerig.train.shards import joined
 
 TEMPO = 0.2  # clips are played at rates within 1 / 1.2 .. 1.2
 
@@ -21,7 +19,7 @@ def at_other_tempos(data: Motion, sources: Sequence[str], copies: int, rng: np.r
     """The clips, and so many copies of those of these sources, each at a tempo of its own."""
     picked = [k for k in range(len(data.store.ids)) if data.store.source[k] in sources] * copies
     rates = np.exp(rng.uniform(-1, 1, len(picked)) * np.log1p(TEMPO))
-    return _both(data, _copied(data, picked, rates)) if picked else data
+    return data + _copied(data, picked, rates) if picked else data
 
 
 def _copied(data: Motion, clips: list[int], rates: NDArray[np.float64]) -> Motion:
@@ -46,9 +44,3 @@ def _between(values: Float, rows: NDArray[np.int64], share: Float) -> Float:
     """Rows read between two frames; unknown where either is."""
     out: Float = values[rows] * (1 - share[:, None]) + values[rows + 1] * share[:, None]
     return out
-
-
-def _both(one: Motion, other: Motion) -> Motion:
-    return replace(one, store=joined(one.store, other.store), teacher=np.concatenate([one.teacher, other.teacher]),
-                   known=np.concatenate([one.known, other.known]),
-                   measures=np.concatenate([one.measures, other.measures]))

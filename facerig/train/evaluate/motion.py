@@ -1,8 +1,10 @@
-"""Against measured faces (GRID's tracks, FACEGOOD's curves): correlation, error, lag, closures, millimetres."""
+"""Against measured faces (GRID's tracks, FACEGOOD's curves, an articulograph's points): correlation, error, lag,
+closures, millimetres.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +20,11 @@ LAGS = range(-9, 10)  # frames: +-150 ms
 MM_A_TRACK = 63.0  # GRID's unit is the distance between the eyes
 GRID_CLOSED_MM = 0.02 * MM_A_TRACK  # over rest, the set's own threshold (its README); the same for what is made
 GRID_MEASURES = {"gap_inner": "gap", "outer_height": "outer_height", "width_outer": "width", "jaw_drop": "jaw_drop"}
+# The articulograph's: GRID's track for it, and the points it lies between (z is up; the jaw is measured from the head)
+EMA_MEASURES: Mapping[str, tuple[str, str | None, str]] = {
+    "lips": ("gap_inner", "upper_lip_z", "lower_lip_z"),
+    "jaw": ("jaw_drop", None, "jaw_z"),
+}
 # FACEGOOD composites: (their columns, ARKit channels). Rounding is one whatever names a clip's animator used for it.
 FACEGOOD: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "jaw": (("mouth_stretch_c",), ("jawOpen",)),
@@ -116,7 +123,7 @@ class GridMotion:
     error_mm: list[float] = field(default_factory=list)
 
     def add(self, clip: Clip, output: Output) -> None:
-        for name, made in self._made(output).items():
+        for name, made in tracks_made(output).items():
             self.tracks[name].add(clip.column(name) * MM_A_TRACK, made)
         gap = self._gap(output)
         if gap is None:
@@ -127,15 +134,6 @@ class GridMotion:
         inside = slice(first, min(last, count))
         self.closures.add(runs(-real[inside], -GRID_CLOSED_MM), runs(-gap[inside], -GRID_CLOSED_MM))
         self.error_mm.append(float(np.abs(real[inside] - gap[inside]).mean()))
-
-    @staticmethod
-    def _made(output: Output) -> dict[str, Floats]:
-        if output.tracks:
-            return {name: output.tracks[name] * MM_A_TRACK for name in GRID_MEASURES if name in output.tracks}
-        if output.curves is None:
-            return {}
-        mouth = reference_mouth()
-        return {name: output.curves @ mouth.matrix[:, mouth.index(own)] for name, own in GRID_MEASURES.items()}
 
     @staticmethod
     def _gap(output: Output) -> Floats | None:
@@ -150,6 +148,41 @@ class GridMotion:
             out["closure"] = self.closures.figures()
         if self.error_mm:
             out["gap_error_mm"] = round(float(np.mean(self.error_mm)), 2)
+        return out
+
+
+def tracks_made(output: Output) -> dict[str, Floats]:
+    """GRID's tracks in millimetres: predicted directly, or what the curves do to a head."""
+    if output.tracks:
+        return {name: output.tracks[name] * MM_A_TRACK for name in GRID_MEASURES if name in output.tracks}
+    if output.curves is None:
+        return {}
+    mouth = reference_mouth()
+    return {name: output.curves @ mouth.matrix[:, mouth.index(own)] for name, own in GRID_MEASURES.items()}
+
+
+@dataclass
+class EmaMotion:
+    """Lips and jaw of talkers never seen, by points glued to them. Each clip alone: where a point sits is each talker's
+    own matter."""
+
+    clips: dict[str, dict[str, Track]] = field(default_factory=dict)
+
+    def add(self, clip: Clip, output: Output) -> None:
+        made, own = tracks_made(output), self.clips.setdefault(clip.stem, {})
+        for name, (track, upper, lower) in EMA_MEASURES.items():
+            if track in made:
+                apart = -clip.column(lower) if upper is None else clip.column(upper) - clip.column(lower)
+                own[name] = Track()
+                own[name].add(apart, made[track])
+
+    def figures(self) -> dict[str, object]:
+        """Mean r over the clips, and every clip's figures."""
+        out: dict[str, object] = {}
+        for name in EMA_MEASURES:
+            each = {stem: own[name].figures() for stem, own in self.clips.items() if name in own}
+            if each:
+                out[name] = {"r": round(float(np.mean([figures["r"] for figures in each.values()])), 3), "clips": each}
         return out
 
 
@@ -168,11 +201,14 @@ def facegood_composite(clip: Clip, name: str) -> Floats:
     return np.asarray(np.sum([clip.column(column) for column in columns], axis=0), np.float32)
 
 
-def facegood_figures(pairs: Sequence[tuple[Clip, Output]]) -> dict[str, object]:
-    """Per clip r, error, lag and amplitude of the composites, and distances on a head."""
-    out: dict[str, object] = {}
-    for clip, output in pairs:
-        own: dict[str, object] = {}
+@dataclass
+class FacegoodMotion:
+    """FACEGOOD's composites, and distances on a head."""
+
+    clips: dict[str, dict[str, object]] = field(default_factory=dict)
+
+    def add(self, clip: Clip, output: Output) -> None:
+        own = self.clips.setdefault(clip.stem, {})
         for name in FACEGOOD:
             made = _composite_made(output, name)
             if made is not None:
@@ -181,8 +217,14 @@ def facegood_figures(pairs: Sequence[tuple[Clip, Output]]) -> dict[str, object]:
                 own[name] = track.figures()
         if output.curves is not None and not output.tracks:
             own |= head_distances(clip, output.curves)
-        out[clip.stem] = own
-    return out
+
+    def figures(self) -> dict[str, object]:
+        """Per clip r, error, lag and amplitude of the composites, and the distances."""
+        return dict(self.clips)
+
+
+Measured = GridMotion | EmaMotion | FacegoodMotion
+MEASURED: Mapping[str, Callable[[], Measured]] = {"grid": GridMotion, "ema": EmaMotion, "facegood": FacegoodMotion}
 
 
 def _composite_made(output: Output, name: str) -> Floats | None:

@@ -80,6 +80,8 @@ def _systems(title: str, columns: Sequence[tuple[str, str]], held: Mapping[str, 
 
 def _motion(name: str, by_system: Mapping[str, Any]) -> None:
     rows = []
+    if name == "ema":
+        return _articulograph(by_system)
     for system, figures in by_system.items():
         moved = figures.get("motion", {})
         if name == "grid" and moved:
@@ -96,6 +98,19 @@ def _motion(name: str, by_system: Mapping[str, Any]) -> None:
     elif rows:
         heads = ("system", "clip", "jaw", "round", "close", "lag", "LVE", "MVE")
         table("facegood: solved curves (r), jaw's lag (ms), distances on a head (mm)", heads, rows, right=heads[2:])
+
+
+def _articulograph(by_system: Mapping[str, Any]) -> None:
+    rows = []
+    for system, figures in by_system.items():
+        lips, jaw = (figures.get("motion", {}).get(name, {}) for name in ("lips", "jaw"))
+        if lips:
+            each = [_cell(own["r"]) for part in (lips, jaw) for own in part["clips"].values()]
+            rows.append([system, _cell(lips["r"]), _cell(jaw["r"]), *each])
+    clips = (len(rows[0]) - 3) // 2 if rows else 0
+    heads = ("system", "lips", "jaw", *(f"{part} {k + 1}" for part in ("lips", "jaw") for k in range(clips)))
+    if rows:
+        table("ema: lips and jaw of talkers never seen (r: mean, each clip)", heads, rows, right=heads[1:])
 
 
 def _published(held: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from facerig.errors import OptionError
 from facerig.train.corpora import motion as motion_corpora
 from facerig.train.evaluate import content, critics, events, published, robustness, sets, shown, systems
-from facerig.train.evaluate.motion import GridMotion, facegood_figures
+from facerig.train.evaluate.motion import MEASURED, Measured
 from facerig.train.evaluate.rivals import Rhubarb
 from facerig.train.evaluate.sets import Clip
 from facerig.train.evaluate.systems import ModelSystem, Output, Regression, System
@@ -45,12 +45,12 @@ class Options:
 class Row:
     """One system on one set."""
 
+    motion: Measured | None = None
+    """What judges it against measured faces, where the set has them."""
     content: content.Content = field(default_factory=content.Content)
     shown: shown.Shown = field(default_factory=shown.Shown)
     errors: published.Measure = field(default_factory=published.Measure)
     critics: critics.Critics = field(default_factory=critics.Critics)
-    grid: GridMotion = field(default_factory=GridMotion)
-    facegood: list[tuple[Clip, Output]] = field(default_factory=list)
 
     def add(self, clip: Clip, output: Output) -> None:
         if clip.timed:
@@ -58,18 +58,14 @@ class Row:
         self.shown.add(clip, output)
         self.errors.add(clip, output)
         self.critics.add(clip, output)
-        if clip.set == "grid":
-            self.grid.add(clip, output)
-        elif clip.set == "facegood":
-            self.facegood.append((clip, output))
+        if self.motion is not None:
+            self.motion.add(clip, output)
 
     def figures(self) -> dict[str, Any]:
         out: dict[str, Any] = {**self.content.figures(), **self.shown.figures(), **self.critics.figures(),
                                "errors": self.errors.figures()}  # fmt: skip
-        if self.grid.error_mm or any(track.real for track in self.grid.tracks.values()):
-            out["motion"] = self.grid.figures()
-        if self.facegood:
-            out["motion"] = facegood_figures(self.facegood)
+        if self.motion is not None:
+            out["motion"] = self.motion.figures()
         return out
 
 
@@ -117,7 +113,8 @@ def one_set(
     name: str, clips: Sequence[Clip], judged: Sequence[System], progress: Callable[[str], None]
 ) -> dict[str, Any]:
     """All systems on a set."""
-    rows = {system.name: Row() for system in judged}
+    judge = MEASURED.get(name, lambda: None)
+    rows = {system.name: Row(judge()) for system in judged}
     for number, clip in enumerate(clips, start=1):
         progress(f"{name} {number}/{len(clips)}")
         for system in judged:

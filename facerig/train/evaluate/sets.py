@@ -90,6 +90,7 @@ SETS: tuple[tuple[str, int, int, str], ...] = (
     ("emu_ae", 7, 2, "Australian English, phones by hand"),
     ("grid", 100, 10, "measured lips, one British talker"),
     ("facegood", 2, 1, "solved curves, Mandarin"),
+    ("ema", 3, 1, "lips and jaw of two Germans by articulograph, talkers never seen"),
 )
 
 
@@ -112,15 +113,15 @@ def thinned(count: int, limit: int) -> list[int]:
 
 def _from_source(name: str) -> Callable[[int], list[Clip]]:
     def read(limit: int) -> list[Clip]:
-        source = next(s for s in (*speech.sources(), *_facegood()) if s.name == name)
+        source = next(s for s in (*speech.sources(), *_measured()) if s.name == name)
         made = [m for m in _made(source) if m.row.split == "val" and (m.row.timed or m.targets is not None)]
         return [as_clip(made[k], source.columns) for k in thinned(len(made), limit)]
 
     return read
 
 
-def _facegood() -> list[Source]:
-    return [source for source in motion.sources() if source.name == "facegood"]
+def _measured() -> list[Source]:
+    return [source for source in motion.sources() if source.name in ("facegood", "ema")]
 
 
 def _made(source: Source) -> Iterator[Made]:

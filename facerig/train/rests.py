@@ -1,0 +1,44 @@
+"""Sounds that are not speech, to which the decoder learns to rest: tones, hum, noise, breath, coughs, clicks.
+
+Measured talkers part their lips before they speak, so a decoder that learns from them opens at whatever else it hears
+before speech; speech itself never shows it a sound at which lips stay as they are. All synthetic, drawn anew for every
+seed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from facerig.phones import units
+from facerig.rig import rig
+from facerig.train.corpora import sounds
+from facerig.train.corpora.augment import set_gain
+from facerig.train.data import Float, Half, Store, audio_features
+from facerig.train.motion import MEASURES, Motion
+
+SOURCE = "rests"
+SECONDS = (3.0, 6.0)  # of one sound
+GAIN_DB = (-40.0, -3.0)
+KINDS = {**sounds.SOUNDS, "hum": sounds.hum, "noise": sounds.any_noise}
+
+
+def rests(minutes: float, rng: np.random.Generator) -> Motion:
+    """So many minutes of all kinds in turn, with the teacher's curves at rest and nothing measured."""
+    kinds = list(KINDS)
+    feats: list[Half] = []
+    while sum(map(len, feats)) < minutes * 60 * 60:
+        feats.append(_sound(kinds[len(feats) % len(kinds)], rng))
+    counts = np.array([len(rows) for rows in feats], np.int64)
+    frames, silence = int(counts.sum()), next(i for i, unit in enumerate(units()) if unit.is_silence)
+    held = Store(np.concatenate(feats), np.full(frames, silence, np.uint8), np.cumsum([0, *counts[:-1]]), counts,
+                 np.ones(len(counts), np.float32), np.array([SOURCE] * len(counts), object),
+                 tuple(f"{SOURCE}/{k}" for k in range(len(counts))))
+    return Motion(held, np.zeros((frames, len(rig("facerig").names)), np.float16), np.ones(frames, np.bool_),
+                  np.full((frames, MEASURES), np.nan, np.float32))
+
+
+def _sound(kind: str, rng: np.random.Generator) -> Half:
+    """Features of one sound at a loudness of its own."""
+    sound: Float = KINDS[kind](int(rng.uniform(*SECONDS) * sounds.RATE), rng)
+    samples = set_gain(sound, float(rng.uniform(*GAIN_DB)))
+    return audio_features(np.clip(samples * 32767, -32768, 32767).astype(np.int16)).astype(np.float16)
