@@ -119,6 +119,11 @@ def test_lag_and_correlation() -> None:
     assert figures["best_r"] == pytest.approx(1, abs=0.02)
     assert figures["amplitude"] == pytest.approx(2, abs=0.1)
     assert correlation(signal, np.zeros(300, np.float32)) == 0
+    held = Track()
+    for offset in (0.0, 50.0):  # a head held otherwise in every clip
+        held.add(signal + np.float32(offset), signal)
+    assert held.figures()["r_in_clips"] == 1
+    assert held.figures()["r"] < 0.7
     assert auc([np.array([1, 2], np.float32)], [np.array([0, 1], np.float32)]) == 0.875
 
 

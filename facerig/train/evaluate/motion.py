@@ -74,7 +74,9 @@ class Track:
         self.made.append(made[:count])
 
     def figures(self) -> dict[str, float | None]:
-        """Pooled r, r at the best lag and that lag (positive: made is late), error left by the best line, amplitude."""
+        """Pooled r, the same within clips (each about its own mean: how a head is held changes from clip to clip, and
+        no sound tells), r at the best lag and that lag (positive: made is late), error left by the best line,
+        amplitude."""
         lagged = {lag: self._r(lag) for lag in LAGS}
         best = max(lagged, key=lambda lag: (lagged[lag], -abs(lag)))
         r = lagged[0]
@@ -82,19 +84,22 @@ class Track:
         ratio = float(made.std() / real.std()) if len(real) and real.std() > 0 else None
         return {
             "r": round(r, 3),
+            "r_in_clips": round(correlation(*self._joined(0, centred)), 3),
             "error": round(float(np.sqrt(max(0.0, 1 - r * r))), 3),
             "best_r": round(lagged[best], 3),
             "lag_ms": round(best * 1000 / FPS, 1),
             "amplitude": round(ratio, 3) if ratio is not None else None,
         }
 
-    def _joined(self, lag: int) -> tuple[Floats, Floats]:
-        pairs = [_shifted(real, made, lag) for real, made in zip(self.real, self.made, strict=True)]
-        if not pairs:
-            return np.zeros(0, np.float32), np.zeros(0, np.float32)
-        real, made = (np.concatenate(side) for side in zip(*pairs, strict=True))
-        good = np.isfinite(real) & np.isfinite(made)
-        return real[good], made[good]
+    def _joined(self, lag: int, changed: Callable[[Floats], Floats] = lambda values: values) -> tuple[Floats, Floats]:
+        """All clips' finite frames, each clip's values changed by a function of them."""
+        sides: tuple[list[Floats], list[Floats]] = [np.zeros(0, np.float32)], [np.zeros(0, np.float32)]
+        for own_real, own_made in zip(self.real, self.made, strict=True):
+            real, made = _shifted(own_real, own_made, lag)
+            good = np.isfinite(real) & np.isfinite(made)
+            for side, values in zip(sides, (real[good], made[good]), strict=True):
+                side.append(changed(values))
+        return np.concatenate(sides[0]), np.concatenate(sides[1])
 
     def _r(self, lag: int) -> float:
         return correlation(*self._joined(lag))
@@ -105,6 +110,11 @@ def _shifted(real: Floats, made: Floats, lag: int) -> tuple[Floats, Floats]:
     if lag >= 0:
         return real[: len(real) - lag], made[lag:]
     return real[-lag:], made[:lag]
+
+
+def centred(values: Floats) -> Floats:
+    """About their own mean."""
+    return values - values.mean() if len(values) else values
 
 
 def correlation(a: Floats, b: Floats) -> float:

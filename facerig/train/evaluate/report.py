@@ -87,14 +87,15 @@ def _motion(name: str, by_system: Mapping[str, Any]) -> None:
         if name == "grid" and moved:
             closure = moved.get("closure", {})
             lag = moved.get("gap_inner", {}).get("lag_ms")
-            rest = (closure.get("recall"), closure.get("precision"), lag, moved.get("gap_error_mm"))
+            inside = moved.get("jaw_drop", {}).get("r_in_clips")
+            rest = (inside, closure.get("recall"), closure.get("precision"), lag, moved.get("gap_error_mm"))
             rows.append([system, *(_cell(moved.get(c, {}).get("r")) for c in GRID_COLUMNS), *map(_cell, rest)])
         elif name == "facegood":
             rows += [[system, clip.removeprefix("1114_"), *map(_cell, _solved(own))]
                      for clip, own in moved.items() if own]  # fmt: skip
     if rows and name == "grid":
-        heads: tuple[str, ...] = ("system", "gap", "height", "width", "jaw", "clos R", "P", "lag", "mm")
-        table("grid: measured lips (r), closures (percent), lag (ms), gap error (mm)", heads, rows, right=heads[1:])
+        heads: tuple[str, ...] = ("system", "gap", "height", "width", "jaw", "in clips", "clos R", "P", "lag", "mm")
+        table("grid: lips (r; jaw in clips too), closures (%), lag (ms), gap error (mm)", heads, rows, right=heads[1:])
     elif rows:
         heads = ("system", "clip", "jaw", "round", "close", "lag", "LVE", "MVE")
         table("facegood: solved curves (r), jaw's lag (ms), distances on a head (mm)", heads, rows, right=heads[2:])
