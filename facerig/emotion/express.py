@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from facerig.controls import group
 from facerig.emotion import code, looks
-from facerig.post.lips import ARTICULATORS, MOODS, SPEECH, Evidence, Lips, Switch
+from facerig.post.lips import ARTICULATORS, MOODS, SPEECH, Evidence, Lips
+from facerig.post.switches import Switch
 from facerig.stage import Frames, State
 
 # Millimetres by which a channel at 1 parts the inner lips, on the head where an emotion parts them most (ICT-FaceKit by

@@ -16,13 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facerig.errors import check_option
+from facerig.post.switches import Switch, ramps, switched
 from facerig.stage import Frames, State
 from facerig.windows import highest, windows
 
@@ -34,29 +35,6 @@ AnyLips = TypeVar("AnyLips", bound="Lips")
 BILABIAL, LABIODENTAL, SPEECH, SOON = (f"contact:{name}" for name in ("bilabial", "labiodental", "speech", "soon"))
 
 
-@dataclass(frozen=True)
-class Switch:
-    """Hysteresis on a probability, and the shape of what it switches, in frames."""
-
-    enter: float
-    leave: float
-    rise: int  # frames of ramp before it is fully on
-    fall: int  # frames of ramp after
-    hold: int = 0  # frames it stays fully on after its evidence
-    longest: int = 30  # frames without fresh evidence at `enter` after which it lets go (0.5 s)
-    release: float = 0.0  # share of the highest evidence of the last LATELY frames under which it lets go
-
-    @property
-    def reach(self) -> int:
-        """Frames of evidence that decide on one frame."""
-        return self.longest + (LATELY - 1 if self.release else 0)
-
-    @property
-    def span(self) -> int:
-        """Frames of evidence before a frame that can still show in it."""
-        return self.reach + self.hold + self.fall
-
-
 @dataclass(frozen=True, eq=False)
 class Evidence:
     """Columns of the model, and what each of them switches."""
@@ -66,13 +44,12 @@ class Evidence:
     switches: tuple[Switch, ...]
 
 
-# The bar: chosen on training clips with a contact held shut throughout (80 of speechocean, closed at p b m / in open
-# vowels on the head, percent, and 60 of GRID, gap r): .3 89.8 / 0.6 .897, .25 93.2 / 1.2 .895, .2 94.3 / 1.8 .891; now
-# that it shows in a valley and at a peak alone (VALLEY, below), .22, .17, .13, .1 close 94.6, 94.6, 95.3, 95.3 of
-# speechocean, 82.6, 83.6, 85.4, 85.9 of the prompts and 1.6, 1.6, 1.6, 1.6 and 1.2, 2.0, 2.0, 2.6 of open vowels. Ramps
-# of one frame, as the network's curves close by themselves. Release: a "p" is labelled to the end of its breath, lips
-# part at its burst; .75 was needed while contacts were held shut, .6 finds 86.4 of the prompts for .001 of GRID's gap.
-LIPS = Switch(enter=0.13, leave=0.1, rise=1, fall=1, release=0.6)
+# The bar is low, since a contact shows in a valley and at a peak alone (VALLEY, below). Evened evidence, training
+# clips, closed at p b m of speechocean, prompts, actors / their open vowels closed / GRID's gap r: .13 94.6 85.1 91.6 /
+# 1.2 2.6 2.4 / .943, .11 94.6 85.4 92.2 / 1.2 2.9 2.4 / .943. Ramps of one frame, as the network's curves close by
+# themselves. Release: a "p" is labelled to the end of its breath, lips part at its burst; none 85.9 of the prompts and
+# .942, .4 85.6 and .943, .6 85.1 and .943 at the bar of .13.
+LIPS = Switch(enter=0.11, leave=0.09, rise=1, fall=1, release=0.6)
 TEETH = Switch(enter=0.5, leave=0.4, rise=1, fall=1)
 # The gate. While it opened on a hint, .05, because lips part before they sound, it stayed open through pauses; since
 # COMING does that it asks for speech. Of 244 silences of recorded people (training clips) lips were apart, at any
@@ -81,27 +58,27 @@ TEETH = Switch(enter=0.5, leave=0.4, rise=1, fall=1)
 VOICE = Switch(enter=0.3, leave=0.2, rise=2, fall=3, hold=1)
 # What is left of the network's own opening in silence, as a jaw; GRID's gap and jaw r: .015 .895 .804, .02 .897 .810.
 AJAR = 0.02
-# The same where speech is about to come, 100 ms ahead at most. 50 GRID training clips, gap r, jaw r, worst sound: none
-# .904 .822 .022; PARTED .08 .918 .850 .042, .12 .922 .855 .049, all .924 .858 .057; with this VOICE and fall, .15 .929
-# .859 .045, .18 .931 .861 .050.
-PARTED = 0.15
-COMING = Switch(enter=0.05, leave=0.04, rise=2, fall=2)
+# The same where speech is about to come, 100 ms ahead at most. The decoder rests at sounds that are no speech
+# (facerig.train.rests), so the bar can be low: 50 GRID training clips, gap r, jaw r, worst sound: from .05 up to a jaw
+# of .15 .937 .864 .004, from .02 .941 .868 .004, up to .25 .942 .869 .004, from any evidence .942 .870 .004.
+PARTED = 0.25
+COMING = Switch(enter=0.02, leave=0.016, rise=2, fall=2)
 # In a pause shorter than this lips that met do not part early. Known rest is meant: of what was before it a stream has
-# but its network's look-ahead of empty frames. 15, 21, 24: gap r .927 .928 .927, silences of recorded people with lips
-# apart 49, 43, 43 %.
-RESTED = 21  # frames
+# but its network's look-ahead of empty frames. 21, 18, 15: gap r .942 .944 .946, jaw r .869 .875 .877, silences of the
+# prompts with lips apart at any instant of their middle half 30, 31, 34 %, at the very middle 10, 10, 11 %.
+RESTED = 18  # frames
+EVENED = (BILABIAL, LABIODENTAL)  # evidence that shakes as the curves do (`Lips._evened`)
 UNKNOWN = -1.0  # evidence of speech before the stream
-_NEVER = np.array(-1, np.int32)
-LATELY = 8  # frames (133 ms): longer than a closure takes to be recognised, shorter than two in a row
 # Where in a contact the lips meet. Held shut from its first evidence to its last they met 33 ms before measured ones
-# and parted 50 ms after. GRID's gap r and closures that are true (50 training clips); closed at p b m of speechocean
-# and of prompts, open vowels closed there (120 clips each): throughout .923 88, 94.6 82.8, 2.4 3.8; in the valley .935
-# 91, 89.2 77.0, 1.6 1.2; there and at the peak .932 87, 94.6 82.6, 1.6 1.2; there and at a peak of SURE, the bar of a
-# contact at .13 instead of .22, .933 89, 95.3 85.4, 1.6 1.2.
+# and parted 50 ms after. 50 GRID training clips, gap r and closures that are true; closed at p b m of speechocean and
+# prompts (120 clips each), open vowels closed there, lips that part for 83 ms at most between two closures, a minute,
+# jerk: throughout .929 87, 94.6 83.8, 2.4 4.7, 8 11, .59 .75; in the valley and at any peak .944 85, 95.9 88.6, 1.6
+# 3.2, 10 17, .60 .83; where evened evidence is highest and SURE .944 88, 94.6 86.1, 1.2 2.6, 8 10, .56 .76; the bar too
+# on evened evidence, .11 for .13, .943 88, 94.6 85.4, 1.2 2.9, 6 9, .52 .72.
 VALLEY = 3  # frames before, and one to come, of which the lowest opening counts, and the highest evidence
 SLOPE = 0.04  # of jawOpen above it, over which a held contact lets the lips go
-SURE = 0.3  # evidence whose peak closes them wherever the valley is
-BESIDE = 0.5  # of it in the frames next to the peak
+SURE = 0.2  # evidence whose peak closes them wherever the valley is,
+PEAK = 0.8  # from this share of it on
 # How far a channel parts the lips, as a share of what the jaw does (ICT-FaceKit by facerig.heads.landmarks).
 OPENS = {"jawOpen": 1.0, "mouthClose": -1.0, "mouthFunnel": 0.42, "mouthShrugUpper": 0.16, "mouthRollLower": -0.11,
          "mouthLowerDownLeft": 0.1, "mouthLowerDownRight": 0.1, "mouthUpperUpLeft": 0.11,
@@ -177,7 +154,8 @@ class Lips:
 
     @property
     def memory(self) -> int:
-        return self.delay + max(*(switch.span for switch in self._switches), RESTED + self.coming.span)
+        spans = (*(switch.span for switch in self._switches), RESTED + self.coming.span)
+        return self.delay + max(spans) + 1  # what is oldest is evened with what was before it
 
     @property
     def _switches(self) -> tuple[Switch, ...]:
@@ -243,26 +221,27 @@ class Lips:
         if SOON in evidence.names:
             speech, soon = (courses[..., evidence.names.index(name), :] for name in (SPEECH, SOON))
             soon *= rested(speech, self.voice)
+        for name, switch, course in zip(evidence.names, evidence.switches, courses.swapaxes(0, -2), strict=True):
+            if name in EVENED and switch.rise < self.delay:
+                course[..., 1:-1] = _around(course, 1)
         on = switched(courses, *evidence.switches)
-        weights, back = _ramps(*evidence.switches)
+        weights, back = ramps(*evidence.switches)
         near = windows(on, weights.shape[-1], first=self._before - back, count=count)
         reached: Frames = np.maximum.reduce(near * weights, axis=-1)
         return reached
 
     def _nearest(self, seen: Frames, count: int) -> Frames:
         """[..., count] how much of a held contact shows: all of it in the network's valley and at the peak."""
-        ahead = int(self.delay > 1)
+        ahead = int(self.delay > 1)  # frames to come that can be evened
         rows = seen[..., self._before - VALLEY - 1 : self._before + count + 2 * ahead, :]
-        span = VALLEY + 1 + ahead
-        opening = self._opening(rows, ahead)
-        above = opening[..., VALLEY : VALLEY + count] + highest(-opening, span)
-        valley = np.clip(1 - above / np.float32(SLOPE), 0, 1)
-        evidence = rows[..., self.columns.index(BILABIAL)]
-        tops = highest(evidence, span)
-        top = evidence[..., VALLEY : VALLEY + tops.shape[-1]]
-        peak = ((top >= tops) & (top >= SURE)).astype(np.float32)
-        beside = np.maximum(peak[..., :-2], peak[..., 2:]) if ahead else peak[..., :-1]
-        return np.asarray(np.maximum.reduce((valley, peak[..., 1 : 1 + count], np.float32(BESIDE) * beside)))
+        now, span = slice(VALLEY, VALLEY + count), VALLEY + 1 + ahead
+        opening = _around(self._opening(rows), ahead)
+        above = opening[..., now] + highest(-opening, span)
+        valley = 1 - above / np.float32(SLOPE)
+        evidence = _around(rows[..., self.columns.index(BILABIAL)], ahead)
+        top = highest(evidence, span)
+        peak = (evidence[..., now] / np.maximum(top, np.float32(SURE)) - np.float32(PEAK)) / np.float32(1 - PEAK)
+        return np.asarray(np.clip(np.maximum(valley, np.where(top >= SURE, peak, 0)), 0, 1))
 
     # ---- what it does to the curves -------------------------------------------------------------------------
 
@@ -278,14 +257,10 @@ class Lips:
             out[..., self._mouth] += np.float32(0.25) * (before + after - 2 * now)
         return out
 
-    def _opening(self, rows: Frames, evened: int) -> Frames:
-        """[..., n - 1] how far the network parts the lips, of every row but the first; [..., n - 2] where it is evened
-        as the mouth is, with the rows on both sides."""
+    def _opening(self, rows: Frames) -> Frames:
+        """[..., n] how far the network parts the lips."""
         columns, weights = self._opens
-        apart = np.einsum("...c,c->...", rows.take(columns, axis=-1), weights)
-        if not evened:
-            return np.asarray(apart[..., 1:])
-        return np.asarray(np.float32(0.25) * (apart[..., :-2] + apart[..., 2:]) + np.float32(0.5) * apart[..., 1:-1])
+        return np.asarray(np.einsum("...c,c->...", rows.take(columns, axis=-1), weights))
 
     def _ajar(self, out: Frames, coming: Frames) -> Frames:
         """[..., n] the share of a pose that leaves the jaw at AJAR, at PARTED where speech is coming, all of it where
@@ -351,14 +326,12 @@ def _hold(out: Frames, held: Frames, columns: Places, least: Frames, most: Frame
     out[..., columns] = now + held[..., None] * (np.minimum(np.maximum(now, least), most) - now)
 
 
-def switched(evidence: Frames, *switches: Switch) -> NDArray[np.bool_]:
-    """[..., switches, n] -> which frames are on: `enter` was reached within the last `longest` frames, and nothing
-    under `leave` since."""
-    at = np.arange(evidence.shape[-1], dtype=np.int32)
-    enter, longest = (_each(field, *switches) for field in ("enter", "longest"))
-    strong = np.maximum.accumulate(np.where(evidence >= enter, at, _NEVER), axis=-1)
-    weak = np.maximum.accumulate(np.where(evidence < _lowest(evidence, *switches), at, _NEVER), axis=-1)
-    return np.asarray((strong > weak) & (at - strong < longest), np.bool_)
+def _around(courses: Frames, evened: int) -> Frames:
+    """[..., n] without its first frame; weighed 1 2 1, and without its last one, where frames to come are known."""
+    if not evened:
+        return courses[..., 1:]
+    beside = np.float32(0.25) * (courses[..., :-2] + courses[..., 2:])
+    return np.asarray(beside + np.float32(0.5) * courses[..., 1:-1])
 
 
 def rested(speech: Frames, voice: Switch) -> NDArray[np.bool_]:
@@ -367,38 +340,3 @@ def rested(speech: Frames, voice: Switch) -> NDArray[np.bool_]:
     before = speech[..., :-1]
     heard[..., RESTED:] = (before < 0) | (before >= voice.enter)
     return np.asarray(~highest(heard, RESTED), np.bool_)
-
-
-def _lowest(evidence: Frames, *switches: Switch) -> Frames:
-    """Evidence under which a contact lets go."""
-    leave, release = (_each(field, *switches) for field in ("leave", "release"))
-    return np.asarray(np.maximum(leave, release * _highest(evidence)), np.float32)
-
-
-def _highest(evidence: Frames) -> Frames:
-    """The largest value of the last LATELY frames."""
-    seen = np.zeros((*evidence.shape[:-1], LATELY - 1 + evidence.shape[-1]), np.float32)
-    seen[..., LATELY - 1 :] = evidence
-    return highest(seen, LATELY)
-
-
-@lru_cache(maxsize=64)
-def _each(field: str, *switches: Switch) -> Frames:
-    """[switches, 1] of a field."""
-    return np.array([[getattr(switch, field)] for switch in switches], np.float32)
-
-
-@lru_cache(maxsize=16)
-def _ramps(*switches: Switch) -> tuple[Frames, int]:
-    """[switches, 1, frames] weights of the frames around the one that is shown, the oldest first, and how many of them
-    are older."""
-    back, ahead = max(s.fall + s.hold for s in switches), max(s.rise for s in switches)
-    weights = [[_ramp(shift, switch) for shift in range(-back, ahead + 1)] for switch in switches]
-    return np.array(weights, np.float32)[:, None], back
-
-
-def _ramp(shift: int, switch: Switch) -> float:
-    """Weight of a frame that is on, `shift` frames from the one that is shown (positive: to come)."""
-    if shift > 0:
-        return max(0.0, 1 - shift / (switch.rise + 1))
-    return max(0.0, min(1.0, 1 - (-shift - switch.hold) / (switch.fall + 1)))
