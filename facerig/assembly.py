@@ -18,6 +18,7 @@ from facerig.model.runtime import ModelStage
 from facerig.model.runtime import installed as installed_models
 from facerig.post.gains import Gains
 from facerig.post.limits import Limits
+from facerig.post.lips import PROMPT
 from facerig.post.smooth import smooth
 from facerig.rig import Rig, rig
 from facerig.stage import Stage
@@ -80,8 +81,9 @@ def build(options: Options, model: ModelStage | FakeModel) -> Face:
 
 
 def _lips(model: ModelStage) -> FeltLips:
-    lips = FeltLips(model.columns)
-    return lips if model.delay >= UNHURRIED else lips.at_once()
+    if model.delay >= UNHURRIED:
+        return FeltLips(model.columns)
+    return FeltLips(model.columns, lips=PROMPT).at_once()
 
 
 def _heard() -> Stage:
