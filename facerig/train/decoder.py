@@ -32,6 +32,8 @@ from facerig.train.resume import Ema
 from facerig.train.schedule import Schedule, is_eighth
 
 QUIET = -2.2  # a feature of digital silence
+MEAN = 0.9997  # decay of the running mean of the weights that is kept: over a ninth of the run (`Ema`)
+FLOOR = 0.25  # of the rate is left at the end, so that what the mean is of lies around a minimum
 
 # what a channel's name begins with, its weight in the loss; the first that fits counts
 CHANNEL_WEIGHTS: tuple[tuple[str, float], ...] = (
@@ -149,7 +151,7 @@ class DecoderTrainer:
         self.parameters = [*net.decoder.parameters(), *self.judged.parameters()]
         self.optimizer = torch.optim.AdamW(self.parameters, lr=run.peak, betas=(0.9, 0.98), weight_decay=0.05,
                                            fused=True)
-        self.ema = Ema(net.decoder, 0.995)
+        self.ema = Ema(net.decoder, MEAN)
         self.heard = [heard(net, data, self.rng, strength, run.half) for strength in run.strengths]
         self.weight = torch.tensor([_weight(name) for name in rig("facerig").names])
         shares = np.array([share(name, run.shares) for name in data.store.ids])
@@ -157,7 +159,7 @@ class DecoderTrainer:
 
     def train(self, shown: Callable[[float], None] = lambda _: None) -> list[float]:
         """Until the time is up; leaves the running mean in the net. Returns the mean loss of each stretch."""
-        schedule = Schedule(time.time(), time.time() + self.run.seconds, self.run.peak, warm_steps=50,
+        schedule = Schedule(time.time(), time.time() + self.run.seconds, self.run.peak, FLOOR, warm_steps=50,
                             steps=self.run.steps)
         losses, means, step, logged = [], [], 0, time.time()
         self.net.train()
