@@ -141,8 +141,7 @@ class FeltLips(Lips):
     def _met(self, out: Frames, seen: Frames, felt: NDArray[np.bool_]) -> None:
         """Lips that shall be closed meet, however far a felt face has lifted the upper one."""
         apart = looks.times(out[:, self._parting[0]], self._parting[1])[:, 0]
-        spoken, _, closed, _ = self._envelopes(seen, self._decided, len(out))
-        closed = closed * spoken * self._nearest(seen, len(out))
+        _, _, closed, _ = self._shares(seen, len(out))
         out[:, self._places[LIFT]] += closed * felt * np.clip(apart / -PARTS[LIFT], 0, MOST_LIFT)
 
     @cached_property

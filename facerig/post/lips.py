@@ -169,6 +169,11 @@ class Lips:
     def _switches(self) -> tuple[Switch, ...]:
         return (self.lips, self.teeth, self.voice, self.coming)
 
+    @property
+    def _ahead(self) -> int:
+        """Frames to come that evidence can be evened with, beside those that ramps ask for: one or none."""
+        return int(self.delay > max(1, self.lips.rise, self.teeth.rise))
+
     def at_once(self: AnyLips) -> AnyLips:
         """The same without ramps beforehand: what is switched on comes in one frame, and no frame waits for it."""
         switches = {f.name: getattr(self, f.name) for f in fields(self) if isinstance(getattr(self, f.name), Switch)}
@@ -189,12 +194,10 @@ class Lips:
     def _shown(self, seen: Frames, count: int) -> Frames:
         """[..., memory + count, columns] -> [..., count, curves]."""
         out = self._evened(seen, count)
-        reached = self._envelopes(seen, self._decided, count)
-        spoken, teeth, lips, coming = (reached[..., k, :] for k in range(reached.shape[-2]))
+        spoken, teeth, closed, coming = self._shares(seen, count)
         out[..., self._articulators] *= np.maximum(spoken, self._ajar(out, coming))[..., None]
         self._meet(out)
-        _hold(out, teeth * spoken, *self._at_teeth)
-        closed = lips * spoken * self._nearest(seen, count)
+        _hold(out, teeth, *self._at_teeth)
         _hold(out, closed, *self._closed)
         self._close(out, closed)
         return out
@@ -217,6 +220,12 @@ class Lips:
         return self._evidence((SPEECH, self.voice), (LABIODENTAL, self.teeth), (BILABIAL, self.lips),
                               (SOON, self.coming))  # fmt: skip
 
+    def _shares(self, seen: Frames, count: int) -> tuple[Frames, Frames, Frames, Frames]:
+        """[..., count] each: how far there is speech, lip and teeth touch, lips meet, speech is coming."""
+        reached = self._envelopes(seen, self._decided, count)
+        spoken, teeth, lips, coming = (reached[..., k, :] for k in range(reached.shape[-2]))
+        return spoken, teeth * spoken, lips * spoken * self._nearest(seen, count), coming
+
     def _evidence(self, *given: tuple[str, Switch]) -> Evidence:
         names = tuple(name for name, _ in given)
         columns = np.array([self.columns.index(name) for name in names], np.intp)
@@ -230,8 +239,7 @@ class Lips:
             speech, soon = (courses[..., evidence.names.index(name), :] for name in (SPEECH, SOON))
             soon *= rested(speech, self.voice)
         if rows := evidence.shaking:
-            ahead = int(all(evidence.switches[row].rise < self.delay for row in rows))
-            courses[..., rows, 1 : courses.shape[-1] - ahead] = _even(courses[..., rows, :], ahead)
+            courses[..., rows, 1 : courses.shape[-1] - self._ahead] = _even(courses[..., rows, :], self._ahead)
         on = switched(courses, *evidence.switches)
         weights, back = ramps(*evidence.switches)
         near = windows(on, weights.shape[-1], first=self._before - back, count=count)
@@ -240,7 +248,7 @@ class Lips:
 
     def _nearest(self, seen: Frames, count: int) -> Frames:
         """[..., count] how much of a held contact shows: all of it in the network's valley and at the peak."""
-        ahead = int(self.delay > 1)  # frames to come that can be evened
+        ahead = self._ahead
         rows = seen[..., self._before - VALLEY - 1 : self._before + count + 2 * ahead, :]
         now, span = slice(VALLEY, VALLEY + count), VALLEY + 1 + ahead
         opening = self._opening(rows)
@@ -262,8 +270,7 @@ class Lips:
         out: Frames = seen[..., first : first + count, :].take(self._curves, axis=-1)
         if self.delay:
             around = seen[..., first - 1 : first + count + 1, self._mouth]
-            before, now, after = around[..., :-2, :], around[..., 1:-1, :], around[..., 2:, :]
-            out[..., self._mouth] += np.float32(0.25) * (before + after - 2 * now)
+            out[..., self._mouth] = _one_two_one(around[..., :-2, :], around[..., 1:-1, :], around[..., 2:, :])
         return out
 
     def _opening(self, rows: Frames) -> Frames:
@@ -340,8 +347,12 @@ def _even(courses: Frames, ahead: int) -> Frames:
     frame to come is known."""
     if not ahead:
         return np.asarray(np.float32(0.5) * (courses[..., :-1] + courses[..., 1:]))
-    beside = np.float32(0.25) * (courses[..., :-2] + courses[..., 2:])
-    return np.asarray(beside + np.float32(0.5) * courses[..., 1:-1])
+    return _one_two_one(courses[..., :-2], courses[..., 1:-1], courses[..., 2:])
+
+
+def _one_two_one(before: Frames, now: Frames, after: Frames) -> Frames:
+    """The weighed mean of three neighbours."""
+    return np.asarray(now + np.float32(0.25) * (before + after - 2 * now))
 
 
 def rested(speech: Frames, voice: Switch) -> NDArray[np.bool_]:

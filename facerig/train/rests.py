@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from facerig.phones import units
+from facerig.phones import unit_index
 from facerig.rig import rig
+from facerig.train import shards
 from facerig.train.corpora import sounds
 from facerig.train.corpora.augment import set_gain
-from facerig.train.data import Float, Half, Store, audio_features
+from facerig.train.data import Float, Half
 from facerig.train.motion import MEASURES, Motion
 
 SOURCE = "rests"
@@ -28,11 +29,9 @@ def rests(minutes: float, rng: np.random.Generator) -> Motion:
     feats: list[Half] = []
     while sum(map(len, feats)) < minutes * 60 * 60:
         feats.append(_sound(kinds[len(feats) % len(kinds)], rng))
-    counts = np.array([len(rows) for rows in feats], np.int64)
-    frames, silence = int(counts.sum()), next(i for i, unit in enumerate(units()) if unit.is_silence)
-    held = Store(np.concatenate(feats), np.full(frames, silence, np.uint8), np.cumsum([0, *counts[:-1]]), counts,
-                 np.ones(len(counts), np.float32), np.array([SOURCE] * len(counts), object),
-                 tuple(f"{SOURCE}/{k}" for k in range(len(counts))))
+    silent = [np.full(len(rows), unit_index("sil"), np.uint8) for rows in feats]
+    held = shards.stored(feats, silent, [f"{SOURCE}/{k}" for k in range(len(feats))], SOURCE)
+    frames = len(held.labels)
     return Motion(held, np.zeros((frames, len(rig("facerig").names)), np.float16), np.ones(frames, np.bool_),
                   np.full((frames, MEASURES), np.nan, np.float32))
 
@@ -40,5 +39,4 @@ def rests(minutes: float, rng: np.random.Generator) -> Motion:
 def _sound(kind: str, rng: np.random.Generator) -> Half:
     """Features of one sound at a loudness of its own."""
     sound: Float = KINDS[kind](int(rng.uniform(*SECONDS) * sounds.RATE), rng)
-    samples = set_gain(sound, float(rng.uniform(*GAIN_DB)))
-    return audio_features(np.clip(samples * 32767, -32768, 32767).astype(np.int16)).astype(np.float16)
+    return shards.sound_features(set_gain(sound, float(rng.uniform(*GAIN_DB))))

@@ -35,21 +35,26 @@ def augmented(packed: PackedSet, hours: float, seed: int = 0) -> Store:
         made = augment(audio, np.array(packed.labels(clip)), rng, OPTIONS)
         if not np.isfinite(made.audio).all():
             continue
-        samples = np.clip(made.audio * 32767, -32768, 32767).astype(np.int16)
-        rows = audio_features(samples).astype(np.float16)
+        rows = sound_features(made.audio)
         feats.append(rows)
         labels.append(made.labels[: len(rows)])
         ids.append(f"{SOURCE}/{len(ids)}")
         total += len(rows)
-    return _store(feats, labels, ids)
+    return stored(feats, labels, ids, SOURCE)
 
 
-def _store(feats: list[NDArray[np.float16]], labels: list[NDArray[np.uint8]], ids: list[str]) -> Store:
+def sound_features(sound: NDArray[np.float32]) -> NDArray[np.float16]:
+    """Features of a sound in -1..1, as those of a recording of it."""
+    return audio_features(np.clip(sound * 32767, -32768, 32767).astype(np.int16)).astype(np.float16)
+
+
+def stored(feats: list[NDArray[np.float16]], labels: list[NDArray[np.uint8]], ids: list[str], source: str) -> Store:
+    """Clips of one source as a store."""
     counts = np.array([len(rows) for rows in labels], np.int64)
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64)
     empty_rows, empty = np.zeros((0, FEATURES), np.float16), np.zeros(0, np.uint8)
     return Store(np.concatenate([empty_rows, *feats]), np.concatenate([empty, *labels]), starts[: len(counts)], counts,
-                 np.ones(len(counts), np.float32), np.array([SOURCE] * len(counts), object), tuple(ids))
+                 np.ones(len(counts), np.float32), np.array([source] * len(counts), object), tuple(ids))
 
 
 def save(data: Store, path: Path) -> None:
@@ -64,8 +69,8 @@ def read(path: Path) -> Store:
     with np.load(path, allow_pickle=False) as held:
         counts = held["counts"]
         cuts = np.cumsum(counts)[:-1]
-        return _store(np.split(held["feats"], cuts), np.split(held["labels"], cuts),
-                      [f"{SOURCE}/{k}" for k in range(len(counts))])
+        return stored(np.split(held["feats"], cuts), np.split(held["labels"], cuts),
+                      [f"{SOURCE}/{k}" for k in range(len(counts))], SOURCE)
 
 
 def joined(one: Store, other: Store) -> Store:
@@ -77,4 +82,4 @@ def joined(one: Store, other: Store) -> Store:
                  np.concatenate([one.soft, other.soft]))
 
 
-__all__ = ["SOURCE", "augmented", "joined", "read", "save"]
+__all__ = ["SOURCE", "augmented", "joined", "read", "save", "sound_features", "stored"]

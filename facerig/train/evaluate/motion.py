@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,6 +113,13 @@ def _shifted(real: Floats, made: Floats, lag: int) -> tuple[Floats, Floats]:
     return real[-lag:], made[:lag]
 
 
+def clip_figures(real: Floats, made: Floats) -> dict[str, float | None]:
+    """The figures of one clip alone."""
+    track = Track()
+    track.add(real, made)
+    return track.figures()
+
+
 def centred(values: Floats) -> Floats:
     """About their own mean."""
     return values - values.mean() if len(values) else values
@@ -176,21 +184,20 @@ class EmaMotion:
     """Lips and jaw of talkers never seen, by points glued to them. Each clip alone: where a point sits is each talker's
     own matter."""
 
-    clips: dict[str, dict[str, Track]] = field(default_factory=dict)
+    clips: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
 
     def add(self, clip: Clip, output: Output) -> None:
         made, own = tracks_made(output), self.clips.setdefault(clip.stem, {})
         for name, (track, upper, lower) in EMA_MEASURES.items():
             if track in made:
                 apart = -clip.column(lower) if upper is None else clip.column(upper) - clip.column(lower)
-                own[name] = Track()
-                own[name].add(apart, made[track])
+                own[name] = clip_figures(apart, made[track])
 
     def figures(self) -> dict[str, object]:
         """Mean r over the clips, and every clip's figures."""
         out: dict[str, object] = {}
         for name in EMA_MEASURES:
-            each = {stem: own[name].figures() for stem, own in self.clips.items() if name in own}
+            each = {stem: own[name] for stem, own in self.clips.items() if name in own}
             if each:
                 out[name] = {"r": round(float(np.mean([figures["r"] for figures in each.values()])), 3), "clips": each}
         return out
@@ -222,9 +229,7 @@ class FacegoodMotion:
         for name in FACEGOOD:
             made = _composite_made(output, name)
             if made is not None:
-                track = Track()
-                track.add(facegood_composite(clip, name), made)
-                own[name] = track.figures()
+                own[name] = clip_figures(facegood_composite(clip, name), made)
         if output.curves is not None and not output.tracks:
             own |= head_distances(clip, output.curves)
 

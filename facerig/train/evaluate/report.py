@@ -79,9 +79,9 @@ def _systems(title: str, columns: Sequence[tuple[str, str]], held: Mapping[str, 
 
 
 def _motion(name: str, by_system: Mapping[str, Any]) -> None:
-    rows = []
     if name == "ema":
         return _articulograph(by_system)
+    rows = []
     for system, figures in by_system.items():
         moved = figures.get("motion", {})
         if name == "grid" and moved:
