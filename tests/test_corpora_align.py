@@ -97,7 +97,7 @@ def test_pico_clips_are_labelled() -> None:
     pytest.importorskip("py_nanotts", reason="the optional package py-nanotts is not installed")
     if why := engines.missing_engine("espeak"):
         pytest.skip(why)
-    made = list(pico._clips("de-DE", "de", "de", "test", 25.0))
+    made = list(pico.clips(pico.VOICES[0], "test", 25.0))
     assert made
     for clip in made:
         assert engines.covers([Timed(*t) for t in clip.row.timed], clip.row.seconds)

@@ -13,7 +13,8 @@ from facerig.errors import InputError
 from facerig.files import write_file
 from facerig.model import runtime
 from facerig.phones import Timed, unit_index, units
-from facerig.train.corpora import engines, prompts
+from facerig.train.corpora import engines, packages, prompts
+from facerig.train.corpora.__main__ import fetch
 from facerig.transcript.align import placed
 
 soundfile = pytest.importorskip("soundfile")
@@ -31,7 +32,7 @@ def _voice(name: str) -> prompts.Voice:
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(prompts, "roots", lambda: (tmp_path,))
+    monkeypatch.setattr(packages, "roots", lambda: (tmp_path,))
     return tmp_path
 
 
@@ -120,7 +121,7 @@ def test_without_packages_the_source_says_why(root: Path) -> None:
 def test_fetch_names_the_packages_where_apt_is_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(InputError, match="tuxpaint-stamps-default"):
-        prompts.fetch(tmp_path)
+        fetch(tmp_path)
 
 
 def test_fetch_makes_its_folder_goes_on_where_it_was_and_names_what_is_missing(
@@ -137,17 +138,17 @@ def test_fetch_makes_its_folder_goes_on_where_it_was_and_names_what_is_missing(
         return ""
 
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
-    monkeypatch.setattr(prompts, "_ran", ran)
+    monkeypatch.setattr(packages, "ran", ran)
     cache = tmp_path / "new" / "cache"
     for _ in range(2):
-        with pytest.raises(InputError, match="1 of 18 packages cannot be had: fillets-ng-data-nl"):
-            prompts.fetch(cache)
+        with pytest.raises(InputError, match="1 of 22 packages cannot be had: fillets-ng-data-nl"):
+            fetch(cache)
     assert asked.count("tuxpaint-stamps-default") == 1  # the second time it is there
     assert asked.count("fillets-ng-data-nl") == 2
     assert "fillets-ng-data-nl: E: Unable to locate" in capsys.readouterr().out
 
 
 def test_what_a_program_complains_of_is_passed_on(tmp_path: Path) -> None:
-    assert prompts._ran(["sh", "-c", "echo first >&2; echo no room >&2; exit 3"], str(tmp_path)) == "no room"
-    assert prompts._ran(["true"], str(tmp_path)) == ""
-    assert prompts._ran(["false"], str(tmp_path)) == "false failed"
+    assert packages.ran(["sh", "-c", "echo first >&2; echo no room >&2; exit 3"], str(tmp_path)) == "no room"
+    assert packages.ran(["true"], str(tmp_path)) == ""
+    assert packages.ran(["false"], str(tmp_path)) == "false failed"

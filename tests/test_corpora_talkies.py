@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facerig.errors import InputError
-from facerig.train.corpora import prompts, rnc, talkies
+from facerig.train.corpora import packages, prompts, rnc, talkies
 
 # ---- packing --------------------------------------------------------------------------------------------------------
 
@@ -239,7 +239,7 @@ def test_unpacked_once_and_some_kept_apart(tmp_path: Path, monkeypatch: pytest.M
     (game / "queen.1c").unlink()
     talkies.unpack(tmp_path)  # nothing to do
     monkeypatch.setattr(talkies, "APART", re.compile("05....P"))
-    monkeypatch.setattr(prompts, "roots", lambda: (tmp_path,))
+    monkeypatch.setattr(packages, "roots", lambda: (tmp_path,))
     both = {voice.name: [name for name, _, _ in prompts._listed(voice)] for voice in prompts.VOICES}
     assert both["queen"] == ["050009J1", "C1A__021", "JOE00411"]
     assert both["queen-apart"] == ["050007P1", "050007P3", "05001FP2"]

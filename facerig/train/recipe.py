@@ -23,16 +23,22 @@ from facerig.train.data import Soft, Store, chosen, store
 # source, or the beginning of its clips' ids, and the weight of its hours in the encoder's crops; a source that was not
 # built is left out
 LEARNT: tuple[tuple[str, float], ...] = (
-    ("synthetic", 0.8),
-    ("synthetic/flite", 0.7),  # English, of which there is most
-    ("synthetic/festival", 2.5),  # recorded diphones in languages of few vowels: nearest to real people
-    ("synthetic/espeak-de", 4.0),  # the languages that are asked for beside English; without this weight a Spanish
-    ("synthetic/espeak-es", 3.0),  # "o" was heard as an English schwa
-    ("pico", 2.0),  # nearer to people than formant synthesis
-    ("pico/de", 6.0),
-    ("speechocean", 3.2),  # real people
-    ("talkies", 2.5),  # real people: English by actors
-    ("talkies/drascula-es", 6.0),
+    ("synthetic", 0.5),
+    ("synthetic/flite", 0.4),  # English, of which there is most
+    ("synthetic/festival", 1.8),  # recorded diphones in languages of few vowels: nearest to real people
+    ("synthetic/espeak-de", 2.5),  # the languages that are asked for beside English; without this weight a Spanish
+    ("synthetic/espeak-es", 2.0),  # "o" was heard as an English schwa
+    ("quotes", 0.7),  # the same voices with tens of thousands of words instead of some hundreds
+    ("quotes/flite", 1.1),
+    ("quotes/festival", 1.1),
+    ("quotes/espeak-de", 1.7),
+    ("quotes/pico", 1.4),  # nearer to people than formant synthesis
+    ("quotes/pico-de", 2.4),
+    ("pico", 1.5),
+    ("pico/de", 3.0),
+    ("speechocean", 3.6),  # real people
+    ("talkies", 4.0),  # real people: English by actors
+    ("talkies/drascula-es", 7.0),
     ("prompts", 1.2),  # real people, in ten languages
     ("prompts/en", 4.0),
     ("prompts/es", 3.5),
@@ -42,9 +48,10 @@ LEARNT: tuple[tuple[str, float], ...] = (
     ("augmented", 1.0),  # whisper, codecs, breath: see shards
 )
 
+MADE = ("synthetic", "quotes", "pico")  # by engines
 # Speech whose labels the encoder sharpens and softens (or, without a transcript, guesses) when it is good enough to:
 # all that an aligner labelled. An engine's own times are right as they are.
-RELABELLED = ("speechocean", "prompts", "talkies", "pico", "grid", "facegood")
+RELABELLED = ("speechocean", "prompts", "talkies", "pico", "quotes", "grid", "facegood")
 # Hours of synthetic speech beside it that the offline reader learns from, so that it keeps to the engines' times.
 READER_HOURS = 1.0
 
@@ -99,8 +106,8 @@ def _trust(clip: PackedClip, new: Mapping[str, NDArray[np.uint8]]) -> float:
 
 def labelled(packed: PackedSet) -> PackedSet:
     """Real speech as often as synthetic."""
-    real = [c for c in packed.clips if c.source != "synthetic" and c.label_kind != "none"]
-    made = [c for c in packed.clips if c.source == "synthetic"]
+    real = [c for c in packed.clips if c.source not in MADE and c.label_kind != "none"]
+    made = [c for c in packed.clips if c.source in MADE]
     times = max(1, len(made) // max(1, len(real)))
     return PackedSet((*made, *real * times), packed.arrays, packed.columns)
 

@@ -191,7 +191,8 @@ def sharpen(encoder: Encoder, plan: Plan, labels: Path) -> dict[str, float]:
 def relabelled(plan: Plan) -> Store:
     """What is labelled anew, and some synthetic speech, whose labels are right."""
     held = load_packed()
-    clips = [c for name in _present(held, recipe.RELABELLED) for c in held.only("train", [name]).clips]
+    clips = [c for name in _present(held, recipe.RELABELLED) for c in held.only("train", [name]).clips
+             if c.label_kind != "engine"]  # fmt: skip
     clips += _some(held, "synthetic", recipe.READER_HOURS, plan.seed)
     return store(PackedSet(tuple(clips), held.arrays, held.columns), plan.features)
 

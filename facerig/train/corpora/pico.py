@@ -6,13 +6,14 @@ mended by what the signal shows (`timing`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from importlib.util import find_spec
+from typing import NamedTuple
 
 import numpy as np
 
-from facerig.phones import Timed, units
+from facerig.phones import units
 from facerig.train.corpora import engines, hmm, texts, timing
 from facerig.train.corpora.base import Int16, Made, Part, Row, Source, plain, rng_for
 
@@ -20,14 +21,24 @@ RATE = 16000
 TRUST = 0.8
 WORST = 0.05  # share of a part's clips left out: those that fit the aligner least
 HOURS_SHARE = 0.10  # of the synthetic hours asked for
-# Pico voice, espeak-ng voice that reads for it, language of texts, weight
-_VOICES = (
-    ("de-DE", "de", "de", 4.0),
-    ("es-ES", "es", "es", 3.0),
-    ("en-US", "en-us", "en", 1.0),
-    ("en-GB", "en", "en", 1.0),
-    ("fr-FR", "fr", "fr", 1.0),
-    ("it-IT", "it", "it", 1.0),
+
+
+class Reader(NamedTuple):
+    """A Pico voice, the espeak-ng voice that reads for it, its texts' language, its weight."""
+
+    voice: str
+    espeak: str
+    language: str
+    weight: float
+
+
+VOICES = (
+    Reader("de-DE", "de", "de", 4.0),
+    Reader("es-ES", "es", "es", 3.0),
+    Reader("en-US", "en-us", "en", 1.0),
+    Reader("en-GB", "en", "en", 1.0),
+    Reader("fr-FR", "fr", "fr", 1.0),
+    Reader("it-IT", "it", "it", 1.0),
 )
 PART_SECONDS = 500.0
 
@@ -55,14 +66,16 @@ def _speak(text: str, voice: str, speed: float, pitch: float) -> Int16:
     return np.concatenate([edge, np.frombuffer(raw, np.int16), edge])
 
 
-def _clips(voice: str, reader: str, language: str, part: str, seconds: float) -> Iterator[Made]:
-    rng = rng_for("pico", part)
+def clips(reader: Reader, part: str, seconds: float, source: str = "pico",
+          sentence: Callable[[str, np.random.Generator], str] = texts.sentence) -> Iterator[Made]:
+    """So many seconds of sentences by one voice, placed by an aligner of their own."""
+    rng = rng_for(source, part)
     held: list[tuple[str, Int16, hmm.Utterance]] = []
     made = 0.0
     while made < seconds:
-        text = texts.sentence(language, rng)
+        text = sentence(reader.language, rng)
         speed, pitch = round(float(rng.uniform(0.8, 1.25)), 2), round(float(rng.uniform(0.75, 1.3)), 2)
-        samples, names = _speak(text, voice, speed, pitch), reading(text, reader, language)
+        samples, names = _speak(text, reader.voice, speed, pitch), reading(text, reader.espeak, reader.language)
         made += len(samples) / RATE
         if len(names) > 3 and len(samples) / RATE / hmm.HOP > 1.5 * hmm.STATES * len(names):
             held.append((text, samples, hmm.Utterance(hmm.features(samples, RATE), names)))
@@ -75,32 +88,33 @@ def _clips(voice: str, reader: str, language: str, part: str, seconds: float) ->
     for k, (text, samples, timed, score) in enumerate(aligned):
         if score >= limit:
             mended = timing.snap_pauses(samples, RATE, engines.shifted(timed, shift))
-            yield _made(f"{part}/{k}", voice, language, text, samples, mended)
+            row = Row(
+                f"{source}/{part}/{k}", source, reader.language, f"pico:{reader.voice}", "train", RATE,
+                len(samples) / RATE, "aligned", TRUST, plain(mended), text,
+            )  # fmt: skip
+            yield Made(row, samples)
 
 
-def _made(name: str, voice: str, language: str, text: str, samples: Int16, timed: list[Timed]) -> Made:
-    row = Row(
-        f"pico/{name}", "pico", language, f"pico:{voice}", "train", RATE, len(samples) / RATE, "aligned", TRUST,
-        plain(timed), text,
-    )  # fmt: skip
-    return Made(row, samples)
+def _part(reader: Reader, k: int, seconds: float) -> Part:
+    name = f"{reader.voice}-{k:02d}"
+    return Part(name, lambda: clips(reader, name, seconds), alone=True)
 
 
-def _part(voice: str, reader: str, language: str, k: int, seconds: float) -> Part:
-    name = f"{voice}-{k:02d}"
-    return Part(name, lambda: _clips(voice, reader, language, name, seconds), alone=True)
+def missing() -> str:
+    """Why Pico cannot speak here; empty where it can."""
+    if find_spec("py_nanotts") is None:
+        return "the optional package py-nanotts is not installed"
+    return engines.missing_engine("espeak")
 
 
 def sources(hours: float) -> list[Source]:
     """The Pico voices, where package and espeak-ng are here."""
-    if find_spec("py_nanotts") is None:
-        return [Source("pico", (), "the optional package py-nanotts is not installed")]
-    if why := engines.missing_engine("espeak"):
+    if why := missing():
         return [Source("pico", (), why)]
-    total = sum(w for *_, w in _VOICES)
+    total = sum(reader.weight for reader in VOICES)
     parts = []
-    for voice, reader, language, weight in _VOICES:
-        seconds = 3600 * hours * HOURS_SHARE * weight / total
+    for reader in VOICES:
+        seconds = 3600 * hours * HOURS_SHARE * reader.weight / total
         count = max(1, round(seconds / PART_SECONDS))
-        parts += [_part(voice, reader, language, k, seconds / count) for k in range(count)]
+        parts += [_part(reader, k, seconds / count) for k in range(count)]
     return [Source("pico", parts)]

@@ -3,7 +3,7 @@
 Professional and volunteer speakers in ten languages, at 11 to 44 kHz, and no times. A dictionary (American speakers) or
 espeak-ng reads the transcript word by word, the shipped model hears the recording, and a search through its posteriors
 places the sounds; the trainer sharpens them once more. A recording that does not say its text is left out (`Keep`).
-Looks for the packages where apt installs them and in `debs` in the cache, where `fetch` unpacks them.
+`packages` knows where they lie.
 """
 
 from __future__ import annotations
@@ -11,9 +11,6 @@ from __future__ import annotations
 import functools
 import gzip
 import re
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerig import audio
-from facerig.errors import FacerigError, InputError
+from facerig.errors import FacerigError
 from facerig.model import runtime
 from facerig.phones import Timed, rasterise, to_units, units, viseme15_of_units
 from facerig.stage import FPS
-from facerig.train.corpora import engines, talkies
-from facerig.train.corpora.base import Int16, Made, Part, Row, Source, cache_folder, plain, to_int16
+from facerig.train.corpora import engines, packages, talkies
+from facerig.train.corpora.base import Int16, Made, Part, Row, Source, plain, to_int16
 from facerig.train.corpora.pack import to_24k
 from facerig.transcript.align import placed
 from facerig.transcript.pronounce import pronounced
@@ -180,14 +177,9 @@ VOICES: tuple[Voice, ...] = (
 )
 
 
-def roots() -> tuple[Path, ...]:
-    """Where packages may lie: unpacked in the cache, or installed."""
-    return cache_folder() / "debs", Path("/")
-
-
 def _listed(voice: Voice) -> list[tuple[str, str, Path]]:
     """The recordings of a voice that are there, in order; none where its packages are absent."""
-    for root in roots():
+    for root in packages.roots():
         try:
             held = sorted({name: (name, text, file) for name, text, file in voice.found(root)}.values())
         except OSError:
@@ -197,41 +189,9 @@ def _listed(voice: Voice) -> list[tuple[str, str, Path]]:
     return []
 
 
-def fetch(cache: Path) -> None:
-    """Get the packages with apt and unpack them into the cache; nothing is installed. Those that are there stay, and
-    one that cannot be had does not keep the others away."""
-    names = sorted({name for voice in VOICES for name in voice.packages})
-    for program in ("apt-get", "dpkg-deb"):
-        if not shutil.which(program):
-            raise InputError(f"prompts: {program} is not here; on Debian, or install by hand: {' '.join(names)}")
-    debs = cache / "debs"
-    debs.mkdir(parents=True, exist_ok=True)
-    missed = []
-    for name in names:
-        why = "" if (debs / f".{name}").is_file() else _fetched(name, debs)
-        print(f"{name}: {why or 'here'}", flush=True)
-        missed += [name] if why else []
-    talkies.unpack(debs)
-    if missed:
-        raise InputError(f"prompts: {len(missed)} of {len(names)} packages cannot be had: {' '.join(missed)}; run "
-                         "apt-get update first, or go on without their voices")  # fmt: skip
-
-
-def _fetched(name: str, debs: Path) -> str:
-    """Why a package could not be got and unpacked; empty where it was."""
-    with tempfile.TemporaryDirectory() as folder:
-        done = _ran(["apt-get", "download", name], folder)
-        for file in sorted(Path(folder).glob("*.deb")) if not done else ():
-            done = done or _ran(["dpkg-deb", "-x", str(file), str(debs.resolve())], folder)
-    if not done:
-        (debs / f".{name}").touch()  # unpacked wholly
-    return done
-
-
-def _ran(command: list[str], folder: str) -> str:
-    """What a program complains of; empty where it went well."""
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    return (done.stderr.strip().splitlines() or [f"{command[0]} failed"])[-1][:200] if done.returncode else ""
+def needed() -> set[str]:
+    """The packages of all voices."""
+    return {name for voice in VOICES for name in voice.packages}
 
 
 # ---- what is said and when ------------------------------------------------------------------------------------------

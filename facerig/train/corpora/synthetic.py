@@ -5,7 +5,7 @@ Shares are of the hours asked for. A voice that is held out is `val` entirely: a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +30,8 @@ class Voice:
     notation: str = ""
     encoding: str = "utf-8"
     shift: float = 0.0  # seconds added to the engine's labels: measured against the signal, docs/log/corpora.md
+    source: str = "synthetic"
+    sentence: Callable[[str, np.random.Generator], str] = texts.sentence  # of a language
 
 
 # name, weight (0: held out), ms added to its labels
@@ -94,7 +96,7 @@ def voices() -> list[Voice]:
 
 
 def _clips(voice: Voice, part: str, seconds: float) -> Iterator[Made]:
-    rng = rng_for("synthetic", part)
+    rng = rng_for(voice.source, part)
     made, count = 0.0, 0
     speak = {"espeak": _by_espeak, "flite": _by_flite, "festival": _by_festival}[voice.engine]
     while made < seconds:
@@ -118,14 +120,14 @@ def _made(voice: Voice, name: str, speaker: str, text: str, spoken: engines.Spok
     meant = engines.as_meant(spoken.timed, voice.language) if voice.engine == "espeak" else spoken.timed
     timed = engines.shifted(meant, voice.shift)
     row = Row(
-        f"synthetic/{name}", "synthetic", voice.language, speaker, "val" if voice.val else "train", spoken.rate,
+        f"{voice.source}/{name}", voice.source, voice.language, speaker, "val" if voice.val else "train", spoken.rate,
         round(len(spoken.samples) / spoken.rate, 4), "engine", 1.0, plain(timed), text,
     )  # fmt: skip
     return Made(row, spoken.samples)
 
 
 def _text(voice: Voice, rng: np.random.Generator, count: int) -> str:
-    return " ".join(texts.sentence(voice.language, rng) for _ in range(count))
+    return " ".join(voice.sentence(voice.language, rng) for _ in range(count))
 
 
 def _by_espeak(voice: Voice, rng: np.random.Generator) -> list[tuple[str, str, engines.Spoken]]:
@@ -159,11 +161,12 @@ def _parts(hours: float) -> list[Part]:
             seconds = VAL_SECONDS if voice.val else 3600 * hours * share * voice.weight / total
             for k in range(max(1, round(seconds / PART_SECONDS))):
                 name = f"{engine}-{voice.name}-{k:03d}".replace("+", "_")
-                found.append(_part(voice, name, min(seconds, PART_SECONDS)))
+                found.append(part(voice, name, min(seconds, PART_SECONDS)))
     return found
 
 
-def _part(voice: Voice, name: str, seconds: float) -> Part:
+def part(voice: Voice, name: str, seconds: float) -> Part:
+    """A part of so many seconds."""
     return Part(name, lambda: _clips(voice, name, seconds), alone=True)
 
 
