@@ -255,7 +255,7 @@ def test_builder_skips_what_exists(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_build_of_a_little_synthetic_speech(tmp_path: Path) -> None:
     _needs("espeak")
     voice = synthetic.Voice("espeak", "en-us+m5", "en", 0, True)
-    base.write_part(tmp_path / "synthetic", synthetic._part(voice, "espeak-test", 5.0))
+    base.write_part(tmp_path / "synthetic", synthetic.part(voice, "espeak-test", 5.0))
     base.write_manifest(tmp_path / "synthetic", ["espeak-test"])
     pack.pack(tmp_path, "synthetic")
     held = pack.load_packed(tmp_path)
@@ -269,7 +269,7 @@ def test_synthetic_parts_are_the_same_on_every_run(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from facerig.train.corpora import base, synthetic;"
         "voice = synthetic.Voice('espeak', 'de', 'de', 1);"
-        "base.write_part(Path(sys.argv[1]), synthetic._part(voice, 'espeak-de-000', 4.0))"
+        "base.write_part(Path(sys.argv[1]), synthetic.part(voice, 'espeak-de-000', 4.0))"
     )
     for name in ("a", "b"):
         subprocess.run([sys.executable, "-c", code, str(tmp_path / name)], check=True)
