@@ -114,7 +114,7 @@ def test_no_file_no_labels(tmp_path: Path) -> None:
 
 
 def packed(seconds: int) -> PackedSet:
-    """Half hiss, half hum, in a set that an aligner labelled late, one that has no labels, and one of an engine."""
+    """Half hiss, half hum, in a set that an aligner labelled late, one that has no labels, and two of an engine."""
     rng, frames, clips = np.random.default_rng(0), seconds * 60, []
     arrays: dict[str, tuple[Any, Any, Any]] = {}
     hum = np.sin(np.arange(frames * 400) * 0.05) * 8000
@@ -123,7 +123,7 @@ def packed(seconds: int) -> PackedSet:
     audio = np.where(np.repeat(turn, 400), hum, hiss).astype(np.int16)
     true = np.where(turn, AA, unit_index("s")).astype(np.uint8)
     for source, labels, kind in (("speechocean", np.roll(true, 2), "aligned"), ("synthetic", true, "engine"),
-                                 ("facegood", np.full(frames, UNLABELLED, np.uint8), "none")):
+                                 ("quotes", true, "engine"), ("facegood", np.full(frames, UNLABELLED, np.uint8), "none")):
         clips += [PackedClip(f"{source}/{k}", source, "en", "x", "train", 0.6, kind, k * 60, 60)
                   for k in range(seconds)]
         arrays[source] = (audio, labels, None)
@@ -141,7 +141,7 @@ def test_sharpening_labels_whatever_an_aligner_labelled(tmp_path: Path, monkeypa
     changed = run.sharpen(Encoder(config).eval(), plan, plan.labels)
     hard, soft = distill.read(plan.labels)
     assert changed["clips"] == 12
-    assert set(hard) == set(soft) == {clip.id for clip in held.clips if clip.source != "synthetic"}
+    assert set(hard) == set(soft) == {clip.id for clip in held.clips if clip.label_kind != "engine"}
     rows = soft["speechocean/2"]
     assert np.isin(rows[:, 0, 0], [AA, unit_index("s")]).all()  # what is said; the rest is only heard
     assert (rows[:, 1].sum(1, dtype=int) > 240).all()
