@@ -122,8 +122,9 @@ def packed(seconds: int) -> PackedSet:
     turn = np.arange(frames) // 12 % 2 == 0
     audio = np.where(np.repeat(turn, 400), hum, hiss).astype(np.int16)
     true = np.where(turn, AA, unit_index("s")).astype(np.uint8)
+    unknown = np.full(frames, UNLABELLED, np.uint8)
     for source, labels, kind in (("speechocean", np.roll(true, 2), "aligned"), ("synthetic", true, "engine"),
-                                 ("quotes", true, "engine"), ("facegood", np.full(frames, UNLABELLED, np.uint8), "none")):
+                                 ("quotes", true, "engine"), ("facegood", unknown, "none")):
         clips += [PackedClip(f"{source}/{k}", source, "en", "x", "train", 0.6, kind, k * 60, 60)
                   for k in range(seconds)]
         arrays[source] = (audio, labels, None)
