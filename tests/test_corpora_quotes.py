@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from facerig.phones import Timed
 from facerig.train.corpora import engines, packages, pico, quotes
 
 SAYINGS = """Ein Satz, der lang genug ist und auf zwei
@@ -67,7 +68,7 @@ def test_voices_of_a_language_that_is_there_read_it(root: Path) -> None:
     for clip in made:
         assert (clip.row.source, clip.row.language, clip.row.label_kind) == ("quotes", "de", "engine")
         assert any(sentence in clip.row.transcript for sentence in quotes.sentences("de"))
-        assert engines.covers([*_timed(clip.row.timed)], clip.row.seconds)
+        assert engines.covers([Timed(*t) for t in clip.row.timed], clip.row.seconds)
 
 
 def test_pico_reads_them_too(root: Path) -> None:
@@ -85,7 +86,3 @@ def test_a_draw_is_repeated_by_its_seed(root: Path) -> None:
     _written(root)
     drawn = [[quotes.sentence("de", np.random.default_rng(3)) for _ in range(5)] for _ in range(2)]
     assert drawn[0] == drawn[1]
-
-
-def _timed(rows: list[tuple[float, float, str]]) -> Iterator[engines.Timed]:
-    return (engines.Timed(*row) for row in rows)

@@ -88,6 +88,12 @@ def stable_hash(text: str) -> int:
     return zlib.crc32(text.encode("utf-8"))
 
 
+def pieces(seconds: float, longest: float) -> list[float]:
+    """Lengths of equal parts of about `longest` that make so many seconds."""
+    count = max(1, round(seconds / longest))
+    return [seconds / count] * count
+
+
 def rng_for(*names: object) -> np.random.Generator:
     """A generator whose seed is the names."""
     return np.random.default_rng(stable_hash("/".join(str(n) for n in names)))

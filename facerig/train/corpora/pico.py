@@ -15,7 +15,7 @@ import numpy as np
 
 from facerig.phones import units
 from facerig.train.corpora import engines, hmm, texts, timing
-from facerig.train.corpora.base import Int16, Made, Part, Row, Source, plain, rng_for
+from facerig.train.corpora.base import Int16, Made, Part, Row, Source, pieces, plain, rng_for
 
 RATE = 16000
 TRUST = 0.8
@@ -115,6 +115,5 @@ def sources(hours: float) -> list[Source]:
     parts = []
     for reader in VOICES:
         seconds = 3600 * hours * HOURS_SHARE * reader.weight / total
-        count = max(1, round(seconds / PART_SECONDS))
-        parts += [_part(reader, k, seconds / count) for k in range(count)]
+        parts += [_part(reader, k, length) for k, length in enumerate(pieces(seconds, PART_SECONDS))]
     return [Source("pico", parts)]

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from facerig.train.corpora import packages, pico, synthetic
-from facerig.train.corpora.base import Part, Source
+from facerig.train.corpora.base import Part, Source, pieces
 
 SOURCE = "quotes"
 FOLDER = Path("usr/share/games/fortunes")
@@ -84,19 +84,14 @@ def _parts(hours: float) -> Iterator[Part]:
         voice = spoken.get((engine, name))
         if voice and sentences(voice.language):
             own = replace(voice, source=SOURCE, sentence=sentence)
-            for k, length in enumerate(_lengths(seconds * hours)):
+            for k, length in enumerate(pieces(seconds * hours, PART_SECONDS)):
                 yield synthetic.part(own, f"{engine}-{name}-{k:03d}", length)
     readers = {reader.voice: reader for reader in pico.VOICES} if not pico.missing() else {}
     for name, seconds in _PICO:
         reader = readers.get(name)
         if reader and sentences(reader.language):
-            for k, length in enumerate(_lengths(seconds * hours)):
+            for k, length in enumerate(pieces(seconds * hours, PART_SECONDS)):
                 yield _pico_part(reader, f"pico-{name}-{k:03d}", length)
-
-
-def _lengths(seconds: float) -> list[float]:
-    count = max(1, round(seconds / PART_SECONDS))
-    return [seconds / count] * count
 
 
 def _pico_part(reader: pico.Reader, name: str, seconds: float) -> Part:
