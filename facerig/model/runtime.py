@@ -106,7 +106,7 @@ class OnnxModel(ModelStage):
 
     def __post_init__(self) -> None:
         tensors = unpacked(self.weights, f"{self.name}.safetensors", HINT)
-        object.__setattr__(self, "_session", _session(self.graph, tensors, self.name))
+        object.__setattr__(self, "_session", session(self.graph, tensors, self.name))
 
     def run(self, frames: Frames, state: State) -> list[Frames]:
         feats, condition = self.split(frames)
@@ -121,7 +121,8 @@ class OnnxModel(ModelStage):
         return [entry.name for entry in self._session.get_outputs()]
 
 
-def _session(graph: bytes, tensors: Arrays, name: str) -> Any:
+def session(graph: bytes, tensors: Arrays, name: str) -> Any:
+    """onnxruntime on one thread: a graph whose weights are in it, or beside it as `tensors`."""
     try:
         import onnxruntime
     except ImportError as error:

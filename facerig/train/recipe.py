@@ -34,6 +34,9 @@ LEARNT: tuple[tuple[str, float], ...] = (
     ("quotes/espeak-de", 1.7),
     ("quotes/pico", 1.4),  # nearer to people than formant synthesis
     ("quotes/pico-de", 2.4),
+    ("neural", 5.0),  # nearest to people of all that is made
+    ("neural/kokoro-de", 10.0),  # and what there is of such German
+    ("neural/joe", 3.0),
     ("pico", 1.5),
     ("pico/de", 3.0),
     ("speechocean", 3.6),  # real people
@@ -48,10 +51,10 @@ LEARNT: tuple[tuple[str, float], ...] = (
     ("augmented", 1.0),  # whisper, codecs, breath: see shards
 )
 
-MADE = ("synthetic", "quotes", "pico")  # by engines
+MADE = ("synthetic", "quotes", "neural", "pico")  # by engines and networks
 # Speech whose labels the encoder sharpens and softens (or, without a transcript, guesses) when it is good enough to:
 # all that an aligner labelled. An engine's own times are right as they are.
-RELABELLED = ("speechocean", "prompts", "talkies", "pico", "quotes", "grid", "facegood")
+RELABELLED = ("speechocean", "prompts", "talkies", "pico", "quotes", "neural", "grid", "facegood")
 # Hours of synthetic speech beside it that the offline reader learns from, so that it keeps to the engines' times.
 READER_HOURS = 1.0
 
@@ -68,7 +71,7 @@ REST_MINUTES = 20.0  # of sounds that are no speech, to rest at
 # Sets nobody learns from; the log watches them, no choice is made by them.
 WATCHED = ("ljspeech", "css10_es", "emodb")
 # What choices are made by: clips kept apart of the sets learnt from.
-CHOOSING = ("speechocean", "prompts", "talkies", "synthetic", "grid")
+CHOOSING = ("speechocean", "prompts", "talkies", "synthetic", "neural", "grid")
 WATCHED_CLIPS = 120
 AUGMENTED_HOURS = 3.0
 GUESSED = 0.5  # trust of labels that the encoder guessed

@@ -6,13 +6,24 @@ import functools
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from facerig.errors import InputError
-from facerig.phones import to_units
+from facerig.phones import to_units, units
 
 SECONDS = 20.0  # more than espeak-ng needs for a book
 ESPEAK_VOICES = {"en": "en-us", "zh": "cmn"}
+GARBLED, MENDED = "??", "ʊɾ"  # espeak-ng 1.51 has no IPA for the sound of the German "durch" and "kurz"
+# Where its IPA misleads: language -> unit it gives -> unit that is meant (heard and labelled by everybody else)
+MISREAD: Mapping[str, Mapping[str, str]] = {
+    "en": {"dx": "d"},  # the tap of "butter": a T or D in English, the same tap an R in Spanish
+    "de": {"er": "ar"},  # -er is an open vowel without an r
+    "cmn": {"rx": "x"},  # pinyin h
+    "ru": {"yy": "ix"},  # written y for the unrounded vowel of "ty"
+    "pt": {"yy": "ih"},  # the same letter for Brazil's final -e
+    "vi": {"yy": "uu"},
+}
 # Longest first. Lips are forgiving: a vowel slightly off looks right, a missing "m" does not.
 LETTERS: tuple[tuple[str, str], ...] = (
     ("sch", "sh"), ("tch", "ch"), ("igh", "a ih"),
@@ -38,10 +49,12 @@ def pronounced(words: Sequence[str], language: str = "en") -> list[tuple[str, ..
 @functools.lru_cache(maxsize=64)
 def _spoken(words: tuple[str, ...], language: str) -> tuple[tuple[str, ...], ...]:
     program = shutil.which("espeak-ng")
-    lines = _espeak(program, words, ESPEAK_VOICES.get(language, language)) if program else None
+    voice = ESPEAK_VOICES.get(language, language)
+    lines = _espeak(program, words, voice) if program else None
     if lines is None:
         return tuple(by_letters(word) for word in words)
-    return tuple(_ipa(line) or by_letters(word) for word, line in zip(words, lines, strict=True))
+    return tuple(as_meant(_ipa(line), voice.partition("-")[0]) or by_letters(word)
+                 for word, line in zip(words, lines, strict=True))  # fmt: skip
 
 
 def _espeak(program: str, words: Sequence[str], voice: str) -> list[str] | None:
@@ -58,9 +71,27 @@ def _espeak(program: str, words: Sequence[str], voice: str) -> list[str] | None:
     return lines if done.returncode == 0 and len(lines) == len(words) else None
 
 
+def mended(ipa: str) -> str:
+    """espeak-ng's IPA with what its German data garble put right; taken as it is, it reads as a glottal stop."""
+    return ipa.replace(GARBLED, MENDED)
+
+
+def as_meant(names: Sequence[str], language: str) -> tuple[str, ...]:
+    """The units that espeak-ng's reading means: MISREAD put right, and a German r as people say it. Theirs comes from
+    the throat, and where no vowel follows it is a vowel itself ("wir", "durch")."""
+    table = MISREAD.get(language, {})
+    plain = tuple(table.get(name, name) for name in names)
+    if language != "de":
+        return plain
+    kinds = {unit.unit: unit.kind for unit in units()}
+    return tuple(name if name not in ("r", "dx") else "rx" if kinds[after] == "vowel" else "ar"
+                 for name, after in pairwise((*plain, "sil")))  # fmt: skip
+
+
 def _ipa(line: str) -> tuple[str, ...]:
+    bare = re.sub(r"\([^)]*\)", "", mended(line))
     try:
-        return tuple(unit for word in re.sub(r"\([^)]*\)", "", line).split() for unit in to_units(word, "ipa"))
+        return tuple(unit for word in bare.split() for unit in to_units(word, "ipa"))
     except InputError:
         return ()
 

@@ -25,6 +25,7 @@ import soundfile
 from facerig.errors import FacerigError
 from facerig.phones import Timed, timed_units, unit_index, units
 from facerig.train.corpora.base import Int16
+from facerig.transcript.pronounce import MISREAD, mended
 
 CLOSURE_MAX = 0.09  # seconds of near silence before a burst that are counted to its stop
 CLOSURE_AFTER_PAUSE = 0.03  # of a pause before a burst: the lips close about this long before it
@@ -67,6 +68,7 @@ class _Event(ctypes.Structure):
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
 _SYNCHRONOUS, _PHONEMES_IN_IPA, _DONT_EXIT = 2, 1 | 2, 0x8000
 _PHONEME_EVENT, _UTF8 = 7, 1
+_IPA = 2  # of espeak_TextToPhonemes
 _RATE, _PITCH, _RANGE = 1, 3, 4
 
 
@@ -75,6 +77,7 @@ class Espeak:
 
     def __init__(self) -> None:
         self._library = ctypes.CDLL(espeak_library() or "libespeak-ng.so.1")
+        self._library.espeak_TextToPhonemes.restype = ctypes.c_char_p
         self.rate = int(self._library.espeak_Initialize(_SYNCHRONOUS, 0, None, _PHONEMES_IN_IPA | _DONT_EXIT))
         if self.rate <= 0:
             raise EngineError("espeak-ng: the library does not initialise; install espeak-ng")
@@ -89,7 +92,7 @@ class Espeak:
         k = 0
         while (event := events[k]).type != 0:  # type: ignore[index]
             if event.type == _PHONEME_EVENT:
-                self._events.append((event.sample, bytes(event.id.string).decode("utf-8", "ignore")))
+                self._events.append((event.sample, mended(bytes(event.id.string).decode("utf-8", "ignore"))))
             k += 1
         return 0
 
@@ -106,6 +109,16 @@ class Espeak:
             raise EngineError(f"espeak-ng: no audio for {text!r}")
         samples = np.concatenate(self._audio)
         return Spoken(samples, self.rate, tuple(_espeak_timed(self._events, samples, self.rate)))
+
+    def sounds(self, clause: str, voice: str) -> str:
+        """What it would say, in IPA with stress; without punctuation, since it tells no pauses here."""
+        if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
+            raise EngineError(f"espeak-ng: got voice {voice!r}, which it does not have")
+        held = ctypes.create_string_buffer(clause.encode("utf-8"))
+        left, found = ctypes.cast(held, ctypes.c_void_p), []
+        while left.value:
+            found.append(self._library.espeak_TextToPhonemes(ctypes.byref(left), _UTF8, _IPA).decode("utf-8"))
+        return mended(" ".join(" ".join(found).split()))
 
 
 def espeak_library() -> str | None:
@@ -150,19 +163,8 @@ def quiet_before(samples: Int16, rate: int, at: float) -> float:
     return CLOSURE_MAX
 
 
-# Where espeak-ng's IPA misleads: language -> unit it gives -> unit that is meant (heard and labelled by everybody else)
-MISREAD = {
-    "en": {"dx": "d"},  # the tap of "butter": a T or D in English, the same tap an R in Spanish
-    "de": {"er": "ar"},  # -er is an open vowel without an r
-    "cmn": {"rx": "x"},  # pinyin h
-    "ru": {"yy": "ix"},  # written y for the unrounded vowel of "ty"
-    "pt": {"yy": "ih"},  # the same letter for Brazil's final -e
-    "vi": {"yy": "uu"},
-}
-
-
 def as_meant(timed: Sequence[Timed], language: str) -> list[Timed]:
-    """espeak-ng's units with the language's MISREAD put right."""
+    """espeak-ng's units with the language's MISREAD put right; its German r stays, since that is how it sounds."""
     table = MISREAD.get(language, {})
     return [t._replace(unit=table.get(t.unit, t.unit)) for t in timed]
 

@@ -16,6 +16,7 @@ import numpy as np
 from facerig.phones import units
 from facerig.train.corpora import engines, hmm, texts, timing
 from facerig.train.corpora.base import Int16, Made, Part, Row, Source, pieces, plain, rng_for
+from facerig.transcript.pronounce import as_meant
 
 RATE = 16000
 TRUST = 0.8
@@ -45,7 +46,7 @@ PART_SECONDS = 500.0
 
 def reading(text: str, voice: str, language: str) -> tuple[str, ...]:
     """The units of a text with pauses: espeak-ng's own are optional here, a voice may do without."""
-    names = [t.unit for t in engines.as_meant(engines.espeak().speak(text, voice).timed, language)]
+    names = as_meant([t.unit for t in engines.espeak().speak(text, voice).timed], language)
     quiet = {u.unit for u in units() if u.is_silence}
     found = [hmm.PAUSE]
     for name in names:

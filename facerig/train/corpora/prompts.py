@@ -27,7 +27,7 @@ from facerig.train.corpora import engines, packages, talkies
 from facerig.train.corpora.base import Int16, Made, Part, Row, Source, plain, to_int16
 from facerig.train.corpora.pack import to_24k
 from facerig.transcript.align import placed
-from facerig.transcript.pronounce import pronounced
+from facerig.transcript.pronounce import as_meant, pronounced
 
 TRUST = 0.8
 PART_CLIPS = 240
@@ -216,14 +216,14 @@ def lexicon(texts: Sequence[str], reader: str, language: str) -> dict[str, tuple
     """The units of every word of the texts: American ones by the dictionary, others asked of espeak-ng, some words at a
     time: it fails on a heap, not on all."""
     words = sorted({word for text in texts for word in text.split() if any(letter.isalnum() for letter in word)})
-    misread, quiet = engines.MISREAD.get(language, {}), {u.unit for u in units() if u.is_silence} | {"gs"}
+    quiet = {u.unit for u in units() if u.is_silence} | {"gs"}
     listed = american() if reader == AMERICAN else {}
     found = {word: listed[bare] for word in words if (bare := word.strip(MARKS).lower()) in listed}
     words = [word for word in words if word not in found]
     for first in range(0, len(words), HEAP):
         heap = words[first : first + HEAP]
         for word, sounds in zip(heap, pronounced(heap, reader), strict=True):
-            found[word] = tuple(misread.get(unit, unit) for unit in sounds if unit not in quiet)
+            found[word] = tuple(unit for unit in as_meant(sounds, language) if unit not in quiet)
     return found
 
 
