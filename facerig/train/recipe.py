@@ -70,8 +70,10 @@ REST_MINUTES = 20.0  # of sounds that are no speech, to rest at
 
 # Sets nobody learns from; the log watches them, no choice is made by them.
 WATCHED = ("ljspeech", "css10_es", "emodb")
-# What choices are made by: clips kept apart of the sets learnt from.
-CHOOSING = ("speechocean", "prompts", "talkies", "synthetic", "neural", "grid")
+# Clips kept apart whose labels an encoder of ours placed: kinder to that one than to its successor, so watched alone.
+APART = ("prompts", "talkies", "neural")
+# What choices are made by: clips kept apart whose labels are others', and a reader and words that nobody learns from.
+CHOOSING = ("speechocean", "synthetic", "grid", "librivox")
 WATCHED_CLIPS = 120
 AUGMENTED_HOURS = 3.0
 GUESSED = 0.5  # trust of labels that the encoder guessed
@@ -118,9 +120,9 @@ def labelled(packed: PackedSet) -> PackedSet:
 def judges(cache: Path, packed: PackedSet | None = None) -> dict[str, Store]:
     """Some clips of every set that is watched or that choices are made by."""
     held, out = packed or load_packed(), {}
-    for names, count, split in ((WATCHED, WATCHED_CLIPS, "val"), (CHOOSING, CHOOSING_CLIPS, "val")):
+    for names, count in ((WATCHED, WATCHED_CLIPS), ((*APART, *CHOOSING), CHOOSING_CLIPS)):
         for name in (n for n in names if n in held.columns):
-            clips = [c for c in held.only(split, [name]).clips if c.label_kind != "none"]
+            clips = [c for c in held.only("val", [name]).clips if c.label_kind != "none"]
             if clips:
                 picked = tuple(clips[:: max(1, len(clips) // count)][:count])
                 out[name] = store(PackedSet(picked, held.arrays, held.columns), cache)
