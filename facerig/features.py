@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from facerig.stage import RATE, SAMPLES, Frames, State, exact_div
-from facerig.windows import windows
+from facerig.windows import by_rows, windows
 
 HOPS = 2  # per native frame: 8.3 ms resolves a stop's burst, which 16.7 ms blurs
 HOP = exact_div(SAMPLES, HOPS)
@@ -51,7 +51,7 @@ def log_mel(samples: Frames) -> Frames:
     """[..., PAST + n x 400] samples -> [..., n, FEATURES]."""
     spectrum = np.fft.rfft(windows(samples, WINDOW, HOP) * _HANN, FFT)
     power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
-    bands = np.log(power @ _FILTERS + np.float32(FLOOR))
+    bands = np.log(by_rows(power, _FILTERS) + np.float32(FLOOR))
     scaled = (bands - np.float32(MEAN)) / np.float32(SPREAD)
     return np.ascontiguousarray(scaled.reshape(*samples.shape[:-1], -1, FEATURES), np.float32)
 

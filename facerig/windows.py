@@ -1,4 +1,5 @@
-"""Sliding windows over the last axis as a view: what `sliding_window_view` gives, without its cost a call.
+"""Sliding windows over the last axis as a view: what `sliding_window_view` gives, without its cost a call; and products
+of rows that do not depend on their number.
 
 A block of 33 ms looks through some thirty windows of a few rows each; there numpy's own checks cost more than the sums.
 Knows no meaning of a row.
@@ -29,6 +30,13 @@ def windows(signal: Array, length: int, step: int = 1, first: int = 0, count: in
     view: Array = np.ndarray(shape, seen.dtype, seen, first * stride, strides)
     view.flags.writeable = False
     return view
+
+
+def by_rows(rows: Array, matrix: Array) -> Array:
+    """[..., n, k] @ [k, m], each row by itself: what a product of many rows gives to one of them depends, in the last
+    bit and on some processors (Zen 5), on how many they are, and a stream would differ from a file."""
+    out: Array = (rows[..., None, :] @ matrix)[..., 0, :]
+    return out
 
 
 def highest(signal: Array, length: int) -> Array:
