@@ -106,7 +106,7 @@ def test_agreement_counts_spoken_frames_alone() -> None:
 def test_words_are_read_by_espeak() -> None:
     if why := engines.missing_engine("espeak"):
         pytest.skip(why)
-    found = prompts.lexicon(["Un perro.", "¿ un ?"], "es", "es")
+    found = prompts.lexicon(["Un perro.", "¿ un ?"], "es")
     assert set(found) == {"Un", "un", "perro."}
     assert found["perro."][0] == "p"
     assert "sil" not in found["Un"]

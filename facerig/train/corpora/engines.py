@@ -99,8 +99,7 @@ class Espeak:
     def speak(self, text: str, voice: str, rate: int = 175, pitch: int = 50, spread: int = 50) -> Spoken:
         """Synthesise; rate in words a minute, pitch and its range 0..100."""
         self._audio, self._events = [], []
-        if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
-            raise EngineError(f"espeak-ng: got voice {voice!r}, which it does not have")
+        self._take(voice)
         for parameter, value in ((_RATE, rate), (_PITCH, pitch), (_RANGE, spread)):
             self._library.espeak_SetParameter(parameter, value, 0)
         held = text.encode("utf-8")
@@ -110,10 +109,13 @@ class Espeak:
         samples = np.concatenate(self._audio)
         return Spoken(samples, self.rate, tuple(_espeak_timed(self._events, samples, self.rate)))
 
-    def sounds(self, clause: str, voice: str) -> str:
-        """What it would say, in IPA with stress; without punctuation, since it tells no pauses here."""
+    def _take(self, voice: str) -> None:
         if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
             raise EngineError(f"espeak-ng: got voice {voice!r}, which it does not have")
+
+    def sounds(self, clause: str, voice: str) -> str:
+        """What it would say, in IPA with stress; without punctuation, since it tells no pauses here."""
+        self._take(voice)
         held = ctypes.create_string_buffer(clause.encode("utf-8"))
         left, found = ctypes.cast(held, ctypes.c_void_p), []
         while left.value:

@@ -33,7 +33,6 @@ SPEEDS = (0.8, 1.25)
 # Played slower or faster for another throat and another pitch
 THROATS = ((8, 9), (9, 10), (14, 15), (1, 1), (1, 1), (15, 14), (10, 9), (8, 7), (6, 5))
 GAINS = (0.2, 0.9)  # of full scale, the loudest sample
-FULL = 32767.0
 
 JOE, KOKORO = "joe", "kokoro"
 JOE_RATE, KOKORO_RATE = 22050, 24000

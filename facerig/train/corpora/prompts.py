@@ -27,7 +27,7 @@ from facerig.train.corpora import engines, packages, talkies
 from facerig.train.corpora.base import Int16, Made, Part, Row, Source, plain, to_int16
 from facerig.train.corpora.pack import to_24k
 from facerig.transcript.align import placed
-from facerig.transcript.pronounce import as_meant, pronounced
+from facerig.transcript.pronounce import pronounced
 
 TRUST = 0.8
 PART_CLIPS = 240
@@ -212,7 +212,7 @@ def american() -> dict[str, tuple[str, ...]]:
     return found
 
 
-def lexicon(texts: Sequence[str], reader: str, language: str) -> dict[str, tuple[str, ...]]:
+def lexicon(texts: Sequence[str], reader: str) -> dict[str, tuple[str, ...]]:
     """The units of every word of the texts: American ones by the dictionary, others asked of espeak-ng, some words at a
     time: it fails on a heap, not on all."""
     words = sorted({word for text in texts for word in text.split() if any(letter.isalnum() for letter in word)})
@@ -223,7 +223,7 @@ def lexicon(texts: Sequence[str], reader: str, language: str) -> dict[str, tuple
     for first in range(0, len(words), HEAP):
         heap = words[first : first + HEAP]
         for word, sounds in zip(heap, pronounced(heap, reader), strict=True):
-            found[word] = tuple(unit for unit in as_meant(sounds, language) if unit not in quiet)
+            found[word] = tuple(unit for unit in sounds if unit not in quiet)
     return found
 
 
@@ -284,7 +284,7 @@ def _made(voice: Voice, name: str, text: str, file: Path, known: Mapping[str, tu
 
 def _clips(voice: Voice, first: int) -> Iterator[Made]:
     rows = _listed(voice)[first : first + PART_CLIPS]
-    known = lexicon([text for _, text, _ in rows], voice.reader, voice.language)
+    known = lexicon([text for _, text, _ in rows], voice.reader)
     for name, text, file in rows:
         made = _made(voice, name, text, file, known)
         if made is not None:
