@@ -20,10 +20,10 @@ from facerig.rig import rig
 from facerig.train import shards
 from facerig.train.corpora import PackedSet
 from facerig.train.corpora.base import data_folder
+from facerig.train.corpora.motion import EYES_MM
 from facerig.train.data import UNLABELLED, Float, Soft, Store, store
 from facerig.train.teacher import expected
 
-EYES_MM = 63.0  # GRID's unit, the distance between an adult's eyes
 BLUR = (0.25, 0.5, 0.25)  # of one-hot labels over neighbouring frames, as a label edge lies anywhere between them
 CLEAR = 2.0  # power of soft labels: two sounds at an edge stay halves, a tenth of doubt about a "p" does not open it
 

@@ -165,7 +165,7 @@ def quiet_before(samples: Int16, rate: int, at: float) -> float:
     return CLOSURE_MAX
 
 
-def as_meant(timed: Sequence[Timed], language: str) -> list[Timed]:
+def put_right(timed: Sequence[Timed], language: str) -> list[Timed]:
     """espeak-ng's units with the language's MISREAD put right; its German r stays, since that is how it sounds."""
     table = MISREAD.get(language, {})
     return [t._replace(unit=table.get(t.unit, t.unit)) for t in timed]

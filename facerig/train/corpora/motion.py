@@ -23,6 +23,7 @@ from facerig.train.corpora.speech import clip
 FPS = 60
 GRID_FPS, FACEGOOD_FPS = 25, 30
 GRID_VALIDATION = 100
+EYES_MM = 63.0  # GRID's unit, the distance between an adult's eyes
 GRID_DROPPED = ("pbio7a",)  # corrupt in every copy of the corpus
 FACEGOOD_VALIDATION = ("1114_2_04", "1114_3_15")  # one clip of each kind; 3_15 is the only running one with curves
 FACEGOOD_PREFIXES = ("mouth_", "jaw_", "tooth_", "cheek_")

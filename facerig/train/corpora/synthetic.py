@@ -117,7 +117,7 @@ def _clips(voice: Voice, part: str, seconds: float) -> Iterator[Made]:
 
 
 def _made(voice: Voice, name: str, speaker: str, text: str, spoken: engines.Spoken) -> Made:
-    meant = engines.as_meant(spoken.timed, voice.language) if voice.engine == "espeak" else spoken.timed
+    meant = engines.put_right(spoken.timed, voice.language) if voice.engine == "espeak" else spoken.timed
     timed = engines.shifted(meant, voice.shift)
     row = Row(
         f"{voice.source}/{name}", voice.source, voice.language, speaker, "val" if voice.val else "train", spoken.rate,

@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerig.phones import units
+from facerig.train.corpora.motion import EYES_MM
 from facerig.train.evaluate.events import FPS, Matches, runs
 from facerig.train.evaluate.sets import Clip
 from facerig.train.evaluate.shown import lip_gap, reference_head, reference_mouth
 from facerig.train.evaluate.systems import CHANNELS, Floats, Output
 
 LAGS = range(-9, 10)  # frames: +-150 ms
-MM_A_TRACK = 63.0  # GRID's unit is the distance between the eyes
-GRID_CLOSED_MM = 0.02 * MM_A_TRACK  # over rest, the set's own threshold (its README); the same for what is made
+GRID_CLOSED_MM = 0.02 * EYES_MM  # over rest, the set's own threshold (its README); the same for what is made
 GRID_MEASURES = {"gap_inner": "gap", "outer_height": "outer_height", "width_outer": "width", "jaw_drop": "jaw_drop"}
 # The articulograph's: GRID's track for it, and the points it lies between (z is up; the jaw is measured from the head)
 EMA_MEASURES: Mapping[str, tuple[str, str | None, str]] = {
@@ -142,11 +142,11 @@ class GridMotion:
 
     def add(self, clip: Clip, output: Output) -> None:
         for name, made in tracks_made(output).items():
-            self.tracks[name].add(clip.column(name) * MM_A_TRACK, made)
+            self.tracks[name].add(clip.column(name) * EYES_MM, made)
         gap = self._gap(output)
         if gap is None:
             return
-        real = np.nan_to_num(clip.column("gap_inner"), nan=1.0) * MM_A_TRACK
+        real = np.nan_to_num(clip.column("gap_inner"), nan=1.0) * EYES_MM
         count = min(len(real), len(gap))
         first, last = _spoken(clip)
         inside = slice(first, min(last, count))
@@ -157,7 +157,7 @@ class GridMotion:
     def _gap(output: Output) -> Floats | None:
         """Millimetres over rest."""
         if "gap_inner" in output.tracks:
-            return np.asarray(output.tracks["gap_inner"] * MM_A_TRACK, np.float32)
+            return np.asarray(output.tracks["gap_inner"] * EYES_MM, np.float32)
         return None if output.curves is None else lip_gap(output.curves)
 
     def figures(self) -> dict[str, object]:
@@ -172,7 +172,7 @@ class GridMotion:
 def tracks_made(output: Output) -> dict[str, Floats]:
     """GRID's tracks in millimetres: predicted directly, or what the curves do to a head."""
     if output.tracks:
-        return {name: output.tracks[name] * MM_A_TRACK for name in GRID_MEASURES if name in output.tracks}
+        return {name: output.tracks[name] * EYES_MM for name in GRID_MEASURES if name in output.tracks}
     if output.curves is None:
         return {}
     mouth = reference_mouth()

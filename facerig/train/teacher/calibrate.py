@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 
 from facerig.files import assets_folder, write_file
 from facerig.phones import flag_of_units, unit_index, units
+from facerig.train.corpora.motion import EYES_MM
 from facerig.train.teacher.measured import GridClip, grid_clips
 from facerig.transcript.articulation import CONTACT_JAW, LIPS, TEETH, TEETH_JAW, contact, effort
 from facerig.transcript.tables import Articulation, articulation
 
-IOD_MM = 63.0  # GRID's unit is the distance between the eyes of an adult
 TRACKS = ("gap_inner", "width_outer", "jaw_drop", "ulip_in_y", "llip_in_y")
 # Millimetres that a gesture at 1 moves each track on the ICT-FaceKit head (iBUG points, eye distance set to 63 mm)
 MEASURES: dict[str, tuple[float, float, float, float, float]] = {
@@ -101,7 +101,7 @@ class Fit:
         self.dominance = self.prior_dominance.clone().requires_grad_()
         self.scale = torch.zeros(len(TRACKS), requires_grad=True)
         self.offset = torch.zeros(len(TRACKS), requires_grad=True)
-        self.measures = torch.tensor(list(MEASURES.values())) / IOD_MM
+        self.measures = torch.tensor(list(MEASURES.values())) / EYES_MM
         self.silent = torch.tensor(flag_of_units("is_silence"))
         self.reach = torch.tensor([FURTHEST.get(name, USUAL) for name in MEASURES])
         self.free = torch.tensor([name in FITTED for name in MEASURES])
