@@ -23,6 +23,7 @@ from facerig.model.net import Encoder, Net  # noqa: E402
 from facerig.phones import unit_index, units  # noqa: E402
 from facerig.rig import rig  # noqa: E402
 from facerig.train import losses, shards, smoother  # noqa: E402
+from facerig.train import mean as runs_mean  # noqa: E402
 from facerig.train import run as run_module  # noqa: E402
 from facerig.train.data import UNLABELLED, Crops, Store, hard, stretched  # noqa: E402
 from facerig.train.decoder import QUIET, DecoderRun, DecoderTrainer  # noqa: E402
@@ -360,6 +361,20 @@ def test_an_average_lies_between_and_leaves_the_other_alone() -> None:
     averaged(one, other, 0.3)
     torch.testing.assert_close(one.input.weight.detach(), 0.7 * before + 0.3 * theirs)
     assert torch.equal(other.input.weight, theirs)
+
+
+def test_the_mean_of_runs_counts_each_as_much_and_has_no_expression_head(tmp_path: Path) -> None:
+    nets = [Net(replace(small_config(), expression=4)) for _ in range(3)]
+    files = [tmp_path / f"{k}.safetensors" for k in range(3)]
+    for net, file in zip(nets, files, strict=True):
+        save_file(net.state_dict(), file)
+    found = runs_mean.of(files, small_config()).state_dict()
+    parts = [net.state_dict() for net in nets]
+    assert not [key for key in found if "expression" in key]
+    for key, value in found.items():
+        torch.testing.assert_close(value, sum(part[key] for part in parts) / 3)
+    with pytest.raises(ModelError, match=r"1\.safetensors: no encoder of this shape"):
+        runs_mean.of(files[1:], replace(small_config(), width=48))
 
 
 def test_a_decoder_alone_is_taught_on_the_encoder_of_a_shipped_file(tmp_path: Path) -> None:

@@ -30,6 +30,9 @@ def train(
     pure: Annotated[bool, typer.Option("--pure", help="Keep speaker and mood out of what the decoder reads; costs "
                                        "a little of the lips (docs/EMOTION.md).")] = False,
     decoder: Annotated[bool, typer.Option("--decoder", help="Only the decoder, on the encoder of --start.")] = False,
+    mean: Annotated[list[Path] | None, typer.Option("--mean", help="Instead of a run, the mean of the .safetensors of "
+                                                    "several, which differ by --seed; once for each.",
+                                                    show_default=False)] = None,
     expression: Annotated[bool, typer.Option("--expression", help="Only the expression head, on the model that is in "
                                              "--out; --minutes 12 is enough.")] = False,
     threads: Annotated[int, typer.Option(help="torch's threads; 0: as torch decides.")] = 0,
@@ -49,9 +52,8 @@ def train(
     check_option("preset", preset, ", ".join(PRESETS), preset in PRESETS)
     check_option("--minutes", minutes, "more than 0", minutes > 0)
     check_option("--batch", batch, "1 or more", batch >= 1)
-    with_start = "beside --start FILE, whose encoder it reads"
-    check_option("--decoder", "no --start", with_start, start is not None or not decoder)
-    check_option("--start", str(start), "a .safetensors file that is there", start is None or start.is_file())
+    files = list(mean or ())
+    _check_files(start, decoder, files, decoder or pure or expression or heard)
     try:
         from facerig.train.run import Plan
         from facerig.train.run import threads as use_threads
@@ -76,11 +78,30 @@ def train(
     folder = {} if cache is None else {"folder": cache}
     plan = Plan(preset, minutes, out, hours=hours, seed=seed, batch=batch, start=start, pure=pure,
                 decoder=decoder, **folder)  # fmt: skip
+    if files:
+        from facerig.train.mean import mean as mean_of
+
+        say(f"the mean of {len(files)} models is judged on clips kept apart, which takes a minute or two")
+        emit_json(mean_of(plan, files))
+        return
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
         parts = ("decoder",) if decoder else ("encoder", "decoder")
         tasks = {part: bar.add_task(part, total=1.0) for part in parts}
         figures = whole(plan, lambda part, progress: bar.update(tasks[part], completed=progress))
     emit_json(figures)
+
+
+def _check_files(start: Path | None, decoder: bool, means: list[Path], run: bool) -> None:
+    """Whether the files that are asked for are there and fit one another; `run`: something else is to be trained."""
+    from facerig.errors import check_option
+
+    with_start = "beside --start FILE, whose encoder it reads"
+    check_option("--decoder", "no --start", with_start, start is not None or not decoder)
+    check_option("--start", str(start), "a .safetensors file that is there", start is None or start.is_file())
+    check_option("--mean", ", ".join(map(str, means)), "two .safetensors files or more that are there",
+                 not means or (len(means) > 1 and all(file.is_file() for file in means)))  # fmt: skip
+    check_option("--mean", "beside --decoder, --pure, --expression or --heard", "alone or with --start: it is no run",
+                 not (means and run))  # fmt: skip
 
 
 def _heard(out: Path) -> None:

@@ -261,3 +261,8 @@ def judged(net: Net, to_measures: Judged, data: Motion) -> dict[str, float]:
         if known.sum() > 100:
             out[f"{name}_r"] = float(np.corrcoef(measured[known, k], data.measures[known, k])[0, 1])
     return {key: round(value, 4) for key, value in out.items()}
+
+
+def measured(net: Net, data: Motion) -> dict[str, float]:
+    """The same of a network that no run has just fitted scales to: r needs none."""
+    return judged(net, Judged(_spread(data.measures)), data)

@@ -214,21 +214,27 @@ def motions(net: Net, plan: Plan) -> tuple[Motion, dict[str, Motion]]:
     """(what the decoder learns from, what judges it): the teacher shows the labels that the encoder was taught, and
     rest where there is no speech."""
     held = load_packed()
-    net.encoder.eval()
-
-    def heard(feats: Any) -> Any:
-        return posteriors(net.encoder, feats, net.config.lookahead)[0]
-
     learnt = [clip for name, hours in recipe.MOVED_HOURS for clip in _some(held, name, hours, plan.seed)]
     learnt += [clip for clip in held.only("train", _present(held, recipe.MEASURED)).clips if clip.target_start >= 0]
+    labels = distill.read(plan.labels)
+    shown = motion(PackedSet(tuple(learnt), held.arrays, held.columns), plan.features, heard_by(net), *labels)
+    rng = np.random.default_rng(plan.seed)
+    data = at_other_tempos(shown, recipe.MEASURED, recipe.MEASURED_COPIES, rng) + rests(recipe.REST_MINUTES, rng)
+    return data, motion_judges(net, plan, held)
+
+
+def motion_judges(net: Net, plan: Plan, held: PackedSet) -> dict[str, Motion]:
+    """Measured motion that no decoder learns from, of every set that has some."""
     judges = {name: [c for c in held.only("val", [name]).clips if c.target_start >= 0][: recipe.MEASURED_JUDGES]
               for name in _present(held, recipe.MEASURED)}
-    labels = distill.read(plan.labels)
-    shown = motion(PackedSet(tuple(learnt), held.arrays, held.columns), plan.features, heard, *labels)
-    rng = np.random.default_rng(plan.seed)
-    return (at_other_tempos(shown, recipe.MEASURED, recipe.MEASURED_COPIES, rng) + rests(recipe.REST_MINUTES, rng),
-            {name: motion(PackedSet(tuple(clips), held.arrays, held.columns), plan.features, heard)
-             for name, clips in judges.items() if clips})  # fmt: skip
+    return {name: motion(PackedSet(tuple(clips), held.arrays, held.columns), plan.features, heard_by(net))
+            for name, clips in judges.items() if clips}  # fmt: skip
+
+
+def heard_by(net: Net) -> Callable[[Any], Any]:
+    """How a network's encoder, as it is now, hears a clip's features."""
+    net.encoder.eval()
+    return lambda feats: posteriors(net.encoder, feats, net.config.lookahead)[0]
 
 
 def _present(held: PackedSet, names: tuple[str, ...]) -> list[str]:

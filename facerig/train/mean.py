@@ -1,0 +1,52 @@
+"""The mean of runs that began from the same weights and differ by their seed: a part of what each does wrong cancels.
+
+One step more than a run has, for those who have time for two: `facerig train NAME --mean FILE --mean FILE`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from facerig.model.checkpoint import save
+from facerig.model.config import NetConfig
+from facerig.model.net import Net
+from facerig.train import recipe
+from facerig.train.corpora import load_packed
+from facerig.train.decoder import measured
+from facerig.train.loop import judged
+from facerig.train.resume import averaged, load_shipped
+from facerig.train.run import Plan, best_mean, motion_judges, shipped
+
+
+def mean(plan: Plan, files: Sequence[Path]) -> dict[str, Any]:
+    """Writes the mean of models of the plan's preset to its folder and returns its figures. With a start, the share of
+    that in the encoder is chosen as at the end of a run."""
+    net = of(files, recipe.config(plan.name))
+    held = load_packed()
+    judges = recipe.judges(plan.features, held)
+    share = best_mean(net.encoder, shipped(plan.start, net.config), judges) if plan.start else {}
+    figures = {
+        "mean_of": len(files),
+        "content": {name: judged(net.encoder, data, net.config.lookahead) for name, data in judges.items()},
+        **share,
+        "motion": {name: measured(net, data) for name, data in motion_judges(net, plan, held).items()},
+    }
+    save(net, plan.out, figures)
+    return figures
+
+
+def of(files: Sequence[Path], config: NetConfig) -> Net:
+    """The mean of shipped models, each counting as much; expression heads are left out, as they fit one decoder."""
+    net = _loaded(files[0], config)
+    for count, file in enumerate(files[1:], 2):
+        averaged(net, _loaded(file, config), 1 / count)
+    return net.eval()
+
+
+def _loaded(file: Path, config: NetConfig) -> Net:
+    net = Net(config)
+    for part, module in (("encoder", net.encoder), ("decoder", net.decoder)):
+        load_shipped(file, module, part)
+    return net
