@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from facerig.errors import InputError
 from facerig.model.config import NetConfig, preset
+from facerig.model.runtime import DEFAULT
 from facerig.phones import units
 from facerig.rig import rig
 from facerig.train import shards
@@ -70,7 +71,8 @@ REST_MINUTES = 20.0  # of sounds that are no speech, to rest at
 
 # Sets nobody learns from; the log watches them, no choice is made by them.
 WATCHED = ("ljspeech", "css10_es", "emodb")
-# Clips kept apart whose labels an encoder of ours placed: kinder to that one than to its successor, so watched alone.
+# Clips kept apart whose labels the shipped default model placed: kinder to that one than to its successor, who only
+# watches them; networks of other presets are on neither side.
 APART = ("prompts", "talkies", "neural")
 # What choices are made by: clips kept apart whose labels are others', and a reader and words that nobody learns from.
 CHOOSING = ("speechocean", "synthetic", "grid", "librivox")
@@ -83,6 +85,11 @@ CHOOSING_CLIPS = 60
 def config(name: str, **changes: object) -> NetConfig:
     """The preset with this version's channels and units."""
     return preset(name, rig("facerig").names, tuple(unit.unit for unit in units()), **changes)
+
+
+def choosing(name: str) -> tuple[str, ...]:
+    """The sets by which choices are made in a run of a preset."""
+    return CHOOSING if name == DEFAULT else (*CHOOSING, *APART)
 
 
 def learnt(cache: Path, relabelled: Mapping[str, NDArray[np.uint8]] | None = None,

@@ -166,7 +166,7 @@ def best_mean(net: Encoder, old: Encoder, judges: Mapping[str, Store]) -> dict[s
         net.load_state_dict(new)
         averaged(net, old, share)
         found = [judged(net, judges[name], net.config.lookahead)["viseme15"] or 0.0
-                 for name in recipe.CHOOSING if name in judges]
+                 for name in recipe.choosing(net.config.name) if name in judges]
         right[share] = round(float(np.mean(found)), 2) if found else 0.0
     best = max(right, key=lambda share: right[share])
     net.load_state_dict(new)
