@@ -28,7 +28,7 @@ OVERLAP = (0.3, 1.0, 0.3)
 class MelAugment:
     """How often and how strongly; `strength` 0..1 scales it all and is ramped in by the trainer."""
 
-    noise: float = 0.65
+    noise: float = 0.75
     """Share of crops with noise, babble or tones."""
     snr: tuple[float, float] = (0.0, 24.0)
     reverb: float = 0.3
