@@ -377,6 +377,14 @@ def test_the_mean_of_runs_counts_each_as_much_and_has_no_expression_head(tmp_pat
         runs_mean.of(files[1:], replace(small_config(), width=48))
 
 
+def test_a_mean_keeps_what_its_models_tell_alike_of_their_start(tmp_path: Path) -> None:
+    files = [tmp_path / f"{k}.safetensors" for k in range(3)]
+    for file, taken in zip(files, (0.3, 0.3, 0.5), strict=True):
+        checkpoint.save(Net(small_config()), tmp_path, {"share_of_start": {"taken": taken}}, file.stem)
+    assert runs_mean.kept_share(files[:2]) == {"share_of_start": {"taken": 0.3}}
+    assert runs_mean.kept_share(files) == {}
+
+
 def test_a_decoder_alone_is_taught_on_the_encoder_of_a_shipped_file(tmp_path: Path) -> None:
     theirs, ours = Net(small_config()), Net(small_config())
     figures = {"content": {"grid": 1}, "share_of_start": 0.5, "motion": {"grid": 2}, "expression": {"clips": 3}}

@@ -12,6 +12,7 @@ from typing import Any
 from facerig.model.checkpoint import save
 from facerig.model.config import NetConfig
 from facerig.model.net import Net
+from facerig.model.runtime import read_card
 from facerig.train import recipe
 from facerig.train.corpora import load_packed
 from facerig.train.decoder import measured
@@ -26,7 +27,7 @@ def mean(plan: Plan, files: Sequence[Path]) -> dict[str, Any]:
     net = of(files, recipe.config(plan.name))
     held = load_packed()
     judges = recipe.judges(plan.features, held)
-    share = best_mean(net.encoder, shipped(plan.start, net.config), judges) if plan.start else {}
+    share = best_mean(net.encoder, shipped(plan.start, net.config), judges) if plan.start else kept_share(files)
     figures = {
         "mean_of": len(files),
         "content": {name: judged(net.encoder, data, net.config.lookahead) for name, data in judges.items()},
@@ -35,6 +36,12 @@ def mean(plan: Plan, files: Sequence[Path]) -> dict[str, Any]:
     }
     save(net, plan.out, figures)
     return figures
+
+
+def kept_share(files: Sequence[Path]) -> dict[str, Any]:
+    """What all the models' cards tell alike of a start's share: decoders that were taught on one encoder."""
+    told = [read_card(file)["figures"].get("share_of_start") for file in files]
+    return {"share_of_start": told[0]} if told[0] and all(other == told[0] for other in told) else {}
 
 
 def of(files: Sequence[Path], config: NetConfig) -> Net:
