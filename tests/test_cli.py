@@ -174,7 +174,7 @@ MISTAKES: dict[str, tuple[list[object], int, str]] = {
     "decoder without encoder": (["train", "small", "--decoder"], 2, "--start FILE"),
     "mean of one": (["train", "small", "--mean", "VOICE"], 2, "two .safetensors files or more"),
     "mean of files that are not there": (["train", "--mean", "a.safetensors", "--mean", "b.safetensors"], 2, "b.saf"),
-    "mean of no models": (["train", "--mean", V, "--mean", V], 6, "no encoder"),
+    "mean of no models": (["train", "--mean", V, "--mean", V], 6, ".json is missing"),
     "mean and a run": (["train", "--mean", V, "--mean", V, "--decoder", "--start", V], 2, "it is no run"),
     "bench unknown": (["bench", "nosuch"], 2, "accepted"),
     "info model unknown": (["info", "--model", "nosuch"], 6, "nosuch"),

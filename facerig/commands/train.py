@@ -81,8 +81,7 @@ def train(
     if files:
         from facerig.train.mean import mean as mean_of
 
-        say(f"the mean of {len(files)} models is judged on clips kept apart, which takes a minute or two")
-        emit_json(mean_of(plan, files))
+        emit_json(mean_of(plan, files, say))
         return
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
         parts = ("decoder",) if decoder else ("encoder", "decoder")

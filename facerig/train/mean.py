@@ -5,7 +5,7 @@ One step more than a run has, for those who have time for two: `facerig train NA
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,18 @@ from facerig.train import recipe
 from facerig.train.corpora import load_packed
 from facerig.train.decoder import measured
 from facerig.train.loop import judged
-from facerig.train.resume import averaged, load_shipped
+from facerig.train.resume import averaged, load_shipped, taken_over
 from facerig.train.run import Plan, best_mean, motion_judges, shipped
 
 
-def mean(plan: Plan, files: Sequence[Path]) -> dict[str, Any]:
+def mean(plan: Plan, files: Sequence[Path], tell: Callable[[str], None]) -> dict[str, Any]:
     """Writes the mean of models of the plan's preset to its folder and returns its figures. With a start, the share of
     that in the encoder is chosen as at the end of a run."""
-    net = of(files, recipe.config(plan.name))
+    config = recipe.config(plan.name)
+    for file in files:
+        taken_over(file, config)  # or says what does not fit
+    net = of(files, config)
+    tell(f"the mean of {len(files)} models is judged on clips kept apart, which takes a minute or two")
     held = load_packed()
     judges = recipe.judges(plan.features, held)
     share = best_mean(net.encoder, shipped(plan.start, net.config), judges) if plan.start else kept_share(files)
