@@ -19,7 +19,7 @@ from facerig.errors import InputError, OptionError
 from facerig.server.config import ServerConfig, read_toml
 
 PATIENCE = 1.0  # seconds that a stranger may go on writing before it is refused
-DRAINED = 64  # messages of a stranger that are taken and forgotten
+DRAINED = 64  # messages of one who is refused that are taken and forgotten
 MIN_KEY = 16  # characters: below that a hash could be searched
 OPEN_METHODS = ("/grpc.health.v1.Health/",)
 
@@ -138,10 +138,16 @@ def _pem(path: str) -> bytes:
     return data
 
 
-async def _drained(request: Any) -> None:
-    """Take and forget a stranger's messages until it stops writing, DRAINED of them at most."""
+async def heard_out(requests: Any, patience: float) -> None:
+    """Take and forget what one who is refused still writes, for so many seconds and DRAINED messages at most: some
+    clients report a status that comes while they write as INTERNAL."""
+    with contextlib.suppress(asyncio.TimeoutError, TypeError):
+        await asyncio.wait_for(_drained(requests), patience)
+
+
+async def _drained(requests: Any) -> None:
     taken = 0
-    async for _ in request:
+    async for _ in requests:
         taken += 1
         if taken >= DRAINED:
             return
@@ -156,9 +162,7 @@ def guard(keys: Keys, refused: Callable[[str], None]) -> Any:
         await context.abort(grpc.StatusCode.UNAUTHENTICATED, "no known API key: send 'authorization: Bearer KEY'")
 
     async def refuse_stream(request: Any, context: Any) -> Any:
-        # What is on its way is taken first: some clients report a status that comes while they still write as INTERNAL.
-        with contextlib.suppress(asyncio.TimeoutError, TypeError):
-            await asyncio.wait_for(_drained(request), PATIENCE)
+        await heard_out(request, PATIENCE)
         await refuse(request, context)
         yield b""
 

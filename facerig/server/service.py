@@ -17,7 +17,7 @@ import facerig
 from facerig.controls import STATES
 from facerig.errors import FacerigError, ServiceError, check_option
 from facerig.rig import REGIONS, rig, rig_names
-from facerig.server import asks, convert, faults
+from facerig.server import asks, convert, faults, security
 from facerig.server.admission import Guest, House
 from facerig.server.codec import Decoder
 from facerig.server.pacing import Pacing
@@ -28,6 +28,7 @@ from facerig.v1 import animation_pb2 as pb
 log = logging.getLogger("facerig.server")
 
 SERVICE = "facerig.v1.Animation"
+HEARD_OUT = 0.2  # seconds that a client may finish what it writes, after the status message and before gRPC's status
 SLICE = 65_536  # bytes of a clip that are fed at a time
 Read = Callable[[], Any]
 
@@ -61,7 +62,8 @@ class AnimationService:
             return await self._header(requests)
 
         async for answer in self._stream(context, header, Pacing.parse(self.house.config.pacing),
-                                         lambda guest, session, codec: self._hear(requests, guest, session, codec)):
+                                         lambda guest, session, codec: self._hear(requests, guest, session, codec),
+                                         requests):
             yield answer
 
     async def animate_file(self, request: pb.AnimateFileRequest, context: Any) -> AsyncIterator[convert.Answer]:
@@ -77,8 +79,9 @@ class AnimationService:
             yield answer
 
     async def _stream(
-        self, context: Any, read_header: Read, pacing: Pacing, hear: Any
+        self, context: Any, read_header: Read, pacing: Pacing, hear: Any, requests: Any = None
     ) -> AsyncIterator[convert.Answer]:
+        """`requests`: what a client may still be writing when it is refused."""
         guest: Guest | None = None
         ear: asyncio.Task[None] | None = None
         sent, error = 0, None
@@ -105,7 +108,7 @@ class AnimationService:
                 self.house.leave(guest)
         if error is not None:
             told, error = self._blamed(error), None
-            async for answer in self._say_goodbye(context, *told, sent):
+            async for answer in self._say_goodbye(context, *told, sent, requests if guest is None else None):
                 yield answer
 
     def _open(self, guest: Guest, header: pb.Header, pacing: Pacing) -> tuple[Session, Decoder | None]:
@@ -223,11 +226,13 @@ class AnimationService:
         return code, status, faults.said(error)
 
     async def _say_goodbye(
-        self, context: Any, code: str, status: str, reason: str, sent: int
+        self, context: Any, code: str, status: str, reason: str, sent: int, writing: Any
     ) -> AsyncIterator[pb.AnimateResponse]:
         import grpc
 
         yield pb.AnimateResponse(status=pb.Status(code=code, reason=reason, frames=sent))
+        if writing is not None:
+            await security.heard_out(writing, HEARD_OUT)
         with contextlib.suppress(grpc.aio.AbortError):
             await context.abort(getattr(grpc.StatusCode, status), reason)
 
