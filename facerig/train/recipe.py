@@ -71,8 +71,8 @@ REST_MINUTES = 20.0  # of sounds that are no speech, to rest at
 
 # Sets nobody learns from; the log watches them, no choice is made by them.
 WATCHED = ("ljspeech", "css10_es", "emodb")
-# Clips kept apart whose labels the shipped default model placed: kinder to that one than to its successor, who only
-# watches them; networks of other presets are on neither side.
+# Clips kept apart whose labels the shipped default model placed: kinder to that one than to its successor, so watched
+# alone in its runs; networks of other presets are on neither side, and there they choose.
 APART = ("prompts", "talkies", "neural")
 # What choices are made by: clips kept apart whose labels are others', and a reader and words that nobody learns from.
 CHOOSING = ("speechocean", "synthetic", "grid", "librivox")
