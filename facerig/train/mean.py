@@ -16,9 +16,8 @@ from facerig.model.runtime import read_card
 from facerig.train import recipe
 from facerig.train.corpora import load_packed
 from facerig.train.decoder import measured
-from facerig.train.loop import judged
 from facerig.train.resume import averaged, load_shipped, taken_over
-from facerig.train.run import Plan, best_mean, motion_judges, shipped
+from facerig.train.run import Plan, content_figures, motion_judges
 
 
 def mean(plan: Plan, files: Sequence[Path], tell: Callable[[str], None]) -> dict[str, Any]:
@@ -30,12 +29,10 @@ def mean(plan: Plan, files: Sequence[Path], tell: Callable[[str], None]) -> dict
     net = of(files, config)
     tell(f"the mean of {len(files)} models is judged on clips kept apart, which takes a minute or two")
     held = load_packed()
-    judges = recipe.judges(plan.features, held)
-    share = best_mean(net.encoder, shipped(plan.start, net.config), judges) if plan.start else kept_share(files)
     figures = {
         "mean_of": len(files),
-        "content": {name: judged(net.encoder, data, net.config.lookahead) for name, data in judges.items()},
-        **share,
+        **({} if plan.start else kept_share(files)),
+        **content_figures(net, plan.start, recipe.judges(plan.features, held)),
         "motion": {name: measured(net, data) for name, data in motion_judges(net, plan, held).items()},
     }
     save(net, plan.out, figures)

@@ -99,9 +99,14 @@ def taught_encoder(net: Net, plan: Plan, rank: int, shown: Shown) -> dict[str, A
     trainer = encoder_trainer(plan, config, rank)
     trainer.train(partial(shown, "encoder"))
     load_ema(trainer.path, net.encoder)
-    mean = best_mean(net.encoder, shipped(plan.start, config), trainer.judges) if plan.start else {}
-    return {"content": {name: judged(net.encoder.eval(), held, config.lookahead)
-                        for name, held in trainer.judges.items()}, **mean}
+    return content_figures(net, plan.start, trainer.judges)
+
+
+def content_figures(net: Net, start: Path | None, judges: Mapping[str, Store]) -> dict[str, Any]:
+    """How well an encoder hears the clips kept apart, once the best share of a start's is in it where there is one."""
+    mean = best_mean(net.encoder, shipped(start, net.config), judges) if start else {}
+    net.encoder.eval()
+    return {"content": {name: judged(net.encoder, held, net.config.lookahead) for name, held in judges.items()}, **mean}
 
 
 def kept_encoder(net: Net, plan: Plan, start: Path) -> dict[str, Any]:
