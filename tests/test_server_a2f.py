@@ -18,6 +18,7 @@ from server_kit import RATE, animator, channel, noise, process_audio, run, servi
 from facerig.emotion.space import A2F_NAMES
 from facerig.rig import rig
 from facerig.server import a2f_params, outlet, protos
+from facerig.server.a2f import A2FService
 
 TINY = {"sessions": 4, "max_batch": 4, "capacity": 4, "a2f_port": 0, "port": -1, "a2f_pacing": "burst"}
 ASKED = protos.message("nvidia_ace.controller.v1.AudioStream")
@@ -193,6 +194,30 @@ def test_errors_are_a_status_on_a_stream_that_ends_well(requests, word):
     assert found["status"][-1].code == 3
     assert word in found["status"][-1].message
     assert code is grpc.StatusCode.OK
+
+
+def test_a_client_that_is_refused_is_heard_out_before_the_status():
+    """A status that comes while they write is INTERNAL to some clients, who would not try elsewhere."""
+    written, ended = [], []
+
+    async def writing():
+        for request in (opening(), *map(sound, seconds()), END):
+            written.append(request)
+            yield request
+
+    class Call:
+        async def abort(self, code, details):
+            ended.append((code, len(written)))
+            raise grpc.aio.AbortError
+
+    async def work():
+        async with serving(**TINY) as server:
+            server.house.draining = True
+            return [answer async for answer in A2FService(server.house).process(writing(), Call())]
+
+    (answer,) = run(work())
+    assert answer.status.code == 3
+    assert ended == [(grpc.StatusCode.UNAVAILABLE, 5)]
 
 
 def test_a_real_recording_at_its_own_rate(shared_data):

@@ -20,7 +20,7 @@ import numpy as np
 from facerig.emotion import space
 from facerig.errors import FacerigError, OptionError, ServiceError, check_option
 from facerig.rig import rig
-from facerig.server import a2f_params, asks, faults, protos
+from facerig.server import a2f_params, asks, faults, protos, security
 from facerig.server.admission import Guest, House
 from facerig.server.flow import Sound
 from facerig.server.pacing import Pacing
@@ -82,7 +82,7 @@ class A2FService:
                 self.house.leave(guest)
         if error is not None:
             told, error = self._blamed(error), None
-            yield await self._goodbye(context, *told)
+            yield await self._goodbye(context, *told, requests if guest is None else None)
             await _hear_out(requests)
 
     async def _header(self, requests: AsyncIterator[Any]) -> Any:
@@ -105,11 +105,14 @@ class A2FService:
             log.error("an A2F stream failed", exc_info=error)
         return status, label, faults.said(error)
 
-    async def _goodbye(self, context: Any, status: str, label: str, reason: str) -> Any:
-        """The status; where it is the server's business and not the client's, gRPC's status as well."""
+    async def _goodbye(self, context: Any, status: str, label: str, reason: str, writing: Any) -> Any:
+        """The status; where it is the server's business and not the client's, gRPC's status as well, once what a
+        client that was not let in is `writing` is heard out."""
         import grpc
 
         if label in ("overload", "draining", "handover", "fault"):
+            if writing is not None:
+                await security.heard_out(writing, security.HEARD_OUT)
             with contextlib.suppress(grpc.aio.AbortError):
                 await context.abort(getattr(grpc.StatusCode, status), reason)
         return self._say("ERROR", reason)

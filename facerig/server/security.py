@@ -19,6 +19,7 @@ from facerig.errors import InputError, OptionError
 from facerig.server.config import ServerConfig, read_toml
 
 PATIENCE = 1.0  # seconds that a stranger may go on writing before it is refused
+HEARD_OUT = 0.2  # seconds that a client may finish what it writes before gRPC's status comes
 DRAINED = 64  # messages of one who is refused that are taken and forgotten
 MIN_KEY = 16  # characters: below that a hash could be searched
 OPEN_METHODS = ("/grpc.health.v1.Health/",)

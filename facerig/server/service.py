@@ -28,7 +28,6 @@ from facerig.v1 import animation_pb2 as pb
 log = logging.getLogger("facerig.server")
 
 SERVICE = "facerig.v1.Animation"
-HEARD_OUT = 0.2  # seconds that a client may finish what it writes, after the status message and before gRPC's status
 SLICE = 65_536  # bytes of a clip that are fed at a time
 Read = Callable[[], Any]
 
@@ -232,7 +231,7 @@ class AnimationService:
 
         yield pb.AnimateResponse(status=pb.Status(code=code, reason=reason, frames=sent))
         if writing is not None:
-            await security.heard_out(writing, HEARD_OUT)
+            await security.heard_out(writing, security.HEARD_OUT)
         with contextlib.suppress(grpc.aio.AbortError):
             await context.abort(getattr(grpc.StatusCode, status), reason)
 
