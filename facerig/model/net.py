@@ -27,6 +27,12 @@ def _remembered(past: Tensor, now: Tensor, frames: int = 1) -> tuple[Tensor, Ten
     return seen, seen.narrow(frames, now.shape[frames], past.shape[frames])
 
 
+def _windows(seen: Tensor, count: int, length: int, hop: int = 1) -> Tensor:
+    """[B, frames, columns] -> [B, count, length, columns]: row k holds frames k, k + hop, k + 2 hop, ..."""
+    rows = torch.arange(count, device=seen.device)[:, None] + torch.arange(length, device=seen.device) * hop
+    return seen.index_select(1, rows.flatten()).reshape(seen.shape[0], -1, length, seen.shape[-1])
+
+
 class ShiftedSum(torch.autograd.Function):
     """Depthwise convolution as shifted products, with its gradient: on a CPU several times faster than conv1d's."""
 
@@ -80,9 +86,7 @@ class ConvLayer(nn.Module):
     def _gathered(self, seen: Tensor, count: int, stride: int) -> Tensor:
         """The same sum in three operations: what costs least where a step is one frame."""
         kernel = self.taps.shape[0]
-        rows = torch.arange(count, device=seen.device)[:, None] \
-            + torch.arange(kernel, device=seen.device) * (self.dilation * stride)
-        return (seen[:, rows] * self.taps).sum(2)
+        return (_windows(seen, count, kernel, self.dilation * stride) * self.taps).sum(2)
 
 
 class AttentionLayer(nn.Module):
@@ -123,7 +127,8 @@ class AttentionLayer(nn.Module):
         then = torch.arange(count + reach, device=self.bias.device)
         age = now[:, None] + reach - then[None, :]
         inside = (age >= 0) & (age <= reach)
-        return table[:, torch.where(inside, age, reach + 1)]
+        rows = torch.where(inside, age, reach + 1)
+        return table.index_select(1, rows.flatten()).reshape(self.heads, count, -1)
 
 
 StepLayer: TypeAlias = ConvLayer | AttentionLayer
@@ -221,8 +226,7 @@ class Expression(nn.Module):
 
     def smoothed(self, seen: Tensor, count: int) -> Tensor:
         """[B, FELT - 1 + n, columns] -> [B, n, PACES, columns]."""
-        rows = torch.arange(count, device=seen.device)[:, None] + torch.arange(FELT, device=seen.device)
-        return torch.matmul(self.kernels.to(seen.dtype), seen[:, rows])
+        return torch.matmul(self.kernels.to(seen.dtype), _windows(seen, count, FELT))
 
     def added(self, heard: Tensor, smooth: Tensor) -> Tensor:
         """[B, n, channels]."""
