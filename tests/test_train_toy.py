@@ -286,6 +286,24 @@ def test_crops_keep_features_and_labels_together() -> None:
     assert agree.mean() > 0.85  # a stretched row between two units may be either
 
 
+def spoken_by(speakers: str, frames: int = 20) -> Store:
+    """Clips of so many frames, the speaker's place in the alphabet in every label; a folder for every speaker."""
+    count = len(speakers)
+    rows = np.repeat([ord(speaker) - ord("a") for speaker in speakers], frames).astype(np.uint8)
+    return Store(np.zeros((count * frames, FEATURES), np.float16), rows, np.arange(count) * frames,
+                 np.full(count, frames), np.ones(count, np.float32), np.array(["toy"] * count, object),
+                 tuple(f"toy/{speaker}/{k}" for k, speaker in enumerate(speakers)))
+
+
+def test_what_fills_a_crop_is_mostly_what_its_speaker_says_next() -> None:
+    """A clip gives 19 frames; behind the last of a folder comes anybody."""
+    _, labels, _, _ = Crops(spoken_by("aaaaaaabbbbbbb"), {}, 38).draw(np.random.default_rng(0), 200, tempo=0.0)
+    first, second = labels[:, 0], labels[:, -1]
+    assert 0.8 < (first == second).mean() < 0.95
+    _, labels, _, _ = Crops(spoken_by("abababababab"), {}, 38).draw(np.random.default_rng(0), 200, tempo=0.0)
+    assert 0.35 < (labels[:, 0] == labels[:, -1]).mean() < 0.65
+
+
 def test_stretching_reads_between_hops() -> None:
     hops = np.arange(20, dtype=np.float16)[:, None].repeat(BANDS, 1).reshape(-1, FEATURES)
     out = stretched(hops, 0, 9, 4, 1.5).reshape(4 * HOPS, BANDS)[:, 0]
@@ -423,6 +441,38 @@ def test_a_model_of_another_look_ahead_takes_over_all_but_the_heads_it_must_make
         assert part in said
     with pytest.raises(ModelError, match=r"far\.safetensors: its width is 32, that of near is 48"):
         taken_over(tmp_path / "far.safetensors", replace(other, width=48))
+
+
+def test_a_deeper_network_goes_on_from_a_shallower_one_as_the_same_function(tmp_path: Path) -> None:
+    torch.manual_seed(4)
+    net = Net(small_config())
+    checkpoint.save(net, tmp_path, name="flat")
+    deep = replace(small_config(), encoder=f"{small_config().encoder} a4 c2")
+    grown = Encoder(deep)
+    load_shipped(tmp_path / "flat.safetensors", grown, "encoder")
+    feats = torch.randn(2, 24, FEATURES)
+    assert torch.equal(grown.phase(feats), net.encoder.phase(feats))
+    assert "new layers behind its own, which begin by adding nothing: a4 c2" in taken_over(
+        tmp_path / "flat.safetensors", deep, deeper=True)
+    for other in (deep, replace(small_config(), encoder=f"c3 {small_config().encoder}")):
+        with pytest.raises(ModelError, match="its encoder is"):
+            taken_over(tmp_path / "flat.safetensors", other, deeper=other is not deep)
+    with pytest.raises(ModelError, match="no encoder of this shape"):
+        load_shipped(tmp_path / "flat.safetensors", Encoder(replace(small_config(), encoder="a4 c1")), "encoder")
+
+
+def test_the_share_of_a_shallower_start_lessens_what_new_layers_add(tmp_path: Path) -> None:
+    torch.manual_seed(6)
+    checkpoint.save(Net(small_config()), tmp_path, name="flat")
+    taught = Encoder(replace(small_config(), encoder=f"{small_config().encoder} c1"))
+    start = run_module.shipped(tmp_path / "flat.safetensors", taught)
+    last = f"layers.{len(small_config().encoder_layers)}."
+    before = {key: value.clone() for key, value in taught.state_dict().items()}
+    averaged(taught, start, 0.25)
+    for key, value in taught.state_dict().items():
+        if key.startswith(last):
+            kept = 0.75 if ".down." in key else 1.0
+            torch.testing.assert_close(value, kept * before[key])
 
 
 @given(st.sets(st.integers(0, 20), min_size=1), st.integers(0, 20))

@@ -23,7 +23,7 @@ def train(
                                                show_default=False)] = None,
     hours: Annotated[float, typer.Option(help="Synthetic speech to make where none is packed.")] = 10.0,
     seed: Annotated[int, typer.Option(help="Of crops, augmentation and first weights.")] = 1,
-    batch: Annotated[int, typer.Option(help="Crops of 3.2 s in a step.")] = 40,
+    batch: Annotated[int, typer.Option(help="Crops of 6.4 s in a step.")] = 20,
     start: Annotated[Path | None, typer.Option(help="A shipped .safetensors of the same sizes to go on "
                                                "from (instant goes on from small).",
                                                show_default=False)] = None,
@@ -74,7 +74,7 @@ def train(
         from facerig.train.recipe import config
         from facerig.train.resume import taken_over
 
-        say(taken_over(start, config(preset)))
+        say(taken_over(start, config(preset), deeper=True))
     folder = {} if cache is None else {"folder": cache}
     plan = Plan(preset, minutes, out, hours=hours, seed=seed, batch=batch, start=start, pure=pure,
                 decoder=decoder, **folder)  # fmt: skip

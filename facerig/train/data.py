@@ -24,6 +24,8 @@ UNLABELLED = 255
 PIECE = 3600  # frames of audio turned into features at a time
 GROUPED = 12_000  # frames that go through an encoder together
 KEPT = 4  # units that a soft label names
+NOBODY = -1
+FOLLOWED = 0.85  # how often a clip is followed by the next of its speaker
 
 Half = NDArray[np.float16]
 Float = NDArray[np.float32]
@@ -145,7 +147,7 @@ class Crops:
     store: Store
     shares: Mapping[str, float]
     """Weight of the hours of clips whose id begins so; see `share`."""
-    frames: int = 192
+    frames: int = 384
 
     def __post_init__(self) -> None:
         weights = self.store.counts * np.array([share(name, self.shares) for name in self.store.ids])
@@ -153,23 +155,34 @@ class Crops:
 
     def draw(self, rng: np.random.Generator, batch: int, tempo: float) -> tuple[Float, NDArray[np.int64], Float, Soft]:
         """(features [B, T, 128], labels [B, T], trust [B, T], soft labels [B, T, 2, KEPT]); clips at rates within
-        1 / (1 + tempo) .. 1 + tempo."""
+        1 / (1 + tempo) .. 1 + tempo. What fills a crop behind a clip's end is mostly what its speaker says next, at the
+        same rate: a network that hears one voice for long learns to make use of it."""
         feats = np.zeros((batch, self.frames, FEATURES), np.float32)
         labels = np.full((batch, self.frames), UNLABELLED, np.int64)
         trust = np.ones((batch, self.frames), np.float32)
         soft = np.stack([hard(self.frames)] * batch)
         for row in range(batch):
-            at = 0
+            at, clip, rate = 0, NOBODY, 1.0
             while at < self.frames:
-                at += self._fill(rng, feats[row, at:], labels[row, at:], trust[row, at:], soft[row, at:], tempo)
+                clip = self._following(clip) if clip != NOBODY and rng.random() < FOLLOWED else NOBODY
+                if clip == NOBODY:
+                    clip, rate = self._any(rng), float(np.exp(rng.uniform(-1, 1) * np.log1p(tempo)))
+                at += self._fill(rng, clip, rate, feats[row, at:], labels[row, at:], trust[row, at:], soft[row, at:])
         return feats, labels, trust, soft
 
-    def _fill(self, rng: np.random.Generator, feats: Float, labels: NDArray[np.int64], trust: Float, soft: Soft,
-              tempo: float) -> int:
-        """Put a piece of a random clip at the beginning of these rows; returns its length."""
+    def _any(self, rng: np.random.Generator) -> int:
         edges: Float = self._edges  # type: ignore[attr-defined]
-        clip = min(int(np.searchsorted(edges, rng.random())), len(edges) - 1)
-        rate = float(np.exp(rng.uniform(-1, 1) * np.log1p(tempo)))
+        return min(int(np.searchsorted(edges, rng.random())), len(edges) - 1)
+
+    def _following(self, clip: int) -> int:
+        """The next clip, if it is of the same source and folder: the same speaker, but where actors take turns."""
+        ids, source = self.store.ids, self.store.source
+        near = clip + 1 < len(ids) and source[clip + 1] == source[clip]
+        return clip + 1 if near and _folder(ids[clip + 1]) == _folder(ids[clip]) else NOBODY
+
+    def _fill(self, rng: np.random.Generator, clip: int, rate: float, feats: Float, labels: NDArray[np.int64],
+              trust: Float, soft: Soft) -> int:
+        """Put a piece of a clip at the beginning of these rows; returns its length."""
         count = int(self.store.counts[clip])
         length = min(len(labels), max(1, int((count - 1) / rate)))
         spare = count - int(length * rate) - 1
@@ -180,6 +193,10 @@ class Crops:
         labels[:length], soft[:length] = self.store.labels[rows], self.store.soft[rows]
         trust[:length] = self.store.trust[clip]
         return length
+
+
+def _folder(clip: str) -> str:
+    return clip.rpartition("/")[0]
 
 
 def stretched(feats: Half, first: int, last: int, length: int, rate: float) -> Float:

@@ -41,8 +41,9 @@ class Run:
     """Wall-clock time from the first step to the last."""
     steps: int = 0
     """Ends it earlier where it is not 0."""
-    batch: int = 40
-    frames: int = 192
+    batch: int = 20
+    frames: int = 384
+    """Of a crop: most of what the network can remember, so that it learns to use what it has heard of a voice."""
     peak: float = 2e-3
     warm_steps: int = 200
     weight_decay: float = 0.02

@@ -22,6 +22,8 @@ from facerig.stage import FPS
 
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 HEADS = "heads."  # of the encoder, one a look-ahead
+LAYERS = "layers."
+ADDED_BY = ("down", "out")  # the last product of a layer: what it adds to its input
 SIZES = ("width", "encoder", "stride", "kernel", "spread", "heads", "decoder_width", "decoder", "condition", "channels",
          "units")  # what weights of another model must share  # fmt: skip
 
@@ -74,29 +76,31 @@ def load_ema(path: Path, net: nn.Module) -> None:
 def load_shipped(path: Path, net: nn.Module, part: str) -> None:
     """One part ("encoder", "decoder") of a shipped model's weights into a network of its shape; what the network has no
     place for (an expression head, heads of other look-aheads) is left out, heads that are missing are made of their
-    neighbours."""
+    neighbours, and layers that it has besides add nothing at first."""
     try:
         held, wanted = _part(load_file(path), f"{part}."), net.state_dict()
         kept = {key: value for key, value in held.items() if key in wanted}
         made = {key: _between(held, key) for key in wanted if key not in held and key.startswith(HEADS)}
-        net.load_state_dict({**kept, **made})
+        net.load_state_dict({**kept, **made, **_silent_layers(held, wanted)})
     except (OSError, SafetensorError, RuntimeError) as error:
         raise ModelError(f"{path.name}: no {part} of this shape ({str(error).splitlines()[0]})") from error
 
 
-def taken_over(path: Path, config: NetConfig) -> str:
+def taken_over(path: Path, config: NetConfig, deeper: bool = False) -> str:
     """What `load_shipped` will take of a file for a network of this config and what not, in words; a file that does not
-    fit is a ModelError before anything is begun."""
+    fit is a ModelError before anything is begun. `deeper`: the network may have more layers in its encoder."""
     theirs = NetConfig.from_dict(read_card(path)["config"], path.name)
     for size in SIZES:
         have, want = getattr(theirs, size), getattr(config, size)
-        if have != want:
+        if have != want and not (deeper and size == "encoder" and want.startswith(f"{have} ")):
             raise ModelError(f"{path.name}: its {size.replace('_', ' ')} is {_told(have)}, that of {config.name} is "
                              f"{_told(want)}; accepted: weights of a model of the same sizes")  # fmt: skip
     both, lost, new = (_named(part) for part in (
         [n for n in config.taught if n in theirs.taught], [n for n in theirs.taught if n not in config.taught],
         [n for n in config.taught if n not in theirs.taught]))  # fmt: skip
     said = [f"{path.name}: encoder and decoder go on as they are, with the heads for {both} of look-ahead"]
+    if theirs.encoder != config.encoder:
+        said.append(f"new layers behind its own, which begin by adding nothing:{config.encoder[len(theirs.encoder):]}")
     said += [f"new heads, made of their neighbours: {new}"] if new else []
     said += [f"left out: heads for {lost}"] if lost else []
     if theirs.lookahead != config.lookahead:
@@ -121,6 +125,13 @@ def _between(held: dict[str, Tensor], key: str) -> Tensor:
     if not near:
         raise RuntimeError(f"no heads to make the one of {ahead} frames of")
     return sum((held[f"{HEADS}{n}.{kind}"] * share for n, share in near), torch.zeros(()))
+
+
+def _silent_layers(held: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Layers behind the last that is held, as the network has them but for their last product, which is nought."""
+    last = max((int(key.split(".")[1]) for key in held if key.startswith(LAYERS)), default=-1)
+    new = {key: value for key, value in wanted.items() if key.startswith(LAYERS) and int(key.split(".")[1]) > last}
+    return {key: torch.zeros_like(value) if key.split(".")[2] in ADDED_BY else value for key, value in new.items()}
 
 
 def _look_aheads(names: Collection[str]) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -46,7 +47,7 @@ class Plan:
     hours: float = 10.0
     """Of synthetic speech to make where none is packed."""
     seed: int = 1
-    batch: int = 40
+    batch: int = 20
     start: Path | None = None
     """A shipped .safetensors to go on from: its encoder sharpens the labels at once, then both parts are taught on."""
     pure: bool = False
@@ -104,7 +105,7 @@ def taught_encoder(net: Net, plan: Plan, rank: int, shown: Shown) -> dict[str, A
 
 def content_figures(net: Net, start: Path | None, judges: Mapping[str, Store]) -> dict[str, Any]:
     """How well an encoder hears the clips kept apart, once the best share of a start's is in it where there is one."""
-    mean = best_mean(net.encoder, shipped(start, net.config), judges) if start else {}
+    mean = best_mean(net.encoder, shipped(start, net.encoder), judges) if start else {}
     net.encoder.eval()
     return {"content": {name: judged(net.encoder, held, net.config.lookahead) for name, held in judges.items()}, **mean}
 
@@ -143,7 +144,7 @@ def encoder_trainer(plan: Plan, config: NetConfig, rank: int = 0) -> EncoderTrai
     if plan.start:
         run = replace(run, start=plan.start, peak=START_PEAK, ramp=0.0)
         if not labels.is_file():
-            sharpen(shipped(plan.start, config), plan, labels)
+            sharpen(shipped(plan.start, Encoder(config)), plan, labels)
     data = recipe.learnt(plan.features, *distill.read(labels))
     trainer = EncoderTrainer(config, run, data, recipe.judges(plan.features), fresh)
     return trainer
@@ -156,9 +157,9 @@ def trained(checkpoint: Path, config: NetConfig) -> Encoder:
     return encoder.eval()
 
 
-def shipped(weights: Path, config: NetConfig) -> Encoder:
-    """The encoder of a shipped file."""
-    encoder = Encoder(config)
+def shipped(weights: Path, like: Encoder) -> Encoder:
+    """The encoder of a shipped file; layers that it has not are those of `like`, adding nothing."""
+    encoder = deepcopy(like)
     load_shipped(weights, encoder, "encoder")
     return encoder.eval()
 
