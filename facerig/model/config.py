@@ -50,7 +50,7 @@ class NetConfig:
     taught: tuple[int, ...] = (0, 2, 4, 6, 9, 15)
     """Look-aheads that have a unit head of their own; all but `lookahead` serve the sweep and the labelling."""
     width: int = 256
-    encoder: str = "c1 c1 c2 a32 c1 c2 c4 a32 c1 c1 a64 c1 c1"
+    encoder: str = "c1 c1 c2 a32 c1 c2 c4 a32 c1 c1"
     stride: int = 2
     """Frames between two steps of the encoder."""
     kernel: int = 7
@@ -130,13 +130,11 @@ class NetConfig:
 _TAUGHT = (0, 2, 4, 6, 9, 15)
 # `instant` hears the frame that it shows and one more: 16.7 ms. What 0 and 33 ms would have given is taught beside it.
 _TAUGHT_NEAR = (0, 1, 2, 4, 6, 15)
-# Layers behind the tenth were added to a network that had learnt all it could: three more hear a voice for two seconds.
-_DEEP = NetConfig.encoder
 # name, look-ahead, taught look-aheads, width, encoder, feed-forward, decoder width, decoder
 _PRESETS: tuple[tuple[str, int, tuple[int, ...], int, str, int, int, str], ...] = (
     ("tiny", 6, _TAUGHT, 128, "c1 c1 a32 c2 c2 a32 c4 c1", 2, 96, "c1 a32 c1"),
-    ("instant", 1, _TAUGHT_NEAR, 256, _DEEP, 2, 192, "c1 c2 a32 c1"),
-    ("small", 6, _TAUGHT, 256, _DEEP, 2, 192, "c1 c2 a32 c1"),
+    ("instant", 1, _TAUGHT_NEAR, 256, "c1 c1 c2 a32 c1 c2 c4 a32 c1 c1", 2, 192, "c1 c2 a32 c1"),
+    ("small", 6, _TAUGHT, 256, "c1 c1 c2 a32 c1 c2 c4 a32 c1 c1", 2, 192, "c1 c2 a32 c1"),
     ("base", 6, _TAUGHT, 512, "c1 c1 c2 a32 c1 c2 c4 a32 c1 c1 a32 c1 c1", 4, 384, "c1 c2 a32 c1 a32"),
 )
 _FIELDS = ("name", "lookahead", "taught", "width", "encoder", "spread", "decoder_width", "decoder")
