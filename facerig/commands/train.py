@@ -24,8 +24,8 @@ def train(
     hours: Annotated[float, typer.Option(help="Synthetic speech to make where none is packed.")] = 10.0,
     seed: Annotated[int, typer.Option(help="Of crops, augmentation and first weights.")] = 1,
     batch: Annotated[int, typer.Option(help="Crops of 6.4 s in a step.")] = 20,
-    start: Annotated[Path | None, typer.Option(help="A shipped .safetensors of the same sizes to go on "
-                                               "from (instant goes on from small).",
+    start: Annotated[Path | None, typer.Option(help="A shipped .safetensors of the same sizes, or of fewer layers, "
+                                               "to go on from (instant goes on from small).",
                                                show_default=False)] = None,
     pure: Annotated[bool, typer.Option("--pure", help="Keep speaker and mood out of what the decoder reads; costs "
                                        "a little of the lips (docs/EMOTION.md).")] = False,

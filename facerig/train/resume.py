@@ -90,11 +90,12 @@ def taken_over(path: Path, config: NetConfig, deeper: bool = False) -> str:
     """What `load_shipped` will take of a file for a network of this config and what not, in words; a file that does not
     fit is a ModelError before anything is begun. `deeper`: the network may have more layers in its encoder."""
     theirs = NetConfig.from_dict(read_card(path)["config"], path.name)
+    fewer = ", or with the first layers of that encoder" if deeper else ""
     for size in SIZES:
         have, want = getattr(theirs, size), getattr(config, size)
         if have != want and not (deeper and size == "encoder" and want.startswith(f"{have} ")):
             raise ModelError(f"{path.name}: its {size.replace('_', ' ')} is {_told(have)}, that of {config.name} is "
-                             f"{_told(want)}; accepted: weights of a model of the same sizes")  # fmt: skip
+                             f"{_told(want)}; accepted: weights of a model of the same sizes{fewer}")  # fmt: skip
     both, lost, new = (_named(part) for part in (
         [n for n in config.taught if n in theirs.taught], [n for n in theirs.taught if n not in config.taught],
         [n for n in config.taught if n not in theirs.taught]))  # fmt: skip
