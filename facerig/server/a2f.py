@@ -106,15 +106,9 @@ class A2FService:
         return status, label, faults.said(error)
 
     async def _goodbye(self, context: Any, status: str, label: str, reason: str, writing: Any) -> Any:
-        """The status; where it is the server's business and not the client's, gRPC's status as well, once what a
-        client that was not let in is `writing` is heard out."""
-        import grpc
-
+        """The status; where it is the server's business and not the client's, gRPC's status as well."""
         if label in ("overload", "draining", "handover", "fault"):
-            if writing is not None:
-                await security.heard_out(writing, security.HEARD_OUT)
-            with contextlib.suppress(grpc.aio.AbortError):
-                await context.abort(getattr(grpc.StatusCode, status), reason)
+            await security.ended(context, status, reason, writing)
         return self._say("ERROR", reason)
 
     def _say(self, code: str, text: str) -> Any:

@@ -146,6 +146,16 @@ async def heard_out(requests: Any, patience: float) -> None:
         await asyncio.wait_for(_drained(requests), patience)
 
 
+async def ended(context: Any, status: str, reason: str, writing: Any) -> None:
+    """A stream ends with gRPC's status, once what a client that was not let in is `writing` is heard out."""
+    import grpc
+
+    if writing is not None:
+        await heard_out(writing, HEARD_OUT)
+    with contextlib.suppress(grpc.aio.AbortError):
+        await context.abort(getattr(grpc.StatusCode, status), reason)
+
+
 async def _drained(requests: Any) -> None:
     taken = 0
     async for _ in requests:

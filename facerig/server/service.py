@@ -6,7 +6,6 @@ goes wrong in either ends in `_say_goodbye`: the status message with a reason, t
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import secrets
 import time
@@ -227,13 +226,8 @@ class AnimationService:
     async def _say_goodbye(
         self, context: Any, code: str, status: str, reason: str, sent: int, writing: Any
     ) -> AsyncIterator[pb.AnimateResponse]:
-        import grpc
-
         yield pb.AnimateResponse(status=pb.Status(code=code, reason=reason, frames=sent))
-        if writing is not None:
-            await security.heard_out(writing, security.HEARD_OUT)
-        with contextlib.suppress(grpc.aio.AbortError):
-            await context.abort(getattr(grpc.StatusCode, status), reason)
+        await security.ended(context, status, reason, writing)
 
     # ---- what there is ------------------------------------------------------------------------------------------
 

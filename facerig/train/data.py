@@ -147,7 +147,7 @@ class Crops:
     store: Store
     shares: Mapping[str, float]
     """Weight of the hours of clips whose id begins so; see `share`."""
-    frames: int = 384
+    frames: int
 
     def __post_init__(self) -> None:
         weights = self.store.counts * np.array([share(name, self.shares) for name in self.store.ids])
@@ -175,10 +175,9 @@ class Crops:
         return min(int(np.searchsorted(edges, rng.random())), len(edges) - 1)
 
     def _following(self, clip: int) -> int:
-        """The next clip, if it is of the same source and folder: the same speaker, but where actors take turns."""
-        ids, source = self.store.ids, self.store.source
-        near = clip + 1 < len(ids) and source[clip + 1] == source[clip]
-        return clip + 1 if near and _folder(ids[clip + 1]) == _folder(ids[clip]) else NOBODY
+        """The next clip, if it is of the same folder: the same speaker, but where people take turns in one."""
+        ids = self.store.ids
+        return clip + 1 if clip + 1 < len(ids) and _folder(ids[clip + 1]) == _folder(ids[clip]) else NOBODY
 
     def _fill(self, rng: np.random.Generator, clip: int, rate: float, feats: Float, labels: NDArray[np.int64],
               trust: Float, soft: Soft) -> int:
