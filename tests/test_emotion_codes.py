@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ from facerig.model.net import Net  # noqa: E402
 from facerig.phones import units  # noqa: E402
 from facerig.rig import rig  # noqa: E402
 from facerig.train import purify  # noqa: E402
-from facerig.train.evaluate import codes, manner, probes  # noqa: E402
+from facerig.train.evaluate import codes, emotion, manner, probes  # noqa: E402
 from facerig.train.evaluate.sets import Clip  # noqa: E402
 
 NAMES = rig("facerig").names
@@ -115,6 +117,17 @@ def test_no_step_of_a_training_brings_the_voice_back(net: Net, axes: torch.Tenso
 
 
 # ---- probes ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_codes_of_a_file_are_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file's name says nothing: `small.onnx` elsewhere is not the shipped `small`."""
+    asked: list[Path] = []
+    for name in ("real", "parallel"):
+        monkeypatch.setattr(codes, name, lambda path, quick: asked.append(path))
+    assert emotion.codes_read(str(tmp_path / "small.onnx"), True) is None  # its weights are not there
+    (tmp_path / "small.safetensors").touch()
+    emotion.codes_read(str(tmp_path / "small.onnx"), True)
+    assert asked == [tmp_path / "small.safetensors"] * 2
 
 
 def test_probes_find_what_is_there() -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,10 +20,9 @@ from facerig.controls import EMOTIONS, Controls, group, place, rows_of
 from facerig.emotion import code, looks, space, styles
 from facerig.emotion.express import Express, FeltLips
 from facerig.errors import InputError
-from facerig.files import assets_folder
 from facerig.heads.builtin import builtin_head
 from facerig.heads.landmarks import mouth_measures
-from facerig.model.runtime import BLOCK, DEFAULT, ModelStage, load
+from facerig.model.runtime import BLOCK, ModelStage, graph_of, load
 from facerig.phones import VISEMES15, rasterise, viseme15_of_units
 from facerig.rig import rig
 from facerig.stage import Frames
@@ -134,7 +132,7 @@ def evaluate(model: str | None = None, quick: bool = False, progress: Progress =
         ("leakage", lambda: leakage(faces, few)),
         ("accents", lambda: accents(faces, few)),
         ("reference", lambda: manner.reference(faces, judge, quick)),
-        ("codes", lambda: codes_read(Path(model or DEFAULT).stem, quick)),
+        ("codes", lambda: codes_read(model, quick)),
         ("heard", heard),
     ):
         progress(name)
@@ -327,9 +325,10 @@ def _r(a: Frames, b: Frames) -> float:
     return round(float(np.corrcoef(a, b)[0, 1]), 3)
 
 
-def codes_read(name: str, quick: bool) -> dict[str, Any] | None:
-    """The matrix of codes and probes; None where the weights are not beside the graph."""
-    path = assets_folder() / "models" / f"{name}.safetensors"
+def codes_read(model: str | None, quick: bool) -> dict[str, Any] | None:
+    """The matrix of codes and probes of a model, by its name or file; None where the weights are not beside the
+    graph."""
+    path = graph_of(model).with_suffix(".safetensors")
     if not path.is_file():
         return None
     return {"real": codes.real(path, quick), "parallel": codes.parallel(path, quick)}
