@@ -16,6 +16,7 @@ from facerig.errors import OptionError
 from facerig.train.corpora import motion as motion_corpora
 from facerig.train.evaluate import content, critics, events, published, robustness, sets, shown, systems
 from facerig.train.evaluate.motion import MEASURED, Measured
+from facerig.train.evaluate.probes import one_thread
 from facerig.train.evaluate.rivals import Rhubarb
 from facerig.train.evaluate.sets import Clip
 from facerig.train.evaluate.systems import ModelSystem, Output, Regression, System
@@ -69,6 +70,7 @@ class Row:
         return out
 
 
+@one_thread()
 def evaluate(options: Options, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
     """The scoreboard as one JSON-ready value."""
     started = time.monotonic()
