@@ -116,9 +116,6 @@ def test_no_step_of_a_training_brings_the_voice_back(net: Net, axes: torch.Tenso
     assert torch.allclose(old @ old.T, new @ new.T, atol=1e-3)
 
 
-# ---- probes ---------------------------------------------------------------------------------------------------------
-
-
 def test_the_codes_of_a_file_are_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file's name says nothing: `small.onnx` elsewhere is not the shipped `small`."""
     asked: list[Path] = []
@@ -128,6 +125,9 @@ def test_the_codes_of_a_file_are_its_own(tmp_path: Path, monkeypatch: pytest.Mon
     (tmp_path / "small.safetensors").touch()
     emotion.codes_read(str(tmp_path / "small.onnx"), True)
     assert asked == [tmp_path / "small.safetensors"] * 2
+
+
+# ---- probes ---------------------------------------------------------------------------------------------------------
 
 
 def test_probes_find_what_is_there() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.distributed as dist
@@ -42,3 +43,14 @@ def agreed(value: float) -> float:
     shared = torch.tensor([value], device=device())
     dist.broadcast(shared, 0)
     return float(shared)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """torch on one thread: for steps so small that a second one costs more than it does, above all beside others."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -32,6 +32,7 @@ from facerig.train.evaluate.probes import Probe, around, rank_correlation
 from facerig.train.evaluate.sets import Clip
 from facerig.train.evaluate.shown import CLOSED_MM, reference_mouth
 from facerig.train.motion import energy
+from facerig.train.parallel import one_thread
 from facerig.train.teacher.expression import expressive, stressed
 
 LEARN = (("grid", 40), ("css10_es", 41))
@@ -112,6 +113,7 @@ def clips_of(names: Sequence[tuple[str, int]], quick: bool) -> list[Clip]:
     return [clip for name, count in names for clip in sets.load(name, max(3, round(count * QUICK)) if quick else count)]
 
 
+@one_thread()
 def evaluate(model: str | None = None, quick: bool = False, progress: Progress = lambda _: None) -> dict[str, Any]:
     """All figures."""
     faces = Faces(load(model))

@@ -5,8 +5,7 @@ The line is ridge regression on standardised features; the network has one hidde
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,24 +54,6 @@ def linear(features: Floats, labels: Labels, others: Floats, classes: int) -> La
 
 def network(features: Floats, labels: Labels, others: Floats, classes: int) -> Labels:
     """What a network of one hidden layer guesses; the same every time."""
-    with one_thread():
-        return _network(features, labels, others, classes)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """torch on one thread: for steps so small that a second one costs more than it does, above all beside others."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _network(features: Floats, labels: Labels, others: Floats, classes: int) -> Labels:
     import torch
 
     torch.manual_seed(0)

@@ -16,10 +16,10 @@ from facerig.errors import OptionError
 from facerig.train.corpora import motion as motion_corpora
 from facerig.train.evaluate import content, critics, events, published, robustness, sets, shown, systems
 from facerig.train.evaluate.motion import MEASURED, Measured
-from facerig.train.evaluate.probes import one_thread
 from facerig.train.evaluate.rivals import Rhubarb
 from facerig.train.evaluate.sets import Clip
 from facerig.train.evaluate.systems import ModelSystem, Output, Regression, System
+from facerig.train.parallel import one_thread
 from facerig.train.teacher.measured import grid_clips
 
 STRESSED = ("ljspeech", "emodb", "css10_es")  # sets that the robustness table draws its clips from
