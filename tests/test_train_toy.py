@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,14 +16,14 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import save_file  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from facerig.errors import ModelError  # noqa: E402
+from facerig.errors import ModelError, OptionError  # noqa: E402
 from facerig.features import BANDS, FEATURES, HOPS  # noqa: E402
 from facerig.files import write_file  # noqa: E402
 from facerig.model import NetConfig, checkpoint, preset  # noqa: E402
 from facerig.model.net import Encoder, Net  # noqa: E402
 from facerig.phones import unit_index, units  # noqa: E402
 from facerig.rig import rig  # noqa: E402
-from facerig.train import losses, shards, smoother  # noqa: E402
+from facerig.train import loop, losses, shards, smoother  # noqa: E402
 from facerig.train import mean as runs_mean  # noqa: E402
 from facerig.train import run as run_module  # noqa: E402
 from facerig.train.data import UNLABELLED, Crops, Store, hard, stretched  # noqa: E402
@@ -98,6 +99,21 @@ def test_a_run_goes_on_where_it_was(trained: tuple[EncoderTrainer, list[float]])
     moments = [state["exp_avg"] for state in again.optimizer.state.values()]
     assert len(moments) == len(list(again.net.parameters()))
     assert again.train() == []  # its time is up
+
+
+@pytest.mark.parametrize("change", [{"seed": 2}, {"start": Path(__file__)}])
+def test_a_run_of_other_options_is_not_gone_on_with(trained: tuple[EncoderTrainer, list[float]],
+                                                    change: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or `--seed 2` would be the weights of seed 1, and a mean of both one run."""
+    monkeypatch.setattr(loop, "load_shipped", lambda *_: None)
+    with pytest.raises(OptionError, match=f"holds a run of another {next(iter(change))}; accepted: .*--cache"):
+        EncoderTrainer(small_config(), replace(trained[0].run, **change), toy(60, 1), {})
+
+
+def test_runs_of_two_seeds_have_their_own_folders_and_one_set_of_labels(tmp_path: Path) -> None:
+    one, other = (run_module.Plan(folder=tmp_path, seed=seed) for seed in (1, 2))
+    assert one.run != other.run
+    assert one.labels == other.labels
 
 
 def test_posteriors_belong_to_their_frames(trained: tuple[EncoderTrainer, list[float]]) -> None:

@@ -87,7 +87,8 @@ def train(
         parts = ("decoder",) if decoder else ("encoder", "decoder")
         tasks = {part: bar.add_task(part, total=1.0) for part in parts}
         figures = whole(plan, lambda part, progress: bar.update(tasks[part], completed=progress))
-    emit_json(figures)
+    if figures:  # of several processes the first one's
+        emit_json(figures)
 
 
 def _check_files(start: Path | None, decoder: bool, means: list[Path], run: bool) -> None:

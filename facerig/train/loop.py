@@ -1,17 +1,20 @@
 """Training the content encoder: crops, augmentation, losses at every taught look-ahead, a log line a minute.
 
 Resumable (a checkpoint every two minutes), seeded, and ended by the clock: the learning rate reaches its floor when
-the time is up, however fast the machine was. Knows no curves; `decoder` trains those on the frozen encoder.
+the time is up, however fast the machine was. In several processes (`parallel`) all that is written is written by the
+first. Knows no curves; `decoder` trains those on the frozen encoder.
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -76,20 +79,29 @@ class EncoderTrainer:
         self.net = Encoder(config, run.dropout).train().to(self.device)
         if run.start:
             load_shipped(run.start, self.net, "encoder")
+        parallel.shared(self.net)
         self.optimizer = torch.optim.AdamW(self.net.parameters(), lr=run.peak, betas=(0.9, 0.98),
                                            weight_decay=run.weight_decay, fused=True)
         self.ema = Ema(self.net, run.ema)
         self.crops = Crops(data, run.shares, run.frames)
         self.tables, self.augment = UnitTables.make().to(self.device), MelAugment()
-        self.step, self.begin = 0, time.time()
+        self.step, spent = 0, 0.0
         if self.path.with_suffix(".json").is_file():
-            facts = load_run(self.path, self.net, self.ema, self.optimizer)
-            self.step, self.begin = facts["step"], time.time() - facts["spent"]
-        self.rng = np.random.default_rng((run.seed, self.step))
+            facts = load_run(self.path, self.net, self.ema, self.optimizer, self._made)
+            self.step, spent = facts["step"], facts["spent"]
+            print(f"{self.run.folder}: goes on from minute {spent / 60:.1f} of {run.seconds / 60:.1f}", flush=True)
+        self.begin = parallel.agreed(time.time()) - spent
+        self.rng = np.random.default_rng((run.seed, self.step, parallel.rank()))
 
     @property
     def path(self) -> Path:
         return self.run.folder / "encoder"
+
+    @property
+    def _made(self) -> dict[str, Any]:
+        """What a run is made of: one of other facts is another run."""
+        start = hashlib.sha256(self.run.start.read_bytes()).hexdigest()[:16] if self.run.start else None
+        return {"seed": self.run.seed, "start": start, "config": json.loads(self.config.to_json())}
 
     @property
     def schedule(self) -> Schedule:
@@ -99,17 +111,17 @@ class EncoderTrainer:
     def train(self, shown: Callable[[float], None] = lambda _: None) -> list[float]:
         """Until the time is up, telling `shown` how far it is; returns the mean loss of every logged stretch."""
         losses, means, saved, judged, logged = [], [], time.time(), time.time(), time.time()
-        while parallel.agreed(self.schedule.progress(self.step)) < 1.0:
-            losses.append(self._step())
-            shown(self.schedule.progress(self.step))
-            if time.time() - logged > min(30.0, self.run.seconds / 10) or is_eighth(self.step, self.run.steps):
+        while self.schedule.progress(self.step, now := parallel.agreed(time.time())) < 1.0:
+            losses.append(self._step(now))
+            shown(self.schedule.progress(self.step, now))
+            if now - logged > min(30.0, self.run.seconds / 10) or is_eighth(self.step, self.run.steps):
                 means.append(float(np.mean(losses)))
-                self._log({"loss": round(means[-1], 4), "pace": len(losses) / (time.time() - logged)})
+                self._log({"loss": round(means[-1], 4), "pace": len(losses) / max(time.time() - logged, 1e-3)})
                 losses, logged = [], time.time()
-            if time.time() - judged > self.run.judge_every:
+            if now - judged > self.run.judge_every:
                 self.judge()
                 judged = time.time()
-            if time.time() - saved > self.run.save_every:
+            if now - saved > self.run.save_every:
                 self.save()
                 self.refresh()
                 saved = time.time()
@@ -118,8 +130,9 @@ class EncoderTrainer:
         return means
 
     def save(self) -> None:
-        save_run(self.path, self.net, self.ema, self.optimizer,
-                 {"step": self.step, "spent": time.time() - self.begin, "config": json.loads(self.config.to_json())})
+        if parallel.rank() == 0:
+            save_run(self.path, self.net, self.ema, self.optimizer,
+                     {"step": self.step, "spent": time.time() - self.begin, **self._made})
 
     def refresh(self) -> None:
         """Take other data where `reload` has some: a source packed since, labels made sharper."""
@@ -130,11 +143,11 @@ class EncoderTrainer:
 
     # ---- a step -------------------------------------------------------------------------------------------------
 
-    def _step(self) -> float:
+    def _step(self, now: float) -> float:
         schedule = self.schedule
         for group in self.optimizer.param_groups:
-            group["lr"] = schedule.rate(self.step)
-        loss = self._loss(*self._batch(schedule.strength(self.step)))
+            group["lr"] = schedule.rate(self.step, now)
+        loss = self._loss(*self._batch(schedule.strength(self.step, now)))
         loss.backward()  # type: ignore[no-untyped-call]
         parallel.average(self.net.parameters())
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), 1.0)
@@ -179,6 +192,8 @@ class EncoderTrainer:
 
     def judge(self) -> dict[str, dict[str, float | None]]:
         """Figures of the running mean on the clips kept apart."""
+        if parallel.rank():
+            return {}
         held = {key: value.clone() for key, value in self.net.state_dict().items()}
         self.net.load_state_dict(self.ema.weights)
         out = {name: judged(self.net, store, self.config.lookahead) for name, store in self.judges.items()}
@@ -188,6 +203,8 @@ class EncoderTrainer:
         return out
 
     def _log(self, figures: dict[str, object]) -> None:
+        if parallel.rank():
+            return
         spent = time.time() - self.begin
         seen = self.step * self.run.batch * self.run.frames / 60 / 3600
         row = {"time": time.strftime("%H:%M:%S"), "step": self.step, "minutes": round(spent / 60, 2),

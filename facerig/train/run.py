@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -62,12 +61,13 @@ class Plan:
 
     @property
     def run(self) -> Path:
-        return self.folder / self.name
+        """The encoder's; others of its preset differ by the seed."""
+        return self.folder / self.name / f"seed{self.seed}"
 
     @property
     def labels(self) -> Path:
-        """What `sharpen` writes."""
-        return self.run / "labels.npz"
+        """What `sharpen` writes, for all runs of the preset."""
+        return self.folder / self.name / "labels.npz"
 
 
 Shown = Callable[[str, float], None]
@@ -78,27 +78,30 @@ def _unseen(_part: str, _progress: float) -> None:
 
 
 def train(plan: Plan, shown: Shown = _unseen) -> dict[str, Any]:
-    """Train, write the model's files, return its figures; `shown` is told the part and how far it is."""
-    rank, _ = parallel.join()
-    build_corpora(plan.hours)
+    """Train, write the model's files, return its figures; `shown` is told the part and how far it is. Of several
+    processes the first alone goes on when the encoder is done; the others return nothing."""
+    parallel.join()
+    parallel.first_first(lambda: build_corpora(plan.hours))
     net = Net(recipe.config(plan.name))
     kept = plan.start if plan.decoder else None
-    figures = kept_encoder(net, plan, kept) if kept else taught_encoder(net, plan, rank, shown)
+    figures = kept_encoder(net, plan, kept) if kept else taught_encoder(net, plan, shown)
+    if parallel.rank():
+        return {}
     seconds = plan.minutes * 60 * (1.0 if kept else 1 - ENCODER_SHARE)
     share = purify.SHARE if plan.pure else 0.0
     figures["motion"] = train_decoder(net, plan, seconds * (1 - share), shown)
     if plan.pure:
         figures["motion"] = purify.taught_on(net, plan, seconds * share, shown)
-    if rank == 0:
-        save(net.cpu(), plan.out, figures)
+    save(net.cpu(), plan.out, figures)
     return figures
 
 
-def taught_encoder(net: Net, plan: Plan, rank: int, shown: Shown) -> dict[str, Any]:
-    """Trains the encoder; returns its figures."""
-    config = net.config
-    trainer = encoder_trainer(plan, config, rank)
+def taught_encoder(net: Net, plan: Plan, shown: Shown) -> dict[str, Any]:
+    """Trains the encoder; returns its figures, in the first process."""
+    trainer = encoder_trainer(plan, net.config)
     trainer.train(partial(shown, "encoder"))
+    if parallel.rank():
+        return {}
     load_ema(trainer.path, net.encoder)
     return content_figures(net, plan.start, trainer.judges)
 
@@ -128,24 +131,29 @@ def build_corpora(hours: float) -> None:
         build(cache_folder(), [], 2, hours)
 
 
-def encoder_trainer(plan: Plan, config: NetConfig, rank: int = 0) -> EncoderTrainer:
+def encoder_trainer(plan: Plan, config: NetConfig) -> EncoderTrainer:
     """The trainer, which relabels its data once on the way."""
     labels = plan.labels
     seconds = plan.minutes * 60 * ENCODER_SHARE
-    begin = time.time()
 
-    def fresh() -> Store | None:
-        if labels.is_file() or time.time() - begin < RELABEL_AT * seconds:
-            return None
-        sharpen(trained(trainer.path, config), plan, labels)
+    def taught(by: Callable[[], Encoder] | None) -> Store:
+        """What is learnt from, relabelled by that encoder where it was not before."""
+        if by and not labels.is_file():
+            sharpen(by(), plan, labels)
         return recipe.learnt(plan.features, *distill.read(labels))
 
-    run = Run(plan.run, seconds, batch=plan.batch, seed=plan.seed + rank, shares=dict(recipe.LEARNT))
-    if plan.start:
-        run = replace(run, start=plan.start, peak=START_PEAK, ramp=0.0)
-        if not labels.is_file():
-            sharpen(shipped(plan.start, Encoder(config)), plan, labels)
-    data = recipe.learnt(plan.features, *distill.read(labels))
+    def fresh() -> Store | None:
+        due = not labels.is_file() and trainer.schedule.progress(trainer.step) >= RELABEL_AT
+        if not parallel.agreed(due):
+            return None
+        return parallel.first_first(lambda: taught(lambda: trained(trainer.path, config)))
+
+    run = Run(plan.run, seconds, batch=plan.batch, seed=plan.seed, shares=dict(recipe.LEARNT))
+    start = plan.start
+    if start:
+        run = replace(run, start=start, peak=START_PEAK, ramp=0.0)
+    by = (lambda: shipped(start, Encoder(config))) if start else None
+    data = parallel.first_first(lambda: taught(by))
     trainer = EncoderTrainer(config, run, data, recipe.judges(plan.features), fresh)
     return trainer
 

@@ -1,0 +1,69 @@
+"""Two processes under torchrun's variables train one network: the same weights in both, other crops, one writer."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from facerig.train import parallel  # noqa: E402
+from facerig.train.loop import EncoderTrainer, Run  # noqa: E402
+
+STEPS = 4
+
+
+def learn(folder: Path) -> None:
+    """What each process does; it leaves what it knows beside the run."""
+    from test_train_toy import small_config, toy
+
+    torch.set_num_threads(1)
+    rank, _ = parallel.join()
+    torch.manual_seed(rank)  # what came before the run differs
+
+    def make() -> list[str]:
+        found = sorted(path.name for path in folder.glob("made-*"))
+        (folder / f"made-{rank}").touch()
+        return found
+
+    made = parallel.first_first(make)
+    run = Run(folder / "run", 3600.0, steps=STEPS, batch=2, frames=32, warm_steps=2, half=False, shares={"toy": 1.0},
+              save_every=0.0)
+    trainer = EncoderTrainer(small_config(), run, toy(10, 1), {"toy": toy(2, 2)} if rank == 0 else {})
+    begun = {key: value.clone() for key, value in trainer.net.state_dict().items()}
+    losses = trainer.train()
+    moved = sum(float((value - begun[key]).abs().sum()) for key, value in trainer.net.state_dict().items())
+    np.savez(folder / f"weights-{rank}", **{key: value.numpy() for key, value in trainer.net.state_dict().items()})
+    (folder / f"told-{rank}.json").write_text(json.dumps({"losses": losses, "moved": moved, "made": made}))
+
+
+def test_two_processes_keep_one_network(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    common = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    own = [subprocess.Popen([sys.executable, __file__, str(tmp_path)], env={**common, "RANK": str(rank)},
+                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) for rank in (0, 1)]
+    for process in own:
+        _, said = process.communicate(timeout=120)
+        assert process.returncode == 0, said
+    first, second = (np.load(tmp_path / f"weights-{rank}.npz") for rank in (0, 1))
+    for name in first:
+        np.testing.assert_array_equal(first[name], second[name], err_msg=name)
+    told = [json.loads((tmp_path / f"told-{rank}.json").read_text()) for rank in (0, 1)]
+    assert told[0]["moved"] > 0
+    assert told[0]["losses"] != told[1]["losses"]  # each heard other crops
+    assert [one["made"] for one in told] == [[], ["made-0"]]
+    assert len(list((tmp_path / "run").glob("encoder.*"))) == 2
+    assert (tmp_path / "run" / "log.csv").read_text().count("set=toy") >= 1
+
+
+if __name__ == "__main__":
+    learn(Path(sys.argv[1]))
