@@ -1,7 +1,7 @@
 """facerig: speech in, a living face out.
 
     import facerig
-    curves = facerig.animate("voice.wav")          # 68 channels at 60 frames a second
+    curves = facerig.animate("voice.wav")          # 71 channels at 60 frames a second
     facerig.save(curves.resample(30), "voice.csv")   # Live Link Face CSV; the suffix chooses the format
 
 Everything else has its own module: `facerig.pipeline` (Animator, Session), `facerig.curves`, `facerig.rig`.

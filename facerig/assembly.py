@@ -38,7 +38,8 @@ class Options:
     model: str = "auto"
     """A name (`small`, `instant`, `tiny`, `fake`), a path to weights, or `auto`: the best that is installed."""
     block: int = 6
-    """Frames computed in one go: 6 (100 ms) costs least, 1 answers soonest. Results differ in the last bits only."""
+    """Frames computed in one go: 6 (100 ms) costs least, 1 answers soonest. Results differ in the last bits only; with
+    the emotion heard, which is read once a block, by some hundredths."""
     smooth: int = 0
     """Frames of smoothing on each side; each adds a frame of delay."""
     seed: int = 0
@@ -68,7 +69,7 @@ class Options:
 def build(options: Options, model: ModelStage | FakeModel) -> Face:
     """The chain in the order of the picture: features, model, post, behaviour."""
     native, trained = rig(NATIVE_RIG), isinstance(model, ModelStage)
-    lips = _lips(model) if isinstance(model, ModelStage) else None
+    lips = lips_of(model) if isinstance(model, ModelStage) else None
     return Face(
         model, Gains(native, still=not options.alive), Limits(options.rig.low, options.rig.high),
         condition=condition if trained else None,
@@ -80,7 +81,8 @@ def build(options: Options, model: ModelStage | FakeModel) -> Face:
     )  # fmt: skip
 
 
-def _lips(model: ModelStage) -> FeltLips:
+def lips_of(model: ModelStage) -> FeltLips:
+    """The lips stage that a model is shown through."""
     if model.delay >= UNHURRIED:
         return FeltLips(model.columns)
     return FeltLips(model.columns, lips=PROMPT).at_once()

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("torch")
 
+from facerig.assembly import Options, build
 from facerig.cli import run as cli
 from facerig.model import checkpoint, preset
 from facerig.model.net import Net
+from facerig.model.runtime import load
 from facerig.phones import units
 from facerig.pipeline import Animator
 from facerig.rig import rig
@@ -42,6 +46,18 @@ def test_the_whole_face_is_one_frame_late(weights: str, capsys: pytest.CaptureFi
     assert told["delay ms"] == 16.7
     assert told["latency ms"] == 33.3
     assert {stage["stage"]: stage["delay"] for stage in told["stages"]}["FeltLips"] == 0
+
+
+@pytest.mark.parametrize("late", ["instant", "small"])
+def test_emotion_is_judged_in_the_face_that_is_shown(late: str, tmp_path: Path) -> None:
+    from facerig.train.evaluate.emotion import Faces
+
+    net = Net(preset(late, rig("facerig").names, tuple(unit.unit for unit in units()), width=16, encoder="c1 a8",
+                     decoder_width=16, decoder="c1"))  # fmt: skip
+    stage = load(str(checkpoint.save(with_head(net, 8), tmp_path).with_suffix(".onnx")))
+    judged, shown = Faces(stage).lips, build(Options(), stage).lips
+    assert shown is not None
+    assert asdict(judged) == asdict(shown)
 
 
 @pytest.mark.parametrize("alive", [True, False])

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facerig.assembly import lips_of
 from facerig.controls import EMOTIONS, Controls, group, place, rows_of
 from facerig.emotion import code, looks, space, styles
 from facerig.emotion.express import Express, FeltLips
@@ -64,7 +65,7 @@ class Faces:
 
     @cached_property
     def lips(self) -> FeltLips:
-        return FeltLips(self.model.columns)
+        return lips_of(self.model)
 
     def shown(self, clip: Clip, asked: Sequence[Frames]) -> list[Frames]:
         """[n, 68] curves of a clip under each of these control rows [n, WIDTH]."""
