@@ -140,7 +140,7 @@ class Animator:
         columns = found.columns(condition=condition if condition is not None and condition.any() else None)
         told = replace(self.chain, model=Told(columns, self.chain.model.delay))
         curves = replace(self, chain=told).animate(audio.samples, audio.rate, start, controls=asked, seed=seed)
-        return with_marks(curves, found.timed)
+        return with_marks(curves, found.timed, found.words)
 
     @cached_property
     def blocks(self) -> Blocks:
@@ -177,14 +177,14 @@ class Animator:
             with np.load(io.BytesIO(snapshot), allow_pickle=False) as arrays:
                 head = json.loads(arrays["head"].tobytes().decode())
                 states = [tuple(arrays[f"{part}{k}"] for k in range(head[part])) for part in STATE_PARTS]
-                own, last = (head["model"], head["block"], head["delay"]), arrays["last"]
+                own, last = (head["face"], head["block"], head["delay"]), arrays["last"]
                 place = Place(head["start"], head["position"], head["seed"], Controls.restored(head["controls"]))
                 rate = head["rate"]
         except BAD_ARCHIVE as error:
             raise ModelError(f"snapshot: not one of a facerig session ({error})") from error
-        if own != (self.model, self.block, self.delay):
-            raise ModelError(f"snapshot: made with model {own[0]!r}, block {own[1]}, delay {own[2]}; this animator has "
-                             f"{self.model!r}, {self.block}, {self.delay}")
+        if own != (self.fingerprint, self.block, self.delay):
+            raise ModelError(f"snapshot: made with the face {own[0]!r}, block {own[1]}, delay {own[2]}; this animator "
+                             f"has {self.fingerprint!r}, {self.block}, {self.delay}: load it as the other was")
         session = Session(self, Resample(rate), place, states[0], states[1], states[2])
         session.last = last if last.size else None
         return session
@@ -296,7 +296,7 @@ class Session:
     def snapshot(self) -> bytes:
         """All that the session knows, for `Animator.resume` in this or another process."""
         parts = dict(zip(STATE_PARTS, (self._edge, self._blocks, self._chain), strict=True))
-        head = {"model": self.animator.model, "block": self.animator.block, "delay": self.animator.delay,
+        head = {"face": self.animator.fingerprint, "block": self.animator.block, "delay": self.animator.delay,
                 "position": self._position, "start": self.start, "rate": self.edge.rate, "seed": self.seed,
                 "controls": self.controls.saved(),
                 **{name: len(state) for name, state in parts.items()}}

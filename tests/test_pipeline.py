@@ -108,6 +108,15 @@ def test_a_snapshot_of_another_chain_is_refused() -> None:
         FAKE[6].resume(FAKE[1].session().snapshot())
 
 
+@pytest.mark.parametrize("other", [{"alive": False}, {"emotion": "auto"}])
+def test_a_snapshot_of_another_face_is_refused(other: dict[str, bool | str]) -> None:
+    """Of one model, block and delay; or it would go on with other channels, or fail in the middle of a stream."""
+    plain, changed = Animator.load("fake"), Animator.load("fake", **other)  # type: ignore[arg-type]
+    for mine, theirs in ((plain, changed), (changed, plain)):
+        with pytest.raises(ModelError, match="made with the face"):
+            mine.resume(theirs.session().snapshot())
+
+
 def test_delay_of_the_chain_is_what_info_prints() -> None:
     """A click moves the jaw, around its own frame offline, and not before delay + block frames of audio in a stream."""
     for block, animator in FAKE.items():
