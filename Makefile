@@ -74,9 +74,13 @@ train: $(VENV)/.train
 eval: $(VENV)/.dev
 	$(RUN) -m facerig eval
 
+$(VENV)/.soak: docs/requirements/soak.txt $(VENV)/.dev
+	@echo "setting up $(VENV) (for the long tests)"
+	@$(PIP) -r docs/requirements/soak.txt && touch $@ || echo "ray is missing: the test of a cluster will skip"
+
 # The C client's tests build it with gRPC's C++ packages; Godot hears the VMC stream.
 SOAK := cmake g++ pkg-config libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc godot3-server
-soak: $(VENV)/.dev
+soak: $(VENV)/.soak
 	@tests/system.sh $(SYSTEM) $(SOAK)
 	$(RUN) -m pytest -m soak
 

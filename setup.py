@@ -10,6 +10,16 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 PROTO = ROOT / "proto"
+ASSETS = ROOT / "assets"
+
+
+def sources(folder: Path, kind: str) -> list[str]:
+    """Names below a folder, with slashes on every system: protoc takes them so, and `compile_protos` looks for them."""
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob(f"*.{kind}"))
+    if not names:  # a package without its tables and messages would install, and fail at the first use
+        raise SystemExit(f"setup.py: {folder}: got no *.{kind} file, accepted: the whole source tree; build in a "
+                         "checkout or from the sdist, which hold assets/ and proto/ beside setup.py")
+    return names
 
 
 def compile_protos(target: Path) -> None:
@@ -19,9 +29,7 @@ def compile_protos(target: Path) -> None:
     would collide with NVIDIA's own, and two copies of a message in one descriptor pool are an error. The server reads
     them from the set into a pool of its own.
     """
-    names = sorted(str(path.relative_to(PROTO)) for path in PROTO.rglob("*.proto"))
-    if not names:
-        return
+    names = sources(PROTO, "proto")
     from grpc_tools import protoc
 
     ours = [name for name in names if name.startswith("facerig/")]
@@ -42,8 +50,9 @@ class BuildWithAssets(build_py):
         target = ROOT if self.editable_mode else Path(self.build_lib)
         compile_protos(target)
         if not self.editable_mode:
-            shutil.copytree(ROOT / "assets", target / "facerig" / "assets", dirs_exist_ok=True,
-                            ignore=shutil.ignore_patterns("*.wav", "README.md"))
+            sources(ASSETS, "csv")
+            shutil.copytree(ASSETS, target / "facerig" / "assets", dirs_exist_ok=True,
+                            ignore=shutil.ignore_patterns("README.md", "*.py", "__pycache__"))
 
 
 if __name__ == "__main__":  # so that compile_protos can be imported and run alone

@@ -93,6 +93,30 @@ def test_sigterm_hands_thirty_two_streams_over():
         check(frames, clip)
 
 
+def test_sigterm_drains_where_the_event_loop_takes_no_signals(monkeypatch):
+    """As on Windows: Python's own handlers take its place."""
+    def refuse(*_):
+        raise NotImplementedError
+
+    async def work():
+        monkeypatch.setattr(asyncio.get_running_loop(), "add_signal_handler", refuse)
+        async with serving(**SMALL) as server:
+            waiting = asyncio.create_task(server.wait())
+            await asyncio.sleep(0)  # so that it waits
+            assert signal.getsignal(signal.SIGTERM) is not before[signal.SIGTERM]
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGINT)  # the second one changes nothing
+            await waiting
+            return server.house.draining
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        assert run(work())
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def test_draining_lets_running_streams_finish_and_refuses_new_ones():
     samples = noise(0.8)
 

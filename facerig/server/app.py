@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ class Server:
                 tasks.add(asyncio.create_task(self.stop()))
 
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, go)
+            _on_signal(loop, number, go)
         await self._stopped.wait()
 
     # ---- inside -------------------------------------------------------------------------------------------------
@@ -152,6 +153,13 @@ class Server:
     def _clip_bytes(self) -> int:
         """A clip in one message: 16 bit at 48 kHz for the longest clip, but no more than 64 MB."""
         return min(64 * 1_048_576, self.config.clip_seconds * 96_000)
+
+
+def _on_signal(loop: asyncio.AbstractEventLoop, number: signal.Signals, act: Callable[[], None]) -> None:
+    try:
+        loop.add_signal_handler(number, act)
+    except NotImplementedError:  # Windows; Python's own handler comes between any two lines, so it only tells the loop
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(act))
 
 
 def _reflect(server: Any, names: tuple[str, ...]) -> None:
