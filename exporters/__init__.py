@@ -98,7 +98,8 @@ def export(curves: Curves, suffix: str | os.PathLike[str], head: Head | None = N
 
 
 def read(path: str | os.PathLike[str], fps: int | None = None) -> Curves:
-    """Curves from a file; `fps` where the file holds no clock or a wrong one."""
+    """Curves from a file. `fps`, where it holds no clock or a wrong one: its frames stay and are taken to be at that
+    rate; a file of instants without frames (cues, subtitles, curve tables) is read at that rate."""
     file = Path(path)
     reader = READERS.get(file.suffix.lower())
     if reader is None:

@@ -1,7 +1,9 @@
 """What all exporters share: their options, the rows of the format table, and text made block by block.
 
 Knows no format. An exporter is `(curves, head, options) -> bytes`, a reader `(data, name, fps) -> Curves`; both are
-named by module and function, so that importing the table loads no format library.
+named by module and function, so that importing the table loads no format library. A reader needs `fps` only where its
+file holds instants and no frames (it is read at that rate), or where its own rate may be missing: whatever clock comes
+back, `Reader` replaces it.
 """
 
 from __future__ import annotations
@@ -10,11 +12,11 @@ import importlib
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from facerig.curves import Curves
-from facerig.errors import CurvesError, HeadError, OptionError
+from facerig.curves import MAX_FPS, Curves
+from facerig.errors import CurvesError, HeadError, OptionError, check_option
 from facerig.mesh import Head
 
 _NODE = re.compile(r"[A-Za-z_|][A-Za-z0-9_:|]*")
@@ -96,7 +98,11 @@ class Reader:
     target: str
 
     def __call__(self, data: bytes, name: str, fps: int | None = None) -> Curves:
-        return cast(Curves, _load(self.target)(data, name, fps))
+        """`fps`: the file's frames are at this rate, whatever it says itself."""
+        good = fps is None or 1 <= fps <= MAX_FPS
+        check_option("rate of the input", fps, f"1 to {MAX_FPS} frames a second", good)
+        curves = cast(Curves, _load(self.target)(data, name, fps))
+        return curves if fps is None else replace(curves, fps=fps)
 
 
 def joined(parts: Iterable[str | bytes]) -> bytes:

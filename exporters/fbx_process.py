@@ -1,7 +1,7 @@
 """Reads one FBX file with ufbx and prints its animation as one JSON object. Runs in a process of its own; imports
 nothing of ours.
 
-usage: fbx_process.py FILE FPS        (FPS 0: the file's own)
+usage: fbx_process.py FILE
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def _listed(found: Any, kept: list[Any]) -> list[Any]:
     return out
 
 
-def _answer(path: str, fps: int) -> dict[str, Any]:
+def _answer(path: str) -> dict[str, Any]:
     import ufbx
 
     kept: list[Any] = []
@@ -33,7 +33,7 @@ def _answer(path: str, fps: int) -> dict[str, Any]:
     stack = stacks[0]
     animation = stack.anim
     kept.append(animation)
-    rate = fps or round(scene.settings.frames_per_second)
+    rate = round(scene.settings.frames_per_second)
     first, last = round(stack.time_begin * rate), round(stack.time_end * rate)
     columns: dict[str, list[float]] = {}
     for channel in _listed(scene.blend_channels, kept):
@@ -57,7 +57,7 @@ def _numbers(ufbx: Any, scene: Any, kept: list[Any], rate: int, first: int, last
 
 if __name__ == "__main__":
     try:
-        print(json.dumps(_answer(sys.argv[1], int(sys.argv[2]))))
+        print(json.dumps(_answer(sys.argv[1])))
     except Exception as problem:
         print(json.dumps({"error": f"cannot be read ({type(problem).__name__}: {problem})"}))
     sys.stdout.flush()

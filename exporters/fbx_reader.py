@@ -30,15 +30,15 @@ def read(data: bytes, name: str, fps: int | None = None) -> Curves:
     with tempfile.TemporaryDirectory(prefix="facerig-fbx-") as folder:
         copy = Path(folder) / "face.fbx"
         copy.write_bytes(data)
-        document = _asked(copy, name, fps)
+        document = _asked(copy, name)
     if document.get("error") or not document.get("channels"):
         raise CurvesError(f"{name}: {document.get('error') or 'holds no animated shapes'}")
     values = np.array(document["values"], np.float64).reshape(len(document["channels"]), -1).T
     return Curves(tuple(document["channels"]), document["fps"], values.astype(np.float32), document["start"])
 
 
-def _asked(path: Path, name: str, fps: int | None) -> dict[str, Any]:
-    command = [sys.executable, "-I", str(CHILD), str(path), str(fps or 0)]
+def _asked(path: Path, name: str) -> dict[str, Any]:
+    command = [sys.executable, "-I", str(CHILD), str(path)]
     try:
         done = subprocess.run(command, capture_output=True, timeout=TIMEOUT, check=False)
         answer = json.loads(done.stdout.decode().strip().splitlines()[-1]) if done.stdout.strip() else {}

@@ -107,7 +107,7 @@ def parse(data: bytes, name: str) -> tuple[Json, bytes]:
     """Document and binary chunk of a .glb or of a .gltf that carries its buffer."""
     try:
         document, binary = _glb(data, name) if data[:4] == b"glTF" else (json.loads(data), b"")
-    except (json.JSONDecodeError, UnicodeDecodeError, struct.error) as error:
+    except (ValueError, RecursionError, struct.error) as error:
         raise CurvesError(f"{name}: not a glTF file ({error})") from None
     if not isinstance(document, dict) or "asset" not in document:
         raise CurvesError(f"{name}: not a glTF file (no asset)")

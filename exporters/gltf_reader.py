@@ -40,7 +40,8 @@ def _read(document: Json, binary: bytes, name: str, fps: int | None) -> Curves:
     if not times:
         raise CurvesError(f"{name}: its animation has no channels")
     densest = max(times, key=len)
-    rate = fps or (extras["fps"] if isinstance(extras.get("fps"), int) else guess_rate(densest))
+    stated = extras["fps"] if isinstance(extras.get("fps"), int) else None
+    rate = stated or fps or guess_rate(densest)  # glTF itself knows instants alone
     first, last = round(min(t[0] for t in times) * rate), round(max(t[-1] for t in times) * rate)
     check_span(name, last - first, sum(values.shape[-1] for _, _, values, _ in samples))
     grid = np.arange(first, last + 1)
@@ -50,7 +51,7 @@ def _read(document: Json, binary: bytes, name: str, fps: int | None) -> Curves:
             columns.setdefault(channel, column)
     if not columns:
         raise CurvesError(f"{name}: its animation moves no shapes, head or eyes")
-    start = first + (extras["start"] if isinstance(extras.get("start"), int) and rate == extras.get("fps") else 0)
+    start = first + (extras["start"] if isinstance(extras.get("start"), int) and rate == stated else 0)
     return Curves(tuple(columns), rate, np.stack(list(columns.values()), axis=1).astype(np.float32), start)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from exporters.base import ExportOptions, float_rows, joined
-from exporters.csv_text import Table, read_table
+from exporters.csv_text import Table
 from exporters.rigs import to_rig
 from exporters.timing import on_grid
 from facerig.curves import Curves, Values
@@ -68,13 +68,9 @@ def file_name(slate: str, take: int, subject: str, calibrated: bool = True) -> s
     return f"{slate}_{take}_{subject}_{'cal' if calibrated else 'raw'}.csv"
 
 
-def read(data: bytes, name: str, fps: int | None = None) -> Curves:
-    return from_table(read_table(data, name), name, fps)
-
-
-def from_table(table: Table, name: str, fps: int | None) -> Curves:
+def from_table(table: Table, name: str) -> Curves:
     seconds = [_seconds(text, name, line) for line, text in enumerate(table.first, 2)]
-    return on_grid(name, tuple(table.header[2:]), seconds, table.numbers[:, 1:], fps)
+    return on_grid(name, tuple(table.header[2:]), seconds, table.numbers[:, 1:])
 
 
 def _seconds(text: str, name: str, line: int) -> float:

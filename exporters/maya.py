@@ -105,8 +105,7 @@ def read(data: bytes, name: str, fps: int | None = None) -> Curves:
     check_span(name, last - first, len(columns))
     frames = np.arange(first, max(last, first) + 1)
     values = np.stack([_evaluated(keys, frames) for keys in columns.values()], axis=1)
-    curves = Curves(tuple(columns), rate, values.astype(np.float32), first)
-    return curves if fps is None else curves.resample(fps)
+    return Curves(tuple(columns), rate, values.astype(np.float32), first)
 
 
 def _rate(unit: str, name: str) -> int:

@@ -62,7 +62,8 @@ def read(data: bytes, name: str, fps: int | None = None) -> Curves:
     for block in re.split(r"\n\s*\n", text_of(data, name).replace("\r\n", "\n")):
         times = _TIMES.search(block)
         if times:
-            label = block[times.end() :].strip().replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+            said = block[times.end() :].partition("\n")[2]  # what else stands on the line of times is layout
+            label = said.strip().replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
             start, end = (_frame(times.groups()[at : at + 4], rate) for at in (0, 4))
             marks.append(Mark(start, end, "word", label))
     if not marks:

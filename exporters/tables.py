@@ -81,20 +81,20 @@ def _seconds(curves: Curves) -> list[str]:
 
 
 def read_csv(data: bytes, name: str, fps: int | None = None) -> Curves:
-    """Any of the CSV files above and Live Link's, told apart by the header."""
+    """Any of the CSV files above and Live Link's, told apart by the header; a row is a frame but in curve tables."""
     table = read_table(data, name)
     header = table.header
     first, second = (header[0].strip().lower(), header[1].strip().lower() if len(header) > 1 else "")
     if first == "timecode" and second == "blendshapecount":
-        return livelink_csv.from_table(table, name, fps)
+        return livelink_csv.from_table(table, name)
     if first == "" and second == "timecode":
         channels = tuple(cell.removeprefix(A2F_PREFIX) for cell in header[2:])
-        return on_grid(name, channels, table.numbers[:, 0], table.numbers[:, 1:], fps)
+        return on_grid(name, channels, table.numbers[:, 0], table.numbers[:, 1:])
     if first == "" and len(header) > 1 and _is_number(header[1]):
         return on_grid(name, tuple(table.first), numbers([header[1:]], name)[0], table.numbers.T, fps)
     if first in ("seconds", "time", "time_s", "t"):
         seconds = numbers(([text] for text in table.first), name).reshape(len(table.first))
-        return on_grid(name, tuple(header[1:]), seconds, table.numbers, fps)
+        return on_grid(name, tuple(header[1:]), seconds, table.numbers)
     raise CurvesError(f"{name}: header starts {', '.join(header[:3])!r}, accepted: Live Link Face (Timecode,"
                       f"BlendshapeCount,...), a column of seconds, Audio2Face (,timeCode,...) or an Unreal curve table")
 

@@ -15,7 +15,7 @@ from exporters.scene import kind_of, matrices_of, yaw_pitch_roll
 from exporters.timing import on_grid
 from exporters.usd import pxr
 from facerig.curves import Curves
-from facerig.errors import CurvesError
+from facerig.errors import CurvesError, FacerigError
 
 
 def read(data: bytes, name: str, fps: int | None = None) -> Curves:
@@ -25,16 +25,18 @@ def read(data: bytes, name: str, fps: int | None = None) -> Curves:
         copy = Path(folder) / f"face{Path(name).suffix}"
         copy.write_bytes(data)
         try:
-            stage = u.Usd.Stage.Open(str(copy))
-        except Exception as error:  # the library's own exception type, with a page of C++ places
-            raise CurvesError(f"{name}: not a USD file that can be opened ({type(error).__name__})") from None
-        animations = [prim for prim in stage.Traverse() if prim.IsA(u.UsdSkel.Animation)]
-        if not animations:
-            raise CurvesError(f"{name}: holds no skeletal animation")
-        return _curves(u, stage, u.UsdSkel.Animation(animations[0]), name, fps)
+            return _curves(u, u.Usd.Stage.Open(str(copy)), name)
+        except FacerigError:
+            raise
+        except Exception as error:  # the library's own type, with a page of C++ places: it reads a value when asked
+            raise CurvesError(f"{name}: not a USD file that can be read ({type(error).__name__})") from None
 
 
-def _curves(u: Any, stage: Any, animation: Any, name: str, fps: int | None) -> Curves:
+def _curves(u: Any, stage: Any, name: str) -> Curves:
+    animations = [prim for prim in stage.Traverse() if prim.IsA(u.UsdSkel.Animation)]
+    if not animations:
+        raise CurvesError(f"{name}: holds no skeletal animation")
+    animation = u.UsdSkel.Animation(animations[0])
     rate = float(stage.GetTimeCodesPerSecond())
     weights = animation.GetBlendShapeWeightsAttr()
     names = [str(token) for token in animation.GetBlendShapesAttr().Get() or ()]
@@ -46,14 +48,15 @@ def _curves(u: Any, stage: Any, animation: Any, name: str, fps: int | None) -> C
         raise CurvesError(f"{name}: its animation has no time samples")
     columns: dict[str, Doubles] = {}
     if names:
-        rows = np.array([weights.Get(time) for time in times], np.float64)
-        if rows.shape != (len(times), len(names)):
-            raise CurvesError(f"{name}: {len(names)} shapes with weights of shape {rows.shape}")
-        columns |= dict(zip(names, rows.T, strict=True))
+        rows = [weights.Get(time) for time in times]
+        for time, row in zip(times, rows, strict=True):
+            if row is None or len(row) != len(names):
+                raise CurvesError(f"{name}: {len(names)} shapes, but {len(row or ())} weights at time {time:g}")
+        columns |= dict(zip(names, np.array(rows, np.float64).T, strict=True))
     columns |= _turns(animation, rotations, times)
     if not columns:
         raise CurvesError(f"{name}: its animation moves no shapes, head or eyes")
-    whole = fps or (round(rate) if abs(rate - round(rate)) < 1e-6 and rate >= 1 else None)
+    whole = round(rate) if abs(rate - round(rate)) < 1e-6 and rate >= 1 else None
     return on_grid(name, tuple(columns), times / rate, np.stack(list(columns.values()), axis=1), whole)
 
 

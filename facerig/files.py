@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
+import stat
 from pathlib import Path
 
 from facerig.errors import OutputError
@@ -12,34 +13,41 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 def write_file(path: str | os.PathLike[str], data: bytes) -> Path:
-    """Write data under a temporary name beside path, then rename: path holds all of it or what it held before."""
+    """Write data under a temporary name, then rename: path holds all of it or what it held before.
+
+    A link stays, and what it leads to is written. A pipe or a device (/dev/stdout) takes the bytes as they come.
+    """
     target = Path(path)
-    temporary = ""
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if target.is_dir():
+        mode = _mode(target)
+        if stat.S_ISDIR(mode):
             raise OutputError(f"{target}: is a folder; give a file name")
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name[:40]}.", dir=target.parent)
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(data)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, target)
+        if mode and not stat.S_ISREG(mode):
+            target.write_bytes(data)
+        else:
+            _replace(Path(os.path.realpath(target)), data)
     except OSError as error:
         raise OutputError(f"{target}: cannot be written: {error.strerror or error}") from error
-    finally:  # after a success the name is gone already; after an interrupt too it must not stay
-        _remove(temporary)
     return target
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _mode(path: Path) -> int:
+    """What path is, links followed; 0 where there is nothing."""
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError:
+        return 0
 
 
-def _remove(path: str) -> None:
-    if path and os.path.exists(path):
-        os.unlink(path)
+def _replace(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}")
+    try:
+        with open(temporary, "xb") as stream:  # made by open, so that it has the rights that the umask leaves
+            stream.write(data)
+        os.replace(temporary, path)
+    finally:  # after a success the name is gone already; after an interrupt too it must not stay
+        temporary.unlink(missing_ok=True)
 
 
 def assets_folder() -> Path:

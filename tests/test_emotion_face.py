@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 import exporters
+from facerig.cli import run
 from facerig.controls import EMOTIONS, WIDTH, Controls, rows_of
 from facerig.curves import Curves
 from facerig.emotion import code, looks, reference, space, styles
@@ -183,7 +185,47 @@ def test_learnt_habits_are_written_read_and_applied(tmp_path: Path) -> None:
     assert again.apply(take, 0.0) == take
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"format": "facerig-style"}', '{"format": "x"}', "nul"])
+def test_a_style_meets_a_live_link_file_and_leaves_head_and_eyes_alone(tmp_path: Path) -> None:
+    """animate -> csv -> style apply -> csv: JawOpen is jawOpen, and angles are no shapes."""
+    learnt = reference.learn([babble(jaw=1.4, smile=0.25)])
+    style = write_file(tmp_path / "a.style.json", learnt.to_json().encode())
+    sound = tmp_path / "a.wav"
+    soundfile.write(sound, np.random.default_rng(0).normal(0, 0.1, 48_000), 24_000)
+    assert run(["animate", str(sound), "-o", str(tmp_path / "a.csv"), "--model", "fake"]) == 0
+    take = exporters.read(tmp_path / "a.csv")
+    turned = {name: np.linspace(-0.4, 0.4, take.frames) for name in ("HeadPitch", "HeadYaw", "LeftEyeYaw")}
+    take = take.with_channels(turned)
+    write_file(tmp_path / "a.csv", exporters.export(take, "csv"))
+    made = {}
+    for strength in ("0", "1"):
+        out = tmp_path / f"out{strength}.csv"
+        assert run(["style", "apply", str(tmp_path / "a.csv"), "--style", str(style), "-o", str(out), "--strength",
+                    strength]) == 0
+        made[strength] = exporters.read(out)
+    assert np.allclose(made["0"].values, take.values, atol=1e-6)
+    assert np.allclose(made["1"]["JawOpen"], learnt.gain[NAMES.index("jawOpen")] * take["JawOpen"], atol=0.01)
+    assert made["1"]["MouthSmileLeft"].mean() > take["MouthSmileLeft"].mean() + 0.1
+    for name in turned:
+        assert np.allclose(made["1"][name], take[name], atol=1e-6)
+
+
+def test_what_is_outside_the_range_stays_at_strength_0_and_angles_always() -> None:
+    learnt = reference.learn([babble(jaw=1.4, smile=0.25)])
+    take = Curves(("jawOpen", "headYaw", "other"), 60, [[-0.1, -0.5, -3.0], [0.5, 0.5, 3.0], [1.2, 0.0, 0.0]])
+    assert learnt.apply(take, 0.0) == take
+    made = learnt.apply(take)
+    assert np.array_equal(made.values[:, 1:], take.values[:, 1:])
+    assert made["jawOpen"][1] > 0.6
+
+
+def test_a_take_that_no_style_can_change_is_refused() -> None:
+    learnt = reference.learn([babble(jaw=1.4)])
+    with pytest.raises(CurvesError, match=r"got channels CTRL_expressions_jawOpen.*accepted.*facerig convert"):
+        learnt.apply(Curves(("CTRL_expressions_jawOpen", "headYaw"), 60, [[0.5, 0.1]]))
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "[" * 100_000, '{"format": "facerig-style"}', '{"format": "x"}',
+                                  "nul"])  # fmt: skip
 def test_files_that_are_no_style(text: str, tmp_path: Path) -> None:
     path = tmp_path / "x.style.json"
     path.write_text(text)
@@ -198,6 +240,10 @@ def test_too_little_and_too_much_is_refused() -> None:
         reference.learn([babble(6000), babble(6000)])
     with pytest.raises(CurvesError):
         reference.learn([])
+    with pytest.raises(CurvesError, match=r"got 4\.9 s in all, accepted: 5 to 180 s"):
+        reference.learn([babble(150), babble(144)])
+    halves, whole = reference.learn([babble(240), babble(240)]), reference.learn([babble(480)])
+    assert halves.code == pytest.approx(whole.code, abs=0.1)
 
 
 def test_a_real_capture_gives_a_style() -> None:

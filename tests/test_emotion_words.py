@@ -122,6 +122,32 @@ def test_bad_files_are_our_errors(text: str, tmp_path: Path) -> None:
         keyframes.read_keyframes(path)
 
 
+@pytest.mark.parametrize(("text", "line"), [
+    ("time,emotion\n0,happy:0.4,surprise:0.6\n", 2), ("time,fade,emotion\n0,,sad\n\n2.5,0.4,sad:1,fear:0.2\n", 4),
+])
+def test_a_mixture_without_quotes_is_refused(text: str, line: int, tmp_path: Path) -> None:
+    path = tmp_path / "keys.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=rf"keys\.csv: line {line}: got \d cells .* in quotes"):
+        keyframes.read_keyframes(path)
+
+
+def test_empty_cells_beyond_the_header_say_nothing() -> None:
+    """As spreadsheets write them."""
+    assert keyframes.keyframes("time,emotion,,\n0,happy:0.4,,\n1,sad,,,,\n") == keyframes.keyframes(
+        'time,emotion\n0,happy:0.4\n1,sad\n')
+
+
+@pytest.mark.parametrize("held", ["null", "5", '"happy"', "true", "[null]"])
+@pytest.mark.parametrize("name", keyframes.LISTS)
+def test_a_list_that_is_none_is_our_error(name: str, held: str, tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    path.write_text(f'{{"{name}": {held}}}')
+    with pytest.raises(InputError, match=r"keys\.json: .*got .*, accepted: a list") as caught:
+        keyframes.read_keyframes(path)
+    assert name in str(caught.value) or held == "[null]"
+
+
 @given(st.text(max_size=200))
 @settings(max_examples=150)
 def test_no_text_makes_a_traceback(text: str) -> None:

@@ -62,6 +62,17 @@ def test_many_inputs_go_to_a_folder(source: Path, tmp_path: Path, capsys: pytest
         ("take.a2f.csv", 30, 30), ("other.a2f.csv", 15, 30)]
 
 
+def test_one_bad_file_does_not_stop_the_rest(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad, out = write_file(tmp_path / "bad.csv", b"no curves"), tmp_path / "o"
+    also = write_file(tmp_path / "also.json", source.read_bytes())
+    assert run(["export", str(bad), str(source), str(also), "-o", str(out), "--format", "npz", "--json"]) == 3
+    captured = capsys.readouterr()
+    told = json.loads(captured.out)
+    assert [Path(row["output"]).name for row in told["done"]] == ["take.npz", "also.npz"]
+    assert [(error["exit_code"], "bad.csv" in error["error"]) for error in told["errors"]] == [(3, True)]
+    assert captured.err.splitlines()[-1] == "1 of 3 could not be made; the others are there"
+
+
 def test_convert_goes_both_ways(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     there, back = tmp_path / "x.csv", tmp_path / "y.npz"
     assert run(["convert", str(source), str(there), "--start", "0", "--json"]) == 0
@@ -72,6 +83,18 @@ def test_convert_goes_both_ways(source: Path, tmp_path: Path, capsys: pytest.Cap
     assert np.abs(read.values - take(60).values).max() < 1e-6
     assert run(["convert", str(back), str(tmp_path / "z.json"), "--fps", "24"]) == 0
     assert exporters.read(tmp_path / "z.json").fps == 24
+
+
+@pytest.mark.parametrize("suffix", ["csv", "npz", "json", "a2f.json", "anim"])
+def test_a_rate_of_the_input_keeps_its_frames_and_fps_its_seconds(source: Path, tmp_path: Path, suffix: str,
+                                                                  capsys: pytest.CaptureFixture[str]) -> None:
+    there = tmp_path / f"x.{suffix}"
+    assert run(["convert", str(source), str(there)]) == 0
+    assert run(["convert", str(there), str(tmp_path / "y.json"), "--read-fps", "30", "--json"]) == 0
+    told = printed(capsys)
+    assert (told["frames"], told["fps"]) == (60, 30)
+    assert run(["export", str(there), "-o", str(tmp_path / "z.npz"), "--read-fps", "30", "--fps", "60"]) == 0
+    assert "120 frames at 60 fps" in capsys.readouterr().out
 
 
 def test_keys_says_how_few(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,10 +127,19 @@ def test_formats_lists_all(capsys: pytest.CaptureFixture[str]) -> None:
     (["export", "{s}", "-o", "{t}/x.glb", "--audio", "{s}"], 2, "no wav file"),
     (["export", "{s}", "-o", "{t}/x.glb", "--audio", "{t}/none.wav"], 3, "cannot be read"),
     (["export", "{s}", "-o", "{t}/x.csv", "--take", "1", "--subject", "a b"], 2, "subject"),
-    (["export", "{s}", "--format", "json"], 2, "overwrite"),
+    (["export", "{s}", "--format", "json"], 2, "overwrite the input"),
+    (["export", "{s}", "-o", "{t}/h.glb", "--head", "{t}/h.glb"], 2, "overwrite the file of --head"),
+    (["convert", "{s}", "{t}/./take.json", "--fps", "24"], 2, "overwrite the input"),
+    (["convert", "{s}", "{t}/m.json", "--map", "{t}/m.json"], 2, "overwrite the file of --map"),
+    (["keys", "{s}", "-o", "{s}"], 2, "overwrite the input"),
+    (["fit", "{t}/t.csv", "-o", "{t}/t.csv"], 2, "overwrite the input"),
+    (["style", "apply", "{s}", "--style", "{t}/a.style.json", "-o", "{s}"], 2, "overwrite the input"),
+    (["stream", "x.wav", "--emotion", "e.json", "--describe", "e.json"], 2, "overwrite the file of --emotion"),
+    (["stream", "x.wav", "--emotion", "e.json", "--to", "e.json"], 2, "overwrite the file of --emotion"),
     (["export", "{s}", "-o", "{t}/x.flame.npz"], 3, "geometry"),
     (["export", "{s}", "-o", "{t}/x.json", "--fps", "0"], 3, "fps"),
     (["convert", "{s}", "{t}/x"], 2, "accepted"),
+    (["convert", "{s}", "{t}/x.csv", "--read-fps", "0"], 2, "1 to 1000 frames a second"),
     (["convert", "{s}", "{t}/x.srt"], 3, "no words"),
     (["convert", "{t}/none.csv", "{t}/x.json"], 3, "cannot be read"),
     (["keys", "{s}", "--bound", "2"], 2, "keys"),

@@ -135,6 +135,7 @@ def test_a_head_that_cannot_be_written_is_refused() -> None:
     (b"glTF\2\0\0\0\xff\xff\xff\xff", "complete version 2"),
     (b"glTF", "not a glTF file"),
     (b"{}", "not a glTF file"),
+    (b"[" * 100_000, "not a glTF file"),
     (b"\xff\xfe", "not a glTF file"),
     (json.dumps({"asset": {}}).encode(), "holds no animation"),
     (json.dumps({"asset": {}, "animations": [{"channels": [{}], "samplers": []}]}).encode(), "cannot be read"),

@@ -201,6 +201,15 @@ def test_words_become_subtitles() -> None:
         assert READERS[suffix](text.encode(), f"x{suffix}").marks == curves.marks
 
 
+@pytest.mark.parametrize(("suffix", "settings"), [(".vtt", " align:start position:0%"), (".vtt", "\tline:-1  size:50%"),
+                                                  (".srt", "  X1:40 X2:600 Y1:20 Y2:50"), (".vtt", " ")])
+def test_settings_of_a_cue_are_not_spoken(suffix: str, settings: str) -> None:
+    text = (f"WEBVTT - title\n\nNOTE said\nby nobody\n\none\n00:00:00.500 --> 00:00:01.000{settings}\nmama\n\n"
+            f"00:01.000 --> 00:02.000{settings}\r\npapa\nand &amp; all\n\n00:02.000 --> 00:03.000{settings}\n")
+    marks = READERS[suffix](text.encode(), f"x{suffix}").marks
+    assert [mark.label for mark in marks] == ["mama", "papa\nand & all", ""]
+
+
 def test_phones_stand_in_where_there_are_no_words() -> None:
     assert exporters.export(spoken(), "srt").decode().count("-->") == 5
     with pytest.raises(CurvesError, match="no words or phones"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
+import re
 import sys
 import zipfile
 from pathlib import Path
@@ -146,11 +147,24 @@ def test_what_cannot_be_written_or_read_is_said(tmp_path: Path) -> None:
     with pytest.raises(HeadError, match="needs a head"):
         exporters.export(CURVES, "usda")
     for name, data in (("x.usda", b"no usd"), ("x.usdz", b"PK\3\4"), ("x.usdc", b"PXR-USDC" + bytes(90))):
-        with pytest.raises(CurvesError, match=r"can be opened|holds no"):
+        with pytest.raises(CurvesError, match=r"can be read|holds no"):
             exporters.read(write_file(tmp_path / name, data))
     empty = b'#usda 1.0\ndef Xform "a" {}\n'
     with pytest.raises(CurvesError, match="no skeletal animation"):
         exporters.read(write_file(tmp_path / "e.usda", empty))
+
+
+def test_damage_that_shows_when_values_are_read_is_said_in_a_line(tmp_path: Path) -> None:
+    text = exporters.export(take(3, channels=ARKIT), "x.a2f.usda")
+    row = re.search(rb"float\[\] blendShapeWeights\.timeSamples = \{\s+0: \[[^,]+, ", text)
+    assert row
+    short = text.replace(row[0], row[0][: row[0].index(b"[", 10) + 1], 1)
+    with pytest.raises(CurvesError, match=r"^x.a2f.usda: 52 shapes, but 51 weights at time 0$"):
+        exporters.read(write_file(tmp_path / "x.a2f.usda", short))
+    count, many = (number.to_bytes(8, "little") for number in (len(ARKIT), 2**50))
+    damaged = exporters.export(take(3, channels=ARKIT), "x.a2f.usdc").replace(count, many)
+    with pytest.raises(CurvesError, match=r"^y.usdc: not a USD file that can be read \(ErrorException\)$"):
+        exporters.read(write_file(tmp_path / "y.usdc", damaged))
 
 
 def test_without_usd_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from facerig.commands.export import READ_FPS
+
 
 def register(app: typer.Typer) -> None:
     app.command(no_args_is_help=True)(convert)
@@ -19,8 +21,7 @@ def convert(
     own_map: Annotated[Path | None, typer.Option("--map", help="Your own retarget map (.json or .yaml).",
                                                  show_default=False)] = None,
     fps: Annotated[int | None, typer.Option(help="Resample to this rate.", show_default=False)] = None,
-    read_fps: Annotated[int | None, typer.Option(help="Frame rate of an input that holds none or a wrong one.",
-                                                 show_default=False)] = None,
+    read_fps: READ_FPS = None,
     start: Annotated[int | None, typer.Option(help="Number of the first frame.", show_default=False)] = None,
     head: Annotated[str | None, typer.Option(help="Head by name or path, where the format wants one.",
                                              show_default=False)] = None,
@@ -29,11 +30,13 @@ def convert(
     """Convert curves between files, rigs and frame rates, both ways."""
     import exporters
     from facerig import retarget as retargeting
+    from facerig.commands._results import check_targets
     from facerig.commands.export import load_head
     from facerig.console import emit, emit_json
     from facerig.files import write_file
 
     suffix = exporters.format_of(target)
+    check_targets([target], [("the input", source), ("the file of --map", own_map), ("the file of --head", head)])
     curves = exporters.read(source, read_fps)
     if own_map is not None:
         using = retargeting.load_map(own_map)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from facerig.commands._results import check_targets, each, report
 from facerig.errors import InputError, OptionError
+
+READ_FPS = Annotated[int | None, typer.Option(
+    help="Frame rate of an input that holds none or a wrong one: its frames stay, their times change. Cues, subtitles, "
+         "curve tables and glTF of others hold times and no frames: read at this rate. --fps resamples.",
+    show_default=False)]
 
 
 def register(app: typer.Typer) -> None:
@@ -26,8 +33,7 @@ def export(
     rig: Annotated[str | None, typer.Option(help="Retarget to this rig first.", show_default=False)] = None,
     fps: Annotated[int | None, typer.Option(help="Frames a second of the output; default: the input's.",
                                             show_default=False)] = None,
-    read_fps: Annotated[int | None, typer.Option(help="Frame rate of an input that holds none or a wrong one.",
-                                                 show_default=False)] = None,
+    read_fps: READ_FPS = None,
     keys: Annotated[bool, typer.Option("--keys", help="Few cubic keys instead of one a frame.")] = False,
     bound: Annotated[float, typer.Option(help="Largest error of --keys on any frame.")] = 0.02,
     name: Annotated[str | None, typer.Option(help="Of the take: animation stack, clip, subject.",
@@ -51,9 +57,10 @@ def export(
         quantise=quantise, audio=None if audio is None else _bytes(audio), fbx_version=fbx_version, layout=layout,
         node=node)
     targets = _targets(curves, out, format, None if take is None else (take, subject, not raw))
+    check_targets((target for _, target, _ in targets),
+                  [*(("the input", source) for source in curves), ("the file of --head", head)])
     mesh = load_head(head)
-    rows = [_one(source, target, suffix, mesh, options, fps, read_fps) for source, (target, suffix) in targets.items()]
-    _told(rows, json_output)
+    report(*each(targets, lambda job: _one(*job, mesh, options, fps, read_fps)), json_output, _line)
 
 
 def load_head(name: str | None) -> Any:
@@ -76,28 +83,24 @@ def _bytes(path: Path) -> bytes:
 
 
 def _targets(sources: list[Path], out: Path | None, format: str | None,
-             slate: tuple[int, str, bool] | None) -> dict[Path, tuple[Path, str]]:
-    """Where each input goes; two inputs never share a file."""
+             slate: tuple[int, str, bool] | None) -> list[tuple[Path, Path, str]]:
+    """Each input, where it goes and in which format."""
     import exporters
     from exporters.livelink_csv import file_name
 
-    one_file = out is not None and bool(out.suffix) and not out.is_dir()
+    one_file = out is not None and bool(out.suffix) and not os.path.isdir(out)
     if one_file and len(sources) > 1:
         raise OptionError(f"--out: got the file {out} for {len(sources)} inputs, accepted: a folder")
     if not one_file and format is None:
         raise OptionError("--format: got none, accepted: a format (facerig formats), or an --out with a suffix")
-    targets: dict[Path, tuple[Path, str]] = {}
+    targets = []
     for source in sources:
         suffix = exporters.format_of(format or out or "")
         target = out if one_file and out is not None else (out or source.parent) / f"{source.stem}{suffix}"
         if slate is not None and suffix == ".csv":
             stem = "".join(c if c.isalnum() or c == "-" else "-" for c in target.name.removesuffix(suffix))
             target = target.with_name(file_name(stem, *slate))
-        if target.resolve() == source.resolve():
-            raise OptionError(f"--out: {target} would overwrite the input; give another name or folder")
-        if target in (taken for taken, _ in targets.values()):
-            raise OptionError(f"two inputs would be written to {target}; rename one")
-        targets[source] = (target, suffix)
+        targets.append((source, target, suffix))
     return targets
 
 
@@ -115,15 +118,9 @@ def _one(source: Path, target: Path, suffix: str, head: Any, options: Any, fps: 
             "channels": len(curves.channels), "bytes": len(data)}
 
 
-def _told(rows: list[dict[str, object]], as_json: bool) -> None:
-    from facerig.console import emit, emit_json
-
-    if as_json:
-        emit_json({"done": rows})
-        return
-    for row in rows:
-        emit(f"{row['output']}  {row['frames']} frames at {row['fps']} fps, {row['channels']} channels, "
-             f"{row['bytes']} bytes")
+def _line(row: dict[str, Any]) -> str:
+    return (f"{row['output']}  {row['frames']} frames at {row['fps']} fps, {row['channels']} channels, "
+            f"{row['bytes']} bytes")
 
 
 def formats(

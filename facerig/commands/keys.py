@@ -24,8 +24,11 @@ def keys(
     """Reduce a take to the cubic keys that an animator would set, and say what is left."""
     import exporters
     from exporters.keys import reduce
+    from facerig.commands._results import check_targets
     from facerig.console import emit_json, table
 
+    if out is not None:
+        check_targets([out], [("the input", curves), ("the file of --head", head)])
     take = exporters.read(curves)
     tracks = reduce(take, bound)
     rows = _rows(take, tracks)

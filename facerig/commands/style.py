@@ -54,18 +54,20 @@ def learn(curves: Captures, out: Annotated[Path, typer.Option("-o", "--out", hel
 
 
 def apply(
-    take: Annotated[Path, typer.Argument(help="Curves of a neutral take.", show_default=False)],
+    take: Annotated[Path, typer.Argument(help="Curves of a neutral take, in ARKit's names.", show_default=False)],
     style: Annotated[Path, typer.Option(help="A file of `facerig style learn`.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Curves file (see facerig formats).")],
     strength: Annotated[float, typer.Option(help="0 to 1.5; 0 changes nothing.")] = 1.0,
 ) -> None:
     """Give a neutral take the sizes and habits of every single channel, which the eight numbers cannot say."""
     import exporters
+    from facerig.commands._results import check_targets
     from facerig.emotion.reference import read_learnt
     from facerig.errors import check_option
     from facerig.files import write_file
 
     check_option("--strength", strength, "0 to 1.5", 0 <= strength <= 1.5)
+    check_targets([out], [("the input", take), ("the file of --style", style)])
     changed = read_learnt(style).apply(exporters.read(take), strength)
     print(write_file(out, exporters.export(changed, out)))
 

@@ -56,7 +56,7 @@ def read_keyframes(path: str | Path) -> tuple[Keyframe, ...]:
         raise InputError(f"{file.name}: {len(data)} bytes, accepted: up to {MAX_BYTES}")
     try:
         return keyframes(text)
-    except OptionError as error:
+    except (OptionError, InputError) as error:
         raise InputError(f"{file.name}: {error}") from error
 
 
@@ -94,6 +94,8 @@ def _json(text: str) -> list[Any]:
     for name in LISTS:
         if isinstance(found, dict) and name in found and not any(time in found for time in TIMES):
             found = found[name]
+            if not isinstance(found, dict | list):
+                raise InputError(f"{name}: got {str(found)[:40]!r}, accepted: {FORM}")
             break
     else:
         found = [found] if isinstance(found, dict) else found
@@ -103,11 +105,20 @@ def _json(text: str) -> list[Any]:
 def _csv(text: str) -> list[Any]:
     try:
         table = csv.DictReader(io.StringIO(text), strict=True, skipinitialspace=True)
-        rows = [{(key or "").strip(): (value or "").strip() for key, value in row.items() if isinstance(value, str)}
-                for row in table]
+        rows = [_cells(row, table.line_num) for row in table]
     except csv.Error as error:
         raise InputError(f"not a table ({error}); accepted: {FORM}") from error
     return [_unfolded(row) for row in rows if any(row.values())]
+
+
+def _cells(row: Mapping[str | None, Any], line: int) -> dict[str, str]:
+    """The cells under the header; csv keeps those beyond it, as a list, under None."""
+    beyond = row.get(None) or []
+    if any(cell.strip() for cell in beyond):
+        columns = len(row) - 1
+        raise InputError(f"line {line}: got {columns + len(beyond)} cells under {columns} columns, accepted: one each; "
+                         f'put a mixture in quotes, as "happy:0.4,surprise:0.6"')
+    return {(key or "").strip(): value.strip() for key, value in row.items() if isinstance(value, str)}
 
 
 def _unfolded(row: dict[str, str]) -> dict[str, Any]:

@@ -56,7 +56,9 @@ LEAST = {"jaw": 0.5, "lips": 0.49, "tempo": 0.93}
 
 def style_of(curves: Curves) -> styles.Code:
     """The code that brings the model's neutral speech nearest to these habits."""
-    own, normal = statistics(values(curves)), neutral()
+    native = values(curves)
+    _check_length(len(native))
+    own, normal = statistics(native), neutral()
     numbers = {
         "jaw": _ratio("jaw", own["jaw"], normal["jaw"]),
         "lips": _ratio("lips", own["lips"], normal["lips"]),
@@ -133,16 +135,30 @@ def _paired() -> tuple[list[int], list[int]]:
 def values(curves: Curves) -> Frames:
     """[n, 68] at the native rate, in our order; Live Link's and other ARKit spellings are taken."""
     names = rig(looks.RIG).names
-    spelt = {name[:1].lower() + name[1:]: name for name in curves.channels}
-    known = [name for name in names if name in spelt]
-    if "jawOpen" not in known:
-        raise CurvesError(f"style: got channels {', '.join(curves.channels[:4])} ..., accepted: ARKit's names")
-    if curves.frames < SHORTEST * curves.fps:
-        raise CurvesError(f"style: got {curves.frames / curves.fps:.1f} s, accepted: {SHORTEST:g} s or more")
-    native = curves.select([spelt[name] for name in known], fill=0.0).resample(FPS).values
+    found = {place: name for name, place in zip(curves.channels, places(curves), strict=True) if place is not None}
+    if names.index("jawOpen") not in found:
+        raise CurvesError(_stranger(curves))
+    native = curves.select(found.values()).resample(FPS).values
     out = np.zeros((len(native), len(names)), np.float32)
-    out[:, [names.index(name) for name in known]] = native
+    out[:, list(found)] = native
     return np.clip(out, 0, 1)
+
+
+def places(curves: Curves) -> list[int | None]:
+    """Which of ours each channel is, in Live Link's or another ARKit spelling; None: none, as angles of the head."""
+    ours = {name: place for place, name in enumerate(rig(looks.RIG).names)}
+    return [ours.get(name[:1].lower() + name[1:]) for name in curves.channels]
+
+
+def _stranger(curves: Curves) -> str:
+    return (f"style: got channels {', '.join(curves.channels[:4])} ..., accepted: ARKit's names; "
+            f"facerig convert --rig arkit gives them")
+
+
+def _check_length(frames: int) -> None:
+    """Of all captures together."""
+    if not SHORTEST * FPS <= frames <= LONGEST * FPS:
+        raise CurvesError(f"style: got {frames / FPS:.1f} s in all, accepted: {SHORTEST:g} to {LONGEST:g} s")
 
 
 # ---- few shots --------------------------------------------------------------------------------------------------
@@ -157,16 +173,18 @@ class Learnt:
     rest: Frames  # [68]
 
     def apply(self, curves: Curves, strength: float = 1.0) -> Curves:
-        """Native curves with these habits; closures stay, as jaw and lips that make up for it keep their proportion."""
-        names = rig(looks.RIG).names
-        places = [names.index(name) if name in names else -1 for name in curves.channels]
-        gain = np.array([self.gain[k] if k >= 0 else 1.0 for k in places], np.float32)
-        rest = np.array([self.rest[k] if k >= 0 else 0.0 for k in places], np.float32)
-        out = curves.values * (1 + strength * (gain - 1))
-        out += strength * rest * (1 - np.clip(out, 0, 1))
-        kept = [k for k, name in enumerate(curves.channels) if places[k] < 0 or name.startswith("head")]
-        out[:, kept] = curves.values[:, kept]
-        return curves.with_values(np.where(curves.values > 1, out, np.clip(out, 0, 1)).astype(np.float32))
+        """Curves with these habits, channels not ours untouched; closures stay: jaw and lips keep their proportion."""
+        own = {column: place for column, place in enumerate(places(curves)) if place is not None}
+        if not own:
+            raise CurvesError(_stranger(curves))
+        columns, ours = list(own), list(own.values())
+        before = curves.values[:, columns]
+        styled = before * (1 + strength * (self.gain[ours] - 1))
+        styled += strength * self.rest[ours] * (1 - np.clip(styled, 0, 1))
+        inside = (before >= 0) & (before <= 1)  # what a raw take holds outside the range is not cut
+        out = curves.values.copy()
+        out[:, columns] = np.where(inside, np.clip(styled, 0, 1), styled)
+        return curves.with_values(out)
 
     def to_json(self) -> str:
         names = rig(looks.RIG).names
@@ -179,8 +197,7 @@ class Learnt:
 def learn(captures: Sequence[Curves]) -> Learnt:
     """From up to three minutes of captured curves."""
     native = np.concatenate([values(one) for one in captures]) if captures else np.zeros((0, 0), np.float32)
-    if not len(native) or len(native) > LONGEST * FPS:
-        raise CurvesError(f"style: got {len(native) / FPS:.0f} s of captures, accepted: {SHORTEST:g} to {LONGEST:g} s")
+    _check_length(len(native))
     moving = native[moving_frames(native)]
     size, rest = neutral_channels()
     own = sizes(moving)
@@ -214,7 +231,7 @@ def read_learnt(path: str | Path) -> Learnt:
             gain[names.index(name)], rest[names.index(name)] = float(own["gain"]), float(own["rest"])
     except OSError as error:
         raise InputError(f"{file}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{file.name}: no style file ({str(error)[:60]}); see `facerig style learn`") from error
     if not (np.isfinite(gain).all() and np.isfinite(rest).all()):
         raise InputError(f"{file.name}: gains and rests must be finite numbers")
