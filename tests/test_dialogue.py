@@ -365,6 +365,12 @@ def test_known_words_sharpen_lips_and_change_nothing_else(animator: Animator) ->
     assert not [mark for mark in heard.tracks["a"].marks if mark.kind == "phone"]
 
 
+def test_a_line_without_a_word_is_animated_by_ear(animator: Animator) -> None:
+    script = Script((Character("a"),), (Line("a", "..."),))
+    known = play(script, animator, sounds=[voiced(0.8)], known_text=True).tracks["a"]
+    assert np.array_equal(known.values, play(script, animator, sounds=[voiced(0.8)]).tracks["a"].values)
+
+
 def test_real_voices_keep_the_laws(animator: Animator, shared_data: Path) -> None:
     """Recorded speech, three people: still listeners, and the same lips alone and in company."""
     from facerig.dialogue.report import mouth_energy

@@ -126,6 +126,9 @@ def test_layouts_and_files_are_checked(tmp_path: Path) -> None:
     (tmp_path / "m.json").write_text(json.dumps({"0": "point30", "900": "point8"}))
     with pytest.raises(InputError, match="column 900 of 68"):
         layout(str(tmp_path / "m.json"), 68)
+    (tmp_path / "m.json").write_text("[" * 100_000)
+    with pytest.raises(InputError, match="not a mapping"):
+        layout(str(tmp_path / "m.json"), 68)
     np.save(tmp_path / "flat.npy", np.zeros((4, 5)))
     with pytest.raises(InputError, match="accepted: \\[frames, points, 2 or 3\\]"):
         read_track(tmp_path / "flat.npy")
@@ -137,6 +140,8 @@ def test_layouts_and_files_are_checked(tmp_path: Path) -> None:
         read_track(tmp_path / "object.npy")
     with pytest.raises(InputError, match="no such"):
         read_track(tmp_path / "none.npy")
+    with pytest.raises(InputError, match="cannot be read: File name too long"):
+        read_track(tmp_path / f"{'n' * 304}.npy")
     with pytest.raises(InputError, match="fewer than 4 points"):
         fitted(np.full((2, 68, 3), np.nan))
 

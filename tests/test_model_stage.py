@@ -223,7 +223,7 @@ def _broken(saved: Path, tmp_path: Path, suffix: str, data: bytes | None) -> Pat
 
 @pytest.mark.parametrize(("suffix", "data"), [
     (".onnx", None), (".onnx", b"no graph"), (".onnx", b""), (".json", None), (".json", b"{"), (".json", b"[]"),
-    (".json", b'{"config": {"format": 99}}'), (".json", b"\xff\xfe"),
+    (".json", b'{"config": {"format": 99}}'), (".json", b"\xff\xfe"), (".json", b"[" * 100_000),
 ])  # fmt: skip
 def test_missing_or_damaged_weights_are_a_model_error(saved: Path, tmp_path: Path, suffix: str,
                                                       data: bytes | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import sys
@@ -15,12 +16,13 @@ from facerig.audio import Audio
 from facerig.cli import run
 from facerig.controls import Controls, place
 from facerig.curves import Curves
+from facerig.emotion.space import NAMES
 from facerig.errors import OptionError, ServiceError
 from facerig.phones import Timed
 from facerig.pipeline import Animator, Ask
 from facerig.transcript.read import Transcript
 from facerig.transcript.speak import Said, external, joined, sentences, speak
-from facerig.transcript.tags import Feeling, Piece, tagged
+from facerig.transcript.tags import EMOTIONS, Feeling, Piece, tagged
 
 TTS = ("import sys, wave; w = wave.open(sys.argv[2], 'wb'); w.setnchannels(1); w.setsampwidth(2); w.setframerate(16000)"
        "; w.writeframes(bytes(3200) * len(sys.argv[1].split()))")  # a tenth of a second of silence a word
@@ -45,7 +47,15 @@ def test_tags_are_taken_out_and_counted_by_word() -> None:
     assert feelings == [Feeling(0, "happiness", 0.7), Feeling(3, "sadness", 1.0)]
 
 
+def test_every_name_that_is_offered_is_a_tag() -> None:
+    assert tagged("[out of breath] hi [ In  pain : 0.5 ] you")[1] == [
+        Feeling(0, "out of breath", 1.0), Feeling(1, "in pain", 0.5)]
+    for name in {*EMOTIONS, *NAMES}:
+        assert tagged(f"[{name}] hi")[0] == [Piece("hi")]
+
+
 @pytest.mark.parametrize(("text", "message"), [
+    ("hi\0there", "NUL"), ("hi \udcff", "UTF-8"), ("[see page] you", "accepted: pause"),
     ("[hapy] you", "did you mean happy"), ("[happy:2] you", "0 to 1"), ("[happy:x] you", "0 to 1"),
     ("[pause:99] you", "0 to 10"), ("[unclosed you", "bracket"), ("", "words to speak"), ("[sad]", "words to speak"),
 ])  # fmt: skip
@@ -61,6 +71,10 @@ def test_sound_curves_phones_and_feelings_share_a_clock() -> None:
     assert speech.curves.frames == -(-len(speech.samples) * 60 // 16_000)
     closures = [m.start for m in speech.curves.marks if m.label == "b"]
     assert closures == [0, 12, 54]
+    words = [(m.start, m.end, m.label) for m in speech.curves.marks if m.kind == "word"]
+    assert [label for _, _, label in words] == ["one", "two", "three"]
+    assert words[0][0] == 0
+    assert words[2][1] == 66
     feeling = next(m for m in speech.curves.marks if m.kind == "emotion")
     assert feeling.label == "anger:0.4"
     assert feeling.start == 54
@@ -97,6 +111,23 @@ def test_pieces_must_keep_their_rate() -> None:
         joined([Piece("a"), Piece("b")], lambda _: Said(np.zeros(100, np.float32), next(rates)))
 
 
+def test_a_text_may_begin_with_a_pause() -> None:
+    """At the engine's rate, which nobody knows before it has spoken."""
+    said = joined(tagged("[pause:0.5] [pause:0.25] Hello there [pause:1]")[0], fake_engine)
+    assert said.rate == 16_000
+    assert len(said.samples) == round(16_000 * (0.75 + 0.4 + 1 + 0.25))
+    assert not said.samples[: 12_000].any()
+    assert said.samples[12_000 : 12_100].all()
+    assert said.timed[0].start == said.spans[0].start == 0.75
+    assert said.spans[0].end == pytest.approx(1.15)
+
+
+def test_pauses_alone_are_silence() -> None:
+    said = joined([Piece("", 0.5), Piece("", 0.25)], fake_engine)
+    assert len(said.samples) == said.rate
+    assert not said.samples.any()
+
+
 def test_sentences() -> None:
     assert sentences("One. Two!  Three?") == ["One.", "Two!", "Three?"]
 
@@ -113,10 +144,12 @@ def test_command_writes_both_files_of_one_length(tmp_path: Path, capsys: pytest.
     curves = Curves.from_npz((tmp_path / "a.npz").read_bytes())
     assert curves.frames == report["frames"]
     assert any(mark.kind == "phone" for mark in curves.marks)
+    assert [mark.label for mark in curves.marks if mark.kind == "word"] == ["one", "two", "three"]
 
 
 @pytest.mark.parametrize(("arguments", "code", "message"), [
     (["--command", "tts {wav}"], 2, "{text}"),
+    (["--command", "tts 'x {text} {wav}"], 2, "No closing quotation"),
     (["--command", "/no/such/tts {text} {wav}"], 7, "cannot be started"),
     (["--command", f"{sys.executable} -c 'raise SystemExit(3)' {{text}} {{wav}}"], 7, "exit code 3"),
     (["--command", f"{sys.executable} -c pass {{text}} {{wav}}"], 7, "wrote no"),
@@ -127,6 +160,18 @@ def test_faults_write_nothing(arguments: list[str], code: int, message: str, tmp
     assert run(["say", "hello", "-o", str(tmp_path / "a.wav"), "--model", "fake", *arguments]) == code
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_bytes_that_are_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+    arguments = ["-o", str(tmp_path / "a.wav"), "--command", own_engine(), "--model", "fake"]
+    for errors, code in (("strict", 3), ("surrogateescape", 2)):  # as Python reads in most locales, and in C's
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9"), "utf-8", errors))
+        assert run(["say", "-", *arguments]) == code
+        assert "accepted: text in" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr("sys.stdin", io.StringIO("café"))
+    assert run(["say", "-", *arguments]) == 0
 
 
 def test_output_must_be_a_wav(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,7 @@ from facerig.phones import Timed, unit_index, units
 from facerig.post.lips import Lips
 from facerig.rig import rig
 from facerig.stage import Frames, State
-from facerig.transcript.align import aligned, unheard
+from facerig.transcript.align import aligned, unheard, within, worded
 from facerig.transcript.articulation import soft_raster, teach
 from facerig.transcript.assist import assisted, phones_only, soundless
 from facerig.transcript.pronounce import by_letters, pronounced
@@ -149,6 +149,7 @@ def test_azure_visemes() -> None:
 @pytest.mark.parametrize(("suffix", "text", "message"), [
     (".doc", "x", "accepted: .TextGrid"),
     (".json", "{", "not a .json transcript"),
+    (".json", "[" * 100_000, "not a .json transcript"),
     (".json", "{}", "no word and no phone"),
     (".json", '{"phones": [[0, 1, "%%"]]}', "name the notation"),
     (".json", '{"words": [[0, 1e12, "a"]]}', "accepted: seconds"),
@@ -196,6 +197,8 @@ def test_letters_keep_the_lips_right() -> None:
     assert by_letters("Bump") == ("b", "ah", "m", "p")
     assert by_letters("phone")[0] == "f"
     assert pronounced(["--", "mama"])[0] == ()
+    assert pronounced(["Hello", "--", "---", "_", "my"]) == [pronounced(["Hello", "my"])[0], (), (), (),
+                                                             pronounced(["Hello", "my"])[1]]  # fmt: skip
     assert [unit for unit in pronounced(["mama"])[0] if unit in "pbm"] == ["m", "m"]
 
 
@@ -242,6 +245,59 @@ def test_long_timed_transcripts_are_cut_and_untimed_refused() -> None:
     assert all(a.end <= b.start + 1e-6 for a, b in itertools.pairwise(found))
     with pytest.raises(OptionError, match="with times"):
         aligned(Transcript(words=(Word(0, 0, "pa"),)), np.broadcast_to(flat[:1], (60 * 400, flat.shape[1])))
+
+
+@pytest.mark.parametrize(("suffix", "text"), [
+    (".srt", "1\n01:00:00,200 --> 01:00:02,000\nhello there\n"),
+    (".json", '{"phones": [[100, 100.2, "HH"]]}'),
+    (".json", '{"phones": [[0, 100, "sil"], [100, 100.2, "HH"]], "words": [[100, 100.2, "huh"]]}'),
+])  # fmt: skip
+def test_times_beyond_the_sound_are_refused(suffix: str, text: str) -> None:
+    with pytest.raises(InputError, match=r"runs from (100|3600\.2).* s, the sound has 8\.1 s, .*shift its times"):
+        within(parse(text, suffix), 8.1)
+
+
+def test_what_lies_partly_in_the_sound_is_taken_as_far_as_it_does() -> None:
+    words = (Word(0.3, 1, "a"), Word(7.9, 9, "b"), Word(8.3, 9, "c"), Word(8.4, 9, "d"))
+    assert within(Transcript(words=words), 8.1).words == words[:3], "a little past the end is fine"
+    phones = (Timed(0, 9, "sil"), Timed(9, 10, "aa"))
+    assert within(Transcript(phones, words), 8.1) == Transcript(phones[:1], words[:3])
+    for whole in (Transcript(), Transcript(phones[:1]), Transcript(words=(Word(0, 0, "a"),))):
+        assert within(whole, 8.1) == whole
+
+
+@pytest.mark.parametrize("said", ["... !!! ---", "\U0001f600 \U0001f600"])
+def test_a_text_without_words_is_refused(said: str) -> None:
+    wordless = parse(said, ".txt")
+    for told in (lambda: aligned(wordless, vague(TRUTH, 144)), lambda: unheard(wordless, 2.0)):
+        with pytest.raises(InputError, match="no word that can be spoken"):
+            told()
+    assert aligned(Transcript(), vague(TRUTH, 144)) == []
+
+
+def test_words_lie_where_their_sounds_were_found() -> None:
+    words = (Word(0, 0, "Mama,"), Word(0, 0, "--"), Word(0, 0, "pa"))
+    timed = aligned(Transcript(words=words), vague(TRUTH, 144))
+    found = worded(Transcript(words=words), timed)
+    assert [word.text for word in found] == ["Mama,", "pa"]
+    np.testing.assert_allclose([word[:2] for word in found], [(0.4, 1.0), (1.6, 1.9)], atol=0.035)
+    own = (Word(0.3, 1.1, "mama"),)
+    assert worded(Transcript(tuple(TRUTH), own), TRUTH) == own, "a TextGrid knows its words' times"
+    assert worded(Transcript(tuple(TRUTH)), TRUTH) == ()
+
+
+def test_words_are_found_among_sounds_that_the_dictionary_has_not() -> None:
+    """An engine says a sentence otherwise than a dictionary its words."""
+    mama, papa = pronounced(["mama", "papa"])
+    said = [Timed(k / 10, (k + 1) / 10, unit) for k, unit in enumerate(("sil", "n", "l", *mama[:-1], "sil", *papa))]
+    words = tuple(Word(0, 0, text) for text in ("mama", "papa"))
+    one, two = worded(Transcript(tuple(said), words), said)
+    assert (one.start, two.start, two.end) == pytest.approx((0.3, (3 + len(mama)) / 10, said[-1].end))
+    assert one.end <= two.start
+    assert worded(Transcript(words=words), said[:1]) == ()
+    for spoken in (said[:2], said[:5], said[-1:]):
+        found = worded(Transcript(words=words), spoken)
+        assert all(a.start <= a.end <= b.start <= b.end for a, b in itertools.pairwise(found))
 
 
 def test_unheard_text_has_a_usual_pace() -> None:
@@ -307,6 +363,10 @@ def test_subtitles_alone_make_a_face() -> None:
     assert curves.seconds == pytest.approx(2.3, abs=0.02)
     assert curves["jawOpen"][:40].max() < 0.01
     assert curves["jawOpen"][60:120].max() > 0.15
+    words = [mark for mark in curves.marks if mark.kind == "word"]
+    assert [word.label for word in words] == ["mama", "papa"]
+    assert (words[0].start, words[0].end, words[1].start, words[1].end) == (60, 90, 90, 120)
+    assert sum(mark.kind == "phone" for mark in curves.marks) == 8
 
 
 def test_a_model_without_posteriors_takes_the_words_in_proportion() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os.path
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ class Store:
             known: dict[str, Any] = note["result"]
             return Result(line.number, "skipped", known["seconds"], known["frames"], 0.0, "", tuple(known["warnings"]),
                           known["plot"], {}, tuple(note["files"]))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, InputError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, InputError):
             return None
 
     def write(self, line: Line, key: str, result: Result, names: dict[str, str]) -> Result:
@@ -76,7 +77,7 @@ class Store:
 def _keyframes(line: Line, settings: Settings) -> str:
     """The hash of the file that the emotion names, where it does."""
     named = line.audio.parent / (line.emotion or settings.emotion)
-    return file_hash(named) if named.is_file() else ""
+    return file_hash(named) if os.path.isfile(named) else ""
 
 
 def file_hash(path: Path) -> str:

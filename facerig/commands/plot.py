@@ -23,7 +23,7 @@ def plot(
     channels: Annotated[str, typer.Option(help="Names with commas between; default: the dozen that moves most.")] = "",
     compare: Annotated[Path | None, typer.Option(help="A second take, drawn dashed.", show_default=False)] = None,
 ) -> None:
-    """Draw curves over time, with phones and emotions where the take has them marked."""
+    """Draw curves over time, with phones, words and emotions where the take has them marked."""
     import exporters
     from facerig.files import write_file
     from facerig.preview.plot import plot as draw

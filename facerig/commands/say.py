@@ -15,7 +15,8 @@ def register(app: typer.Typer) -> None:
 
 
 def say(
-    text: Annotated[str, typer.Argument(help="What to say; tags: [happy:0.7], [sad], [pause:0.5]. - reads stdin.")],
+    text: Annotated[str, typer.Argument(help="What to say; tags: \\[happy:0.7], \\[sad], \\[pause:0.5]. "
+                                        "- reads stdin.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The wav; the curves go beside it.")] = Path("say.wav"),
     voice: Annotated[str, typer.Option(help="The engine's voice, e.g. en-us, de, cmn (espeak-ng), slt (flite).",
                                        show_default=False)] = "",
@@ -36,20 +37,29 @@ def say(
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
 ) -> None:
     """Speak a text: writes a wav and curves of exactly its length. Tags set emotions and pauses."""
-    import sys
-
     from facerig.asking import Asked, seeds
     from facerig.pipeline import Animator
     from facerig.transcript.speak import speak
 
-    if text == "-":
-        text = sys.stdin.read()
+    text = _stdin() if text == "-" else text
     name, own, tongue = choose(engine, voice, command, language)
     asked = Asked(tuple(set_ or ()), emotion, style, state)
     controls = asked.controls()
     animator = Animator.load(model=model, seed=seeds(seed, 1)[0], alive=not still, emotion=asked.hears)
     report = _write(speak(text, own, animator.animate_said, tongue, controls), out, format, fps, rig)
     _tell({**report, "engine": name, "model": animator.model}, json_output)
+
+
+def _stdin() -> str:
+    import sys
+
+    from facerig.errors import InputError
+
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise InputError(f"stdin: got bytes that are no {error.encoding} (byte {error.start}), accepted: text in "
+                         f"{error.encoding}") from None
 
 
 ENGINES = ("auto", "espeak-ng", "flite", "command")

@@ -17,6 +17,7 @@ from facerig.curves import Curves
 from facerig.dialogue.online import Partnered
 from facerig.dialogue.script import Script
 from facerig.dialogue.voices import Sound
+from facerig.errors import InputError
 from facerig.phones import Timed
 from facerig.pipeline import Animator
 from facerig.stage import RATE, Frames
@@ -71,7 +72,10 @@ def informed(animator: Animator, script: Script, sounds: Sequence[Sound]) -> lis
 def _found(animator: Animator, text: str, sound: Sound, language: str) -> tuple[Timed, ...]:
     words = " ".join(piece.text for piece in tagged(text)[0]).split()
     transcript = Transcript((), tuple(Word(0.0, 0.0, word) for word in words))
-    return located(animator.chain.stages, sound.frames, transcript, language).timed
+    try:
+        return located(animator.chain.stages, sound.frames, transcript, language).timed
+    except InputError:  # a line without a word ("..."): the character is animated by ear
+        return ()
 
 
 def spoken(animator: Animator, track: Frames, timed: Sequence[Timed], controls: Recorded, seed: int,

@@ -13,6 +13,7 @@ docs/DIALOGUE.md has the whole format. Whatever is wrong is an InputError with t
 from __future__ import annotations
 
 import math
+import os.path
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -248,7 +249,7 @@ def _act(what: str, value: Value) -> str:
 
 def _audio(what: str, value: Value, folder: Path) -> Path:
     path = folder / value.text(what, "a file", 1000)
-    if "\0" in str(path) or not path.is_file():
+    if not os.path.isfile(path):
         raise value.wrong(f"{what}: {path}: no such file; it is looked for beside the script")
     return path
 

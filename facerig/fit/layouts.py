@@ -41,7 +41,7 @@ def mapping_file(path: Path, count: int) -> dict[int, str]:
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
         chosen = {int(column): str(name) for column, name in table.items()}
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: not a mapping {{\"column\": \"point30\"}} ({error})") from error
     if not chosen or min(chosen) < 0 or max(chosen) >= count:
         raise InputError(f"{path}: names column {max(chosen, default=-1)} of {count}")

@@ -176,7 +176,7 @@ def read_card(path: Path) -> dict[str, Any]:
     card_path = path.with_suffix(".json")
     try:
         card = json.loads(_read(card_path))
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{card_path.name}: not json ({error}); {HINT}") from error
     if not isinstance(card, dict) or not isinstance(card.get("config"), dict):
         raise ModelError(f"{card_path.name}: holds no model config; {HINT}")

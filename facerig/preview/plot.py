@@ -1,4 +1,4 @@
-"""Curves drawn under their sound, with phones and emotions marked; two takes may be laid over each other."""
+"""Curves drawn under their sound, with phones, words and emotions marked; two takes may be laid over each other."""
 
 from __future__ import annotations
 
@@ -60,15 +60,15 @@ def _waveform(axis: Any, samples: Floats, rate: int, curves: Curves) -> None:
 
 
 def _row(axis: Any, curves: Curves, other: Curves | None, name: str, colour: str, labels: bool) -> None:
-    for mark in curves.marks:
-        if mark.kind in KINDS:
-            start, end = mark.start / curves.fps, mark.end / curves.fps
-            axis.axvspan(start, end, color=KINDS[mark.kind], linewidth=0, alpha=0.9)
-            axis.axvline(start, color="#c9ced6", linewidth=0.5)
-            if labels:
-                height = {"phone": 1.06, "word": 1.32, "emotion": 1.58}[mark.kind]
-                axis.text((start + end) / 2, height, mark.label, ha="center", fontsize=7, clip_on=False,
-                          transform=axis.get_xaxis_transform())
+    shown = [mark for mark in curves.marks if mark.kind in KINDS]
+    for mark in sorted(shown, key=lambda mark: mark.start - mark.end):  # a word lies behind its phones
+        start, end = mark.start / curves.fps, mark.end / curves.fps
+        axis.axvspan(start, end, color=KINDS[mark.kind], linewidth=0, alpha=0.9)
+        axis.axvline(start, color="#c9ced6", linewidth=0.5)
+        if labels:
+            height = {"phone": 1.06, "word": 1.32, "emotion": 1.58}[mark.kind]
+            axis.text((start + end) / 2, height, mark.label, ha="center", fontsize=7, clip_on=False,
+                      transform=axis.get_xaxis_transform())
     seconds = (curves.start + np.arange(curves.frames)) / curves.fps
     axis.plot(seconds, curves[name], color=colour, linewidth=1.3)
     if other is not None and name in other:

@@ -1,7 +1,8 @@
 """When each unit of a transcript is spoken: Viterbi through a model's posteriors, or in proportion without.
 
 Silence may lie before and after every word. Times that the transcript brings bound the search: a word is looked for
-within SLACK of where it is said to be. Offline; knows no audio.
+within SLACK of where it is said to be, and what is said to be after the sound's end is left out. Offline; knows no
+audio.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facerig.errors import check_option
+from facerig.errors import InputError, check_option
 from facerig.phones import Timed, unit_index, units
 from facerig.stage import FPS
 from facerig.transcript.pronounce import pronounced
@@ -40,11 +42,23 @@ class Path:
     high: NDArray[np.intp]
 
 
+def within(transcript: Transcript, seconds: float) -> Transcript:
+    """What of a transcript lies in so much sound; one of which nothing spoken does is an InputError."""
+    limit = seconds + SLACK
+    inside = Transcript(tuple(t for t in transcript.phones if t.start < limit),
+                        tuple(w for w in transcript.words if w.start < limit))  # fmt: skip
+    starts = [told.start for part in (_spoken(transcript.phones), transcript.words) for told in part]
+    if starts and not _spoken(inside.phones) and not inside.words:
+        raise InputError(f"transcript: runs from {min(starts):.1f} s, the sound has {seconds:.1f} s, accepted: times "
+                         "within the sound; shift its times")
+    return inside
+
+
 def aligned(transcript: Transcript, posteriors: Floats, language: str = "en") -> list[Timed]:
     """Timed units of a transcript: its own phones, or its words found in the posteriors [frames, units]."""
     if transcript.phones:
         return list(transcript.phones)
-    sounds = pronounced([w.text for w in transcript.words], language)
+    sounds = _sounds(transcript.words, language)
     out: list[Timed] = []
     for first, last, begin, end in pieces(transcript.words, len(posteriors)):
         shift = begin / FPS
@@ -54,6 +68,45 @@ def aligned(transcript: Transcript, posteriors: Floats, language: str = "en") ->
             found = _timed(path, _best(path, np.log(np.maximum(posteriors[begin:end] @ likeness(), FLOOR))))
             out += [Timed(t.start + shift, t.end + shift, t.unit) for t in found]
     return out
+
+
+def worded(transcript: Transcript, timed: Sequence[Timed], language: str = "en") -> tuple[Word, ...]:
+    """The words with the times of their sounds among the timed units; beside phones they keep times of their own."""
+    if transcript.phones and all(word.end > word.start for word in transcript.words):
+        return transcript.words
+    spoken, sounds = _spoken(timed), pronounced([word.text for word in transcript.words], language)
+    places = _places([unit for own in sounds for unit in own], [t.unit for t in spoken])
+    out: list[Word] = []
+    at = 0
+    for word, own in zip(transcript.words, sounds, strict=True):
+        if own and spoken:
+            start = max(spoken[places[at]].start, out[-1].end if out else 0.0)
+            out.append(Word(start, max(start, spoken[places[at + len(own) - 1]].end), word.text))
+        at += len(own)
+    return tuple(out)
+
+
+def _places(wanted: Sequence[str], spoken: Sequence[str]) -> list[int]:
+    """Where each unit stands among those that were spoken: an engine says more or less than the dictionary has."""
+    if list(wanted) == list(spoken):
+        return list(range(len(wanted)))
+    blocks = SequenceMatcher(None, wanted, spoken, autojunk=False).get_matching_blocks()
+    pairs = [(-1, -1), *((a + k, b + k) for a, b, size in blocks for k in range(size)), (len(wanted), len(spoken))]
+    near = np.interp(np.arange(len(wanted)), [a for a, _ in pairs], [b for _, b in pairs])
+    return [min(max(round(place), 0), len(spoken) - 1) for place in near]
+
+
+def _sounds(words: Sequence[Word], language: str) -> list[tuple[str, ...]]:
+    sounds = pronounced([word.text for word in words], language)
+    if words and not any(sounds):
+        said = " ".join(word.text for word in words)
+        raise InputError(f"transcript: got {said[:60]!r}, which holds no word that can be spoken, accepted: words")
+    return sounds
+
+
+def _spoken(timed: Sequence[Timed]) -> list[Timed]:
+    silent = {unit.unit for unit in units() if unit.is_silence}
+    return [t for t in timed if t.unit not in silent]
 
 
 def placed(sounds: Sequence[tuple[str, ...]], posteriors: Floats) -> list[Timed]:
@@ -174,7 +227,7 @@ def unheard(transcript: Transcript, seconds: float | None = None, language: str 
     """Timed units with no sound to listen to: phones as they are, words in their times, text at a usual pace."""
     if transcript.phones:
         return list(transcript.phones)
-    sounds = pronounced([w.text for w in transcript.words], language)
+    sounds = _sounds(transcript.words, language)
     if all(word.end > word.start for word in transcript.words):
         return [t for word, own in zip(transcript.words, sounds, strict=True)
                 for t in in_proportion([own], word.start, word.end)]  # fmt: skip

@@ -8,7 +8,7 @@ changes nothing: this path is not taken. Offline, since a transcript is aligned 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,9 +19,9 @@ from facerig.phones import Timed, flag_of_units, units
 from facerig.resample import Resample
 from facerig.rig import rig
 from facerig.stage import FPS, RATE, SAMPLES, Chain, Frames, Stage, State, run
-from facerig.transcript.align import aligned, unheard
+from facerig.transcript.align import aligned, unheard, within, worded
 from facerig.transcript.articulation import Style, expected, loudness, soft_raster, teach
-from facerig.transcript.read import Transcript
+from facerig.transcript.read import Transcript, Word
 from facerig.transcript.tables import Floats, native_channels
 
 TRUST = 0.9  # share of the phones in the corrected belief; the rest is for labels that are wrong
@@ -42,6 +42,7 @@ class Located:
 
     native: Frames
     timed: tuple[Timed, ...]
+    words: tuple[Word, ...]
     features: Frames
     model: ModelStage | None
     belief: Floats | None
@@ -66,15 +67,17 @@ class Located:
 
 def located(stages: Sequence[Stage], native: Frames, transcript: Transcript, language: str = "en") -> Located:
     """When each unit of a transcript is spoken in [frames, 400] of sound."""
+    transcript = within(transcript, len(native) / FPS)
     place = next((k for k, stage in enumerate(stages) if isinstance(stage, ModelStage)), None)
     if place is None:  # the words in proportion
         timed = unheard(transcript, len(native) / FPS, language)
-        return Located(native, tuple(timed), native, None, None)
+        return Located(native, tuple(timed), worded(transcript, timed, language), native, None, None)
     model = stages[place]
     assert isinstance(model, ModelStage)
     features = run(Chain(tuple(stages[:place])), native, BLOCK)
     _, _, belief = model.posteriors(features)
-    return Located(native, tuple(aligned(transcript, belief, language)), features, model, belief)
+    timed = aligned(transcript, belief, language)
+    return Located(native, tuple(timed), worded(transcript, timed, language), features, model, belief)
 
 
 def assisted(stages: Sequence[Stage], samples: Frames, rate: int, transcript: Transcript, language: str = "en",
@@ -139,15 +142,18 @@ def phones_only(timed: Sequence[Timed], seconds: float | None = None, style: Sty
 
 def soundless(transcript: Transcript, language: str = "en") -> Curves:
     """The face of a transcript without its sound: phones as timed, words in their times, text at a usual pace."""
-    return phones_only(unheard(transcript, None, language))
+    timed = unheard(transcript, None, language)
+    return with_marks(phones_only(timed), (), worded(transcript, timed, language))
 
 
-def with_marks(curves: Curves, timed: Sequence[Timed], extra: Sequence[Mark] = ()) -> Curves:
-    """Curves that carry their phones (and more) as marks."""
+def with_marks(curves: Curves, timed: Sequence[Timed], words: Sequence[Word] = ()) -> Curves:
+    """Curves that carry their phones and words as marks."""
     silent = {unit.unit for unit in units() if unit.is_silence}
-    marks = [Mark(round(t.start * FPS), max(round(t.start * FPS), round(t.end * FPS)), "phone", t.unit)
-             for t in timed if t.unit not in silent]  # fmt: skip
-    return Curves(curves.channels, curves.fps, curves.values, curves.start, (*curves.marks, *marks, *extra))
+    said = [*((t.start, t.end, "phone", t.unit) for t in timed if t.unit not in silent),
+            *((word.start, word.end, "word", word.text) for word in words)]  # fmt: skip
+    marks = [Mark(round(start * FPS), max(round(start * FPS), round(end * FPS)), kind, label)
+             for start, end, kind, label in said]  # fmt: skip
+    return replace(curves, marks=(*curves.marks, *marks))
 
 
 def resampled(samples: Frames, rate: int) -> Frames:

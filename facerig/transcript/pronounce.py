@@ -40,7 +40,7 @@ LETTERS: tuple[tuple[str, str], ...] = (
 
 def pronounced(words: Sequence[str], language: str = "en") -> list[tuple[str, ...]]:
     """Units of each word; punctuation has none."""
-    bare = [re.sub(r"[^\w'’-]", "", word) for word in words]
+    bare = [re.sub(r"[^\w'’-]", "", word) if re.search(r"[^\W_]", word) else "" for word in words]
     unique = tuple(dict.fromkeys(word for word in bare if word))
     known = dict(zip(unique, _spoken(unique, language), strict=True)) if unique else {}
     return [known.get(word, ()) for word in bare]

@@ -74,7 +74,7 @@ def parse(text: str, suffix: str, name: str = "transcript", notation: str = "") 
         found = reader(text, notation)
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
         raise InputError(f"{name}: not a {suffix} transcript that can be read ({error})") from error
     if not found.phones and not found.words:
         raise InputError(f"{name}: holds no word and no phone")

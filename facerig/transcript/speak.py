@@ -30,6 +30,7 @@ from facerig.transcript.tags import Feeling, Piece, tagged
 
 PATIENCE = 120.0  # seconds that an external engine may take for a piece
 FADE_FRAMES = 15  # of an emotion before its word: a quarter of a second, as faces lead their words
+PAUSES_RATE = 24_000  # of a text of pauses alone, which no engine gives a rate
 TAIL = 0.25  # seconds of silence after the last sound, in which the mouth closes
 
 
@@ -115,25 +116,30 @@ def joined(pieces: Sequence[Piece], engine: Engine) -> Said:
     timed: list[Timed] = []
     spans: list[Span] = []
     rate, at, known, count = 0, 0, True, 0
+    silent = 0.0  # seconds not yet in parts: before the engine has spoken, nobody knows its rate
     for piece in pieces:
         if piece.text:
             said = engine(piece.text)
             if rate and said.rate != rate:
                 raise ServiceError(f"speech engine: changed its rate from {rate} to {said.rate} Hz between two pieces")
             rate = said.rate
+            parts += [_silence(silent, rate), np.asarray(said.samples, np.float32)]
+            at += len(parts[-2])
+            silent = 0.0
             known = known and bool(said.timed)
             timed += [Timed(t.start + at / rate, t.end + at / rate, t.unit) for t in said.timed]
-            parts.append(np.asarray(said.samples, np.float32))
             words = tuple(piece.text.split())
             spans.append(Span(count, words, at / rate, (at + len(said.samples)) / rate))
             count += len(words)
             at += len(said.samples)
-        if piece.pause:
-            rate = rate or 24_000
-            parts.append(np.zeros(round(piece.pause * rate), np.float32))
-            at += len(parts[-1])
-    parts.append(np.zeros(round(TAIL * rate), np.float32))
+        silent += piece.pause
+    rate = rate or PAUSES_RATE
+    parts.append(_silence(silent + TAIL, rate))
     return Said(np.concatenate(parts), rate, tuple(timed) if known else (), tuple(spans))
+
+
+def _silence(seconds: float, rate: int) -> Frames:
+    return np.zeros(round(seconds * rate), np.float32)
 
 
 def emotions(feelings: Sequence[Feeling], spans: Sequence[Span], timed: Sequence[Timed], frames: int, language: str
@@ -168,7 +174,10 @@ def external(command: str, voice: str = "") -> Engine:
     for need in ("{text}", "{wav}"):
         if need not in command:
             raise OptionError(f"--command: got {command!r}, accepted: a command line with {{text}} and {{wav}} in it")
-    parts = shlex.split(command)
+    try:
+        parts = shlex.split(command)
+    except ValueError as error:
+        raise OptionError(f"--command: got {command!r} ({error}), accepted: one whose quotes are closed") from error
 
     def say(text: str) -> Said:
         with tempfile.TemporaryDirectory() as folder:

@@ -20,7 +20,8 @@ EMOTIONS = {
     "bored": "boredom", "boredom": "boredom", "contempt": "contempt", "pain": "pain", "amazed": "surprise",
 }  # fmt: skip
 LONGEST_PAUSE = 10.0
-_TAG = re.compile(r"\[\s*([a-zA-Z]+)\s*(?::\s*([^\]\s]*)\s*)?\]")
+_UNSPEAKABLE = re.compile("[\0\ud800-\udfff]")  # what no engine can be given: NUL, and what Python makes of stray bytes
+_TAG = re.compile(r"\[\s*([a-zA-Z]+(?:\s+[a-zA-Z]+)*)\s*(?::\s*([^\]\s]*)\s*)?\]")
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,15 @@ class Piece:
 
 def tagged(text: str) -> tuple[list[Piece], list[Feeling]]:
     """The pieces and the feelings of a text with tags; other brackets are refused rather than read aloud."""
+    if _UNSPEAKABLE.search(text):
+        raise OptionError(f"text: got {text[:60]!r} with a NUL or bytes that are no UTF-8, accepted: text in UTF-8")
     pieces: list[Piece] = []
     feelings: list[Feeling] = []
     held, words, at = "", 0, 0
     for tag in _TAG.finditer(text):
         held += text[at : tag.start()]
         at = tag.end()
-        name, value = tag.group(1).lower(), tag.group(2)
+        name, value = " ".join(tag.group(1).lower().split()), tag.group(2)
         if name == "pause":
             words += len(held.split())
             pieces.append(Piece(" ".join(held.split()), _number(tag.group(), value, 0.3, LONGEST_PAUSE)))
