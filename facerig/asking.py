@@ -6,6 +6,7 @@ for its messages, and no wire.
 
 from __future__ import annotations
 
+import os.path
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,7 @@ class Asked:
         if text.lower() in ("", OFF, AUTO):
             return
         path = (folder or Path()) / text
-        if Path(text).suffix.lower() in FILES or path.is_file():
+        if Path(text).suffix.lower() in FILES or os.path.isfile(path):  # unlike Path's, of any text
             keyframes.apply(out, keyframes.read_keyframes(path), first)
         else:
             out.replace(first, "emotion", space.columns(space.mixture(text)), 0)

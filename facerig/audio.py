@@ -8,20 +8,27 @@ from __future__ import annotations
 
 import os
 import queue
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from facerig.errors import AudioError, MissingExtra, OptionError, ServiceError, check_option
+from facerig.lengths import cut_short
 from facerig.resample import HIGHEST_RATE, LOWEST_RATE, mono
 from facerig.stage import Frames
 
 BLOCK_SECONDS = 2.0
-UNKNOWN_SIZE = 0x7FFFF000  # of a data chunk, and above: written by programs that did not know the length yet
+LATE_SECONDS = 0.005  # a film's sound that begins this much after its picture does so; less is rounding
+GAP_SECONDS = 0.04  # between two packets that miss others; less is the jitter of a recorder's clock, and no eye sees it
+MOST_GAP_SECONDS = 1800.0  # of silence at once; more is a damaged clock
+BREAK_SECONDS = 0.5  # a film that ends this much before its header says has lost its end
+TIMELESS = {"aac", "mp3"}  # FFmpeg's names of containers without a length, for which it guesses one by the bit rate
 SNDFILE_SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64", ".rf64"}
 MEDIA_SUFFIXES = {".m4a", ".mp4", ".mov", ".aac", ".webm", ".mkv", ".avi", ".wma", ".3gp", ".m4v", ".mka"}
 PCM_SUFFIXES = {".pcm", ".raw"}
@@ -80,15 +87,18 @@ class AudioSource:
     rate: int
     samples: int | None
     blocks: Iterator[Frames]
-    note: str = ""
-    """What people should know of the file, such as that its end is missing."""
+    notes: list[str] = field(default_factory=list)
+    """What people should know of the file, such as that its end is missing; complete when the blocks are read."""
+
+    def whole(self) -> Audio:
+        """All blocks in one."""
+        return Audio(np.concatenate(list(self.blocks)), self.rate)
 
 
 def read(path: str | os.PathLike[str], pcm: Pcm | None = None) -> Audio:
     """A whole file."""
     with open_audio(path, pcm) as source:
-        blocks = list(source.blocks)
-        return Audio(np.concatenate(blocks), source.rate)
+        return source.whole()
 
 
 def read_ears(path: str | os.PathLike[str]) -> Audio:
@@ -96,7 +106,7 @@ def read_ears(path: str | os.PathLike[str]) -> Audio:
     from, and mono as ever where it has another number of them or is a film."""
     film = Path(path).suffix.lower() in MEDIA_SUFFIXES
     with _opened(path, None, BLOCK_SECONDS) as source:
-        return Audio(np.concatenate(list(_checked(source, mono if film else _ears))), source.rate)
+        return replace(source, blocks=_checked(source, mono if film else _ears)).whole()
 
 
 @contextmanager
@@ -125,13 +135,17 @@ def _opened(path: str | os.PathLike[str], pcm: Pcm | None, block_seconds: float)
 
 
 def _check_file(file: Path) -> None:
-    if not file.exists():
-        raise AudioError(f"{file}: no such file")
-    if file.is_dir():
+    try:
+        found = file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise AudioError(f"{file}: no such file") from None
+    except (OSError, ValueError) as error:  # too long a name, a folder that may not be entered, bytes that are no name
+        raise AudioError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if stat.S_ISDIR(found.st_mode):
         raise AudioError(f"{file}: is a folder; give an audio file ({ACCEPTED})")
     if not os.access(file, os.R_OK):
         raise AudioError(f"{file}: may not be read (permission denied)")
-    if file.is_file() and file.stat().st_size == 0:
+    if stat.S_ISREG(found.st_mode) and found.st_size == 0:
         raise AudioError(f"{file}: is empty (0 bytes)")
 
 
@@ -166,32 +180,16 @@ def _open_sndfile(file: Path, block_seconds: float) -> Iterator[AudioSource]:
 
     try:
         stream = soundfile.SoundFile(str(file))
+    except UnicodeEncodeError as error:
+        raise AudioError(f"{file}: cannot be read: its name is no text in {error.encoding}; rename it") from None
     except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
         reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
         raise AudioError(f"{file}: cannot be read as audio: {reason}; accepted: {ACCEPTED}") from error
     with stream:
         length = stream.frames if 0 < stream.frames < 2**50 else None
+        note = cut_short(file, stream.format, (length or 0) / stream.samplerate)
         yield AudioSource(str(file), stream.samplerate, length, _sndfile_blocks(stream, file, block_seconds),
-                          _cut_short(file) if stream.format in ("WAV", "WAVEX") else "")
-
-
-def _cut_short(file: Path) -> str:
-    """A note where a wav holds less sound than it says: a copy or a download that broke off."""
-    with file.open("rb") as stream:
-        stream.seek(12)
-        rate = 0
-        while len(head := stream.read(8)) == 8:
-            size = int.from_bytes(head[4:], "little")
-            if head[:4] == b"data":
-                held = file.stat().st_size - stream.tell()
-                if size >= UNKNOWN_SIZE or held >= size or not rate:
-                    return ""
-                return f"{file}: is cut short: holds {held / rate:.2f} s of the {size / rate:.2f} s in its header"
-            end = stream.tell() + size + size % 2
-            if head[:4] == b"fmt ":
-                rate = int.from_bytes(stream.read(12)[8:], "little")  # bytes a second
-            stream.seek(end)
-    return ""
+                          [note] if note else [])
 
 
 def _sndfile_blocks(stream: Any, file: Path, block_seconds: float) -> Iterator[Frames]:
@@ -236,23 +234,86 @@ def _open_media(file: Path) -> Iterator[AudioSource]:
             raise AudioError(f"{file}: has no audio track")
         track = container.streams.audio[0]
         length = int(track.duration * track.time_base * track.rate) if track.duration and track.time_base else None
-        yield AudioSource(str(file), int(track.rate), length, _media_blocks(container, track, file))
+        notes: list[str] = []
+        yield AudioSource(str(file), int(track.rate), length, _media_blocks(container, track, file, notes), notes)
 
 
-def _media_blocks(container: Any, track: Any, file: Path) -> Iterator[Frames]:
+def _media_blocks(container: Any, track: Any, file: Path, notes: list[str]) -> Iterator[Frames]:
+    """The track's sound on the film's clock: silence where it begins late and where packets are missing."""
     import av
 
     # Planar float at the track's own rate and layout: FFmpeg converts the type, the mix-down and the rate stay ours.
     convert = av.AudioResampler(format="fltp", layout=track.layout, rate=track.rate)
+    clock = _FilmClock(file, int(track.rate), _start_of(container))
     try:
-        for decoded in container.decode(track):
-            for frame in convert.resample(decoded):
-                yield frame.to_ndarray().T
+        for packet in container.demux():
+            clock.meet(packet)
+            for decoded in packet.decode() if packet.stream.index == track.index else ():
+                gap = clock.silence(decoded)
+                for piece in range(0, gap, clock.rate):
+                    yield np.zeros((min(clock.rate, gap - piece), len(track.layout.channels)), np.float32)
+                for frame in convert.resample(decoded):
+                    clock.heard += frame.samples
+                    yield frame.to_ndarray().T
         with suppress(ValueError):  # nothing was decoded: there is nothing to flush
             for frame in convert.resample(None):
                 yield frame.to_ndarray().T
     except av.FFmpegError as error:
         raise AudioError(f"{file}: is damaged: {error}") from error
+    claimed = container.duration if container.format.name not in TIMELESS else None
+    notes += clock.notes((claimed or 0) / 1e6)
+
+
+def _start_of(container: Any) -> Fraction | None:
+    return None if container.start_time is None else Fraction(container.start_time, 1_000_000)
+
+
+@dataclass
+class _FilmClock:
+    """Where a film's sound stands in the film's time."""
+
+    file: Path
+    rate: int
+    start: Fraction | None
+    heard: int = 0  # samples given so far, silence among them
+    late: float = 0.0
+    gaps: list[float] = field(default_factory=list)
+    end: Fraction = Fraction(0)
+
+    def meet(self, packet: Any) -> None:
+        """A packet of any track: how far the film goes, from 0 and not from its start, as Matroska's header counts."""
+        if packet.pts is not None and packet.time_base:
+            self.end = max(self.end, (packet.pts + (packet.duration or 0)) * packet.time_base)
+
+    def silence(self, frame: Any) -> int:
+        """How many samples of silence belong before a frame."""
+        if frame.pts is None or not frame.time_base:
+            return 0
+        instant, given = frame.pts * frame.time_base, Fraction(self.heard, self.rate)
+        if self.start is None:
+            self.start = instant - given
+        gap = float(instant - self.start - given)
+        if gap < (GAP_SECONDS if self.heard else LATE_SECONDS):
+            return 0
+        if gap > MOST_GAP_SECONDS:
+            raise AudioError(f"{self.file}: its time stamps leave {gap:.0f} s without sound after {float(given):.2f} "
+                             f"s, accepted: at most {MOST_GAP_SECONDS:.0f} s")
+        if self.heard:
+            self.gaps.append(gap)
+        else:
+            self.late = gap
+        samples = round(gap * self.rate)
+        self.heard += samples
+        return samples
+
+    def notes(self, claimed: float) -> Iterator[str]:
+        """What was met, for a film that should last `claimed` seconds."""
+        if self.late >= GAP_SECONDS:
+            yield f"{self.file}: its sound begins {self.late:.2f} s after the picture; silence stands before it"
+        if self.gaps:
+            yield f"{self.file}: lacks {sum(self.gaps):.2f} s of sound (gaps: {len(self.gaps)}); silence stands there"
+        if self.end < claimed - BREAK_SECONDS:
+            yield f"{self.file}: is cut short: holds {float(self.end):.2f} s of the {claimed:.2f} s in its header"
 
 
 # ---- microphone ---------------------------------------------------------------------------------------------------

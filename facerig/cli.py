@@ -8,6 +8,7 @@ fault of ours, 130 interrupted.
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import pkgutil
 import sys
@@ -52,6 +53,9 @@ def _global_options(
 
 def main() -> None:
     """Entry point: run, and leave with the documented exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show stops nothing
     raise SystemExit(run(sys.argv[1:]))
 
 

@@ -23,8 +23,9 @@ def emit(text: str) -> None:
 
 
 def emit_json(value: Any) -> None:
-    """One JSON object on one line, the last of the output."""
-    print(json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain), flush=True)
+    """One JSON object on one line, the last of the output; JSON's own escapes where it is not written in UTF-8."""
+    narrow = (sys.stdout.encoding or "utf-8").lower() != "utf-8"
+    print(json.dumps(value, ensure_ascii=narrow, allow_nan=False, default=_plain), flush=True)
 
 
 def _plain(value: Any) -> Any:

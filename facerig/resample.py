@@ -22,6 +22,7 @@ ZERO_CROSSINGS = 16  # of the sinc on each side: 1 ms at 16 kHz
 KAISER_BETA = 8.0  # stop band near -80 dB
 ROLL_OFF = 0.94  # of the lower Nyquist frequency: the transition ends just above it
 MAX_CHANNELS = 64
+LOUDEST = 1e10  # full scale is 1, 32 bits that nobody scaled reach 2.1e9; the squares of 1e16 overflow in a spectrum
 
 
 @dataclass(frozen=True)
@@ -120,20 +121,28 @@ class Resample:
 
 
 def mono(samples: ArrayLike, where: str = "audio") -> Frames:
-    """Any sample type and any number of channels -> float32 mono in -1..1; NaN and infinities are refused."""
+    """Any sample type and any number of channels -> float32 mono in -1..1; NaN and absurd loudness are refused."""
     array = np.asarray(samples)
     if array.ndim not in (1, 2) or (array.ndim == 2 and not 1 <= array.shape[1] <= MAX_CHANNELS):
         raise AudioError(f"{where}: got shape {array.shape}, accepted: [samples] or [samples, channels] with at most "
                          f"{MAX_CHANNELS} channels")
     scaled = _scaled(array, where)
+    _check_size(scaled, where)
     if scaled.ndim == 2:
         total = scaled[:, 0].copy()
         for channel in range(1, scaled.shape[1]):
             total += scaled[:, channel]
         scaled = total / np.float32(scaled.shape[1]) if scaled.shape[1] > 1 else total
-    if not np.isfinite(scaled).all():
-        raise AudioError(f"{where}: sample {int(np.argmin(np.isfinite(scaled)))} is not a finite number")
     return np.asarray(scaled, np.float32)
+
+
+def _check_size(samples: Frames, where: str) -> None:
+    good = np.abs(samples) <= LOUDEST  # not so for NaN
+    if not good.all():
+        place = int(np.argmin(good)) // max(1, samples[0].size)
+        value = samples.flat[int(np.argmin(good))]
+        said = f"{value:.3g}, accepted: -1 to 1, at most {LOUDEST:.0g}" if np.isfinite(value) else "not a finite number"
+        raise AudioError(f"{where}: sample {place} is {said}")
 
 
 def _scaled(array: NDArray[np.generic], where: str) -> Frames:

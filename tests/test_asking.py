@@ -154,3 +154,10 @@ def test_batch_lines_ask_for_themselves(voice: Path, tmp_path: Path) -> None:
     run(["batch", str(table), "-o", str(out), *common])
     report = json.loads((out / "report.json").read_text())
     assert [row["status"] for row in report["lines"]] == ["skipped", "done", "skipped", "failed", "failed"]
+
+
+def test_a_mixture_may_be_longer_than_a_files_name(voice: Path, tmp_path: Path) -> None:
+    mixture = f"happy:0.{'1' * 304}"
+    table = tmp_path / "lines.csv"
+    table.write_text(f"audio,emotion\nvoice.wav,{mixture}\n")
+    assert run(["batch", str(table), "-o", str(tmp_path / "out"), "--emotion", mixture, "--model", "fake"]) == 0

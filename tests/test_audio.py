@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
+import sys
 import tracemalloc
 import wave
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -199,8 +202,8 @@ def test_a_wav_that_is_cut_short_is_read_and_said(tmp_path: Path, kept: float, w
     file.write_bytes(whole[: head + round(RATE * kept) * 4])
     with open_audio(file) as source:
         assert sum(len(block) for block in source.blocks) == round(RATE * kept)
-        assert words in source.note
-        assert bool(source.note) == bool(words)
+        assert words in "".join(source.notes)
+        assert len(source.notes) == bool(words)
 
 
 def test_a_stream_of_unknown_length_is_not_taken_for_cut(tmp_path: Path) -> None:
@@ -210,7 +213,111 @@ def test_a_stream_of_unknown_length_is_not_taken_for_cut(tmp_path: Path) -> None
     data[40:44] = b"\xff" * 4
     file.write_bytes(data)
     with open_audio(file) as source:
-        assert source.note == ""
+        assert source.notes == []
+
+
+@pytest.mark.parametrize(("suffix", "how", "words"), [
+    (".aiff", {}, r"is cut short: holds 4.0\d s of the 8.0\d s in its header$"),
+    (".au", {}, r"is cut short: holds 4.0\d s of the 8.0\d s in its header$"),
+    (".w64", {}, r"is cut short: holds 4.0\d s of the 8.0\d s in its header$"),
+    (".rf64", {}, r"is cut short: holds 4.0\d s of the 8.0\d s in its header$"),
+    (".mp3", {}, r"is cut short: holds 4.0\d s of the 8.0\d s in its header$"),
+    (".ogg", {"subtype": "VORBIS"}, r"may be cut short: holds [23]\.\d\d s, and no mark"),
+    (".opus", {"format": "OGG", "subtype": "OPUS"}, r"may be cut short: holds [23]\.\d\d s, and no mark"),
+])
+def test_sound_that_broke_off_is_read_and_said(tmp_path: Path, suffix: str, how: dict[str, str], words: str) -> None:
+    noise = np.random.default_rng(0).standard_normal(8 * RATE).astype(np.float32) * 0.1
+    file = spoken(tmp_path / f"a{suffix}", noise, **how)
+    with open_audio(file) as source:
+        assert source.whole().seconds == pytest.approx(8)
+        assert source.notes == []
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2 + 20])
+    with open_audio(file) as source:
+        assert 2 < source.whole().seconds < 4.1
+    assert re.match(f"{re.escape(str(file))}: {words}", source.notes[0])
+
+
+FILM_RATE = 48_000
+
+
+def film(path: Path, codec: str = "pcm_s16le", late: float = 0.0, lost: tuple[float, float] = (9, 9),
+         shift: float = 0.0, jitter: float = 0.0) -> Path:
+    """Three seconds of picture at `shift`, and as much noise that begins `late` and lacks the packets of `lost`; the
+    recorder's clock errs by up to `jitter`."""
+    av = pytest.importorskip("av", reason="extra media is not installed")
+    noise = np.random.default_rng(0).standard_normal(3 * FILM_RATE).astype(np.float32) * 0.1
+    with av.open(str(path), "w") as out:
+        picture, sound = out.add_stream("mpeg4", rate=25), out.add_stream(codec, rate=FILM_RATE, layout="mono")
+        picture.width, picture.height, picture.pix_fmt = 32, 32, "yuv420p"
+        convert = av.AudioResampler(format=sound.format.name, layout="mono", rate=FILM_RATE)
+        for number in range(75):
+            still = av.VideoFrame(32, 32, "yuv420p")
+            still.pts, still.time_base = number + round(25 * shift), Fraction(1, 25)
+            out.mux(picture.encode(still))
+        for start in range(0, len(noise), 1024):
+            if not lost[0] <= start / FILM_RATE < lost[1]:
+                piece = av.AudioFrame.from_ndarray(noise[None, start : start + 1024], format="fltp", layout="mono")
+                piece.rate, piece.time_base = FILM_RATE, Fraction(1, FILM_RATE)
+                piece.pts = start + round((late + shift + jitter * np.sin(start)) * FILM_RATE)
+                for frame in convert.resample(piece):
+                    out.mux(sound.encode(frame))
+        for stream in out.streams:
+            out.mux(stream.encode(None))
+    return path
+
+
+def lag(samples: np.ndarray) -> float:
+    """Seconds by which a film's noise comes late."""
+    noise = np.random.default_rng(0).standard_normal(FILM_RATE).astype(np.float32)
+    size = 1 << (len(samples) + len(noise)).bit_length()
+    likeness = np.fft.irfft(np.fft.rfft(samples, size) * np.fft.rfft(noise, size).conj())
+    return float(np.argmax(likeness)) / FILM_RATE
+
+
+@pytest.mark.parametrize(("name", "codec"), [
+    ("a.mp4", "aac"), ("a.mkv", "aac"), ("a.mov", "pcm_s16le"), ("b.mkv", "flac")])
+@pytest.mark.parametrize("late", [0.0, 0.01, 1.0])
+def test_the_sound_of_a_film_keeps_its_place(tmp_path: Path, name: str, codec: str, late: float) -> None:
+    with open_audio(film(tmp_path / name, codec, late, shift=5.0 if name == "b.mkv" else 0.0)) as source:
+        got = source.whole()
+    assert lag(got.samples) == pytest.approx(late, abs=0.002)
+    assert got.seconds == pytest.approx(3 + late, abs=0.05)
+    assert ["begins 1.00 s" in note or "begins 0.98 s" in note for note in source.notes] == [True] * (late == 1)
+
+
+def test_a_clock_that_jitters_inserts_nothing(tmp_path: Path) -> None:
+    with open_audio(film(tmp_path / "a.mkv", jitter=0.01)) as source:
+        assert len(source.whole().samples) == 3 * FILM_RATE
+        assert source.notes == []
+
+
+def test_missing_packets_are_silence(tmp_path: Path) -> None:
+    with open_audio(film(tmp_path / "a.mkv", lost=(1.5, 2.5))) as source:
+        got = source.whole()
+    assert got.seconds == pytest.approx(3, abs=0.002)
+    assert not got.samples[round(1.55 * FILM_RATE) : round(2.45 * FILM_RATE)].any()
+    assert got.samples[: round(1.45 * FILM_RATE)].any()
+    assert "lacks 1.00 s of sound (gaps: 1)" in source.notes[0]
+
+
+def test_time_stamps_an_hour_off_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(AudioError, match=r"a\.mkv: its time stamps leave 3600 s without sound after 0\.00 s"):
+        read(film(tmp_path / "a.mkv", late=3600.0))
+
+
+def test_a_film_that_broke_off_is_said(tmp_path: Path) -> None:
+    file = film(tmp_path / "a.mkv")
+    file.write_bytes(file.read_bytes()[: file.stat().st_size * 6 // 10])
+    with open_audio(file) as source:
+        assert 1.5 < source.whole().seconds < 2.1
+    assert "is cut short: holds" in source.notes[0]
+    assert "of the 3.00 s in its header" in source.notes[0]
+
+
+def test_absurd_loudness_is_named_by_its_place(tmp_path: Path) -> None:
+    with pytest.raises(AudioError, match=r"loud\.wav: block from sample 0: sample 3 is 1e\+30, accepted: -1 to 1"):
+        read(spoken(tmp_path / "loud.wav", np.array([0, 1, 0, 1e30, 0]), subtype="FLOAT"))
 
 
 def test_nan_is_named_by_its_place(tmp_path: Path) -> None:
@@ -225,3 +332,12 @@ def test_missing_folder_and_unreadable(tmp_path: Path) -> None:
         read(tmp_path / "absent.wav")
     with pytest.raises(AudioError, match="is a folder"):
         read(tmp_path)
+    with pytest.raises(AudioError, match="cannot be read: File name too long"):
+        read(tmp_path / f"{'n' * 304}.wav")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every name is text")
+def test_a_name_that_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "caf\udce9.wav").write_bytes(wav_bytes())
+    with pytest.raises(AudioError, match="its name is no text in utf-8; rename it"):
+        read(tmp_path / "caf\udce9.wav")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -150,7 +151,7 @@ MISTAKES: dict[str, tuple[list[object], int, str]] = {
     "unknown suffix": (["animate", V, "-o", "face.xyz"], 2, "xyz"),
     "unknown format": (["animate", V, "-o", "folder", "--format", "xyz"], 2, "xyz"),
     "two into one file": (["animate", V, V, "-o", "one.csv"], 2, "a folder"),
-    "same target twice": (["animate", V, V, "-o", "folder"], 2, "two inputs would be written"),
+    "same target twice": (["animate", V, V, "-o", "folder"], 2, "two results would be written"),
     "out below a file": (["animate", V, "-o", "VOICE/x.csv", "--model", "fake"], 5, "cannot be written"),
     "absent map": (["animate", V, "--map", "absent.json", "--model", "fake"], 3, "absent.json"),
     "map of text": (["animate", V, "--map", made("m.json", b"not json"), "--model", "fake"], 3, "m.json"),
@@ -241,7 +242,115 @@ def test_several_inputs_have_an_error_each_and_a_sum(voice: Path, tmp_path: Path
 def test_names_keep_their_letters_without_accents(voice: Path, capsys: pytest.CaptureFixture[str]) -> None:
     odd = voice.rename(voice.with_name("Énoncé n°1 [fin].wav"))
     assert facerig("animate", odd, "--model", "fake") == 0
-    assert "Enonce-n1-fin_1_facerig_cal.csv" in capsys.readouterr().out
+    assert re.search(r"/Enonce-n1-fin-[0-9a-f]{8}_1_facerig_cal\.csv ", capsys.readouterr().out)
+
+
+def test_two_names_are_never_one_live_link_file(tmp_path: Path) -> None:
+    from facerig.commands.animate import file_name
+
+    names = ["take one", "take-one", "-take-one", "take.one", "こんにちは", "さようなら", "voice", "ana",
+             "aña", "caf\udce9"]
+    made = {name: file_name(tmp_path / f"{name}.wav", ".csv") for name in names}
+    assert len(set(made.values())) == len(names)
+    assert all(name.isascii() and name.count("_") == 3 for name in made.values())
+    assert (made["take-one"], made["voice"]) == ("take-one_1_facerig_cal.csv", "voice_1_facerig_cal.csv")
+    assert file_name(tmp_path / "take_one.wav", ".csv") == made["take-one"]  # as most takes are named
+    assert made == {name: file_name(tmp_path / "elsewhere" / f"{name}.mp3", ".csv") for name in names}
+    assert file_name(tmp_path / "こんにちは.wav", ".csv", 2) == made["こんにちは"].replace("_1_", "_2_")
+
+
+# ---- nothing is written over what is read -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("option", "name"), [
+    ("--emotion", "voice.json"), ("--transcript", "voice.srt"), ("--map", "voice.json"), ("--style", "voice.json"),
+    ("--head", "voice.glb"), ("--partner", "voice.json"),
+])  # fmt: skip
+def test_what_animate_reads_is_never_overwritten(option: str, name: str, voice: Path,
+                                                 capsys: pytest.CaptureFixture[str]) -> None:
+    """Refused before it is looked at: that it holds no such thing does not matter."""
+    kept = voice.with_name(name)
+    kept.write_text("edited by hand")
+    out = "-o", voice.parent / "." / name  # the same file by another spelling
+    emotion = ("--emotion", "happy") if option == "--style" else ()
+    for target in (("--format", kept.suffix), out):
+        if option == "--emotion":
+            kept.write_text('[{"time": 0, "emotion": "happy"}]')
+        assert facerig("animate", voice, option, kept, *target, *emotion, "--model", "fake") == 2
+        assert f"would overwrite the file of {option}; give another name" in capsys.readouterr().err
+    link = voice.with_name(f"link{kept.suffix}")
+    link.symlink_to(kept)
+    assert facerig("animate", voice, option, kept, "-o", link, "--model", "fake") == 2
+
+
+def test_raw_samples_are_not_overwritten(tmp_path: Path) -> None:
+    raw = tmp_path / "voice.json"
+    raw.write_bytes(bytes(3200))
+    assert facerig("animate", raw, "--pcm", "s16le", "-o", raw, "--model", "fake") == 2
+    assert raw.read_bytes() == bytes(3200)
+
+
+# ---- a name that cannot be read stops nothing -------------------------------------------------------------------
+
+LONG = "n" * 304
+
+
+def process(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    root = str(Path(__file__).resolve().parent.parent)
+    return subprocess.run([sys.executable, "-m", "facerig", *arguments, "--model", "fake"], capture_output=True,
+                          cwd=folder, env={**os.environ, "PYTHONPATH": root, **environment})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every name is text")
+def test_a_name_that_cannot_be_read_stops_no_other(voice: Path) -> None:
+    odd = voice.with_name("caf\udce9.wav")  # Latin-1 bytes, as Python holds them
+    odd.write_bytes(voice.read_bytes())
+    out = voice.with_name("out")
+    line = "animate", f"{LONG}.wav", odd.name, "voice.wav", "-o", "out", "--format", "npz", "--json"
+    done = process(voice.parent, *line)
+    assert done.returncode == 3
+    errors = json.loads(done.stdout)["errors"]
+    assert [error["exit_code"] for error in errors] == [3, 3]
+    assert errors[0]["error"] == f"{LONG}.wav: cannot be read: File name too long"
+    assert errors[1]["error"] == f"{odd.name}: cannot be read: its name is no text in utf-8; rename it"
+    assert [path.name for path in out.iterdir()] == ["voice.npz"]
+
+
+@pytest.mark.parametrize(("options", "code"), [
+    (("--partner", f"{LONG}.wav"), 3), (("--head", LONG, "--format", "glb"), 3), (("--emotion", f"{LONG}.json"), 3),
+    (("-o", LONG), 5), (("-o", f"{LONG}.npz"), 5), (("--transcript", f"{LONG}.txt"), 3), (("--map", f"{LONG}.json"), 3),
+    (("--style", f"{LONG}.json"), 3), (("--emotion", f"happy:0.{LONG.replace('n', '1')}"), 0), (("--model", LONG), 6),
+])  # fmt: skip
+def test_a_name_that_is_too_long_is_no_fault_of_ours(options: tuple[str, ...], code: int, voice: Path,
+                                                     monkeypatch: pytest.MonkeyPatch,
+                                                     capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(voice.parent)
+    assert facerig("animate", voice, "--model", "fake", *options) == code
+    assert "fault" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["", "--partner", "--head", "--emotion", "-o"])
+def test_a_folder_that_may_not_be_entered(option: str, voice: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    locked = voice.with_name("locked")
+    locked.mkdir()
+    locked.chmod(0)
+    if os.access(locked, os.X_OK):
+        pytest.skip("whoever runs this may enter every folder")
+    try:
+        named = [option, locked / "x.glb", "--format", "glb"] if option else [locked / "x.wav"]
+        assert facerig("animate", voice, *named, "--model", "fake") in (2, 3, 5)
+    finally:
+        locked.chmod(0o700)
+    assert "fault" not in capsys.readouterr().err
+
+
+def test_a_terminal_of_few_letters_is_told_all_the_same(voice: Path) -> None:
+    odd = voice.rename(voice.with_name("こんにちは é.wav"))
+    for more in ([], ["--json"]):
+        done = process(voice.parent, "animate", odd.name, "--format", "npz", *more, PYTHONIOENCODING="ascii")
+        assert (done.returncode, done.stderr) == (0, b"")
+        last = done.stdout.decode("ascii").splitlines()[-1]
+        assert json.loads(last)["done"][0]["input"] == odd.name if more else "frames at 60 fps" in last
 
 
 def test_a_full_disk_leaves_the_old_file(voice: Path, monkeypatch: pytest.MonkeyPatch,
@@ -269,3 +378,19 @@ def test_every_command_stands_in_the_docs_and_has_a_help_text(capsys: pytest.Cap
         assert f"facerig {name}" in page, name
         assert facerig(name, "--help") == 0
         assert len(capsys.readouterr().out) > 100
+
+
+def test_no_help_text_loses_its_brackets(capsys: pytest.CaptureFixture[str]) -> None:
+    """Rich takes [word] for markup, and says nothing of it."""
+    import typer
+
+    def check(command: typer.core.TyperCommand, *path: str) -> None:
+        assert facerig(*path, "--help") == 0
+        shown = capsys.readouterr().out
+        helps = [command.help, *(getattr(parameter, "help", None) for parameter in command.params)]
+        wanted = [word for text in helps for word in (text or "").replace("\\[", "[").split() if "[" in word]
+        assert [word for word in wanted if word not in shown] == [], path
+        for name, inner in getattr(command, "commands", {}).items():
+            check(inner, *path, name)
+
+    check(typer.main.get_command(cli.application()))

@@ -110,8 +110,9 @@ def test_espeak_labels_cover_the_audio(voice: str) -> None:
 
 def test_espeak_without_the_voice_says_so() -> None:
     _needs("espeak")
-    with pytest.raises(engines.EngineError, match="no-such-voice"):
+    with pytest.raises(engines.EngineError, match="no-such-voice") as error:
         engines.espeak().speak("a", "no-such-voice")
+    assert error.value.exit_code == 2
 
 
 def test_flite_labels() -> None:

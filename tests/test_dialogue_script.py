@@ -126,6 +126,7 @@ BAD: tuple[tuple[str, str, str], ...] = (
     ("nan", f"{GOOD}- anna: hi\n  gap: .nan", "gap: got '.nan'"),
     ("gap and at", f"{GOOD}- anna: hi\n  gap: 1\n  at: 2", "got gap and at"),
     ("no such file", f"{GOOD}- who: anna\n  audio: none.wav", "none.wav: no such file"),
+    ("too long a file", f"{GOOD}- who: anna\n  audio: {'n' * 304}.wav", "line 4: .*no such file"),
     ("tag", f"{GOOD}- anna: '[hapy] hi'", "did you mean happy"),
     ("preset", f"{GOOD}- anna: hi\n  preset: hesitent", "did you mean hesitant"),
     ("to oneself", f"{GOOD}- anna: hi\n  to: anna", "to: got 'anna', accepted: ben"),
@@ -323,6 +324,32 @@ def test_damaged_audio_and_memory_write_nothing(scene: Path, capsys: pytest.Capt
 def test_an_out_that_is_a_file(scene: Path) -> None:
     assert run(["dialogue", str(scene), "-o", str(scene), "--model", "fake"]) == 2
     assert scene.read_text() == SCENE
+
+
+@pytest.mark.parametrize(("script", "audio", "options", "message"), [
+    ("scene.json", "a.wav", ["-o", "."], "scene.json would overwrite the script"),
+    ("scene.yaml", "anna.wav", ["-o", ".", "--wav", "each"], "anna.wav would overwrite the audio of line 1"),
+    ("scene.yaml", "scene.wav", ["-o", "."], "scene.wav would overwrite the audio of line 1"),
+    ("scene.yaml", "scene_take2.wav", ["-o", ".", "--takes", "2"], "would overwrite the audio of line 1"),
+    ("scene.yaml", "a.wav", ["-o", "n", "--memory", "m/../n", "--format", "json"], "overwrite the memory of anna"),
+    ("anna.json", "a.wav", ["-o", "n", "--memory", "."], "anna.json would overwrite the script"),
+])  # fmt: skip
+def test_what_is_read_is_never_overwritten(script: str, audio: str, options: list[str], message: str, scene: Path,
+                                           monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(scene.parent)
+    scene.unlink()
+    Path("a.wav").rename(audio)
+    Path(script).write_text(json.dumps({"characters": ["anna", "ben"], "lines": [{"who": "anna", "audio": audio}]}))
+    before = {path: path.read_bytes() for path in Path().iterdir()}
+    assert run(["dialogue", script, *options, "--model", "fake"]) == 2
+    assert message in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in Path().iterdir()} == before
+
+
+def test_two_characters_never_share_a_file(scene: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scene.write_text(SCENE.replace("anna", "アンナ").replace("ben", "character1"))
+    assert run(["dialogue", str(scene), "-o", str(scene.parent / "out"), "--model", "fake"]) == 2
+    assert "two results would be written to" in capsys.readouterr().err
 
 
 def test_names_of_other_scripts_get_files(scene: Path) -> None:

@@ -169,6 +169,11 @@ def test_bad_files_are_told_in_one_line(name: str, tmp_path: Path) -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kB: nothing of what was claimed
 
 
+def test_too_long_a_name(tmp_path: Path) -> None:
+    with pytest.raises(FacerigError, match="cannot be read: File name too long"):
+        read_head(tmp_path / f"{'n' * 304}.glb")
+
+
 def test_there_are_enough_bad_files() -> None:
     assert len(BAD) >= 30
 

@@ -21,7 +21,8 @@ NAMES = HEAD.shape_names
 def take(frames: int = 6) -> Curves:
     swing = np.abs(np.sin(np.arange(frames) / 2))
     return Curves(("jawOpen", "eyeBlinkLeft", "headYaw"), 30, np.stack([swing, 1 - swing, swing / 5], axis=1),
-                  marks=(Mark(0, 3, "phone", "a"), Mark(3, 6, "phone", "m"), Mark(0, 6, "emotion", "joy")))
+                  marks=(Mark(0, 3, "phone", "a"), Mark(3, 6, "phone", "m"), Mark(0, 6, "word", "am"),
+                         Mark(0, 6, "emotion", "joy")))
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +163,34 @@ def test_png_gif_and_film(renderer, tmp_path: Path) -> None:  # type: ignore[no-
     assert len(film) > 2000
 
 
+@pytest.mark.parametrize("fps", [12, 24, 25, 30, 50, 60, 75, 120])
+def test_a_gif_lasts_as_long_as_its_take(fps: int) -> None:
+    from PIL import Image, ImageSequence
+
+    from facerig.preview.pictures import gif
+
+    frames = 2 * fps
+    shades = (np.full((8, 8, 3), 255 * number // frames, np.uint8) for number in range(frames))
+    lasts = [still.info["duration"] for still in ImageSequence.Iterator(Image.open(io.BytesIO(gif(shades, fps))))]
+    assert sum(lasts) == 2000
+    assert min(lasts) >= 20  # of less, viewers make a tenth of a second
+
+
+@pytest.mark.parametrize(("rate", "kept"), [(44_100, 44_100), (8000, 8000), (192_000, 48_000), (44_101, 48_000)])
+def test_a_film_takes_sound_of_any_rate(rate: int, kept: int) -> None:
+    av = pytest.importorskip("av")
+    from facerig.preview.movie import mp4
+
+    tone = np.sin(2 * np.pi * 440 * np.arange(rate) / rate).astype(np.float32) * 0.5
+    film = mp4((np.zeros((64, 64, 3), np.uint8) for _ in range(25)), 25, (64, 64), tone, rate)
+    with av.open(io.BytesIO(film)) as opened:
+        sound = opened.streams.audio[0]
+        heard = np.concatenate([frame.to_ndarray()[0] for frame in opened.decode(sound)])[:kept]
+    assert sound.rate == kept
+    assert len(heard) == kept
+    assert abs(int(np.abs(np.fft.rfft(heard)).argmax()) - 440) <= 1
+
+
 def test_the_commands_draw(renderer, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     from facerig.cli import run
 
@@ -174,6 +203,7 @@ def test_the_commands_draw(renderer, tmp_path: Path) -> None:  # type: ignore[no
         assert Path(line[line.index("-o") + 1]).stat().st_size > 500
     for line in (["preview", "-o", "a.png"], ["preview", str(tmp_path / "take.npz"), "-o", "a.bmp"],
                  ["preview", str(tmp_path / "take.npz"), "-o", "a.png", "--size", "9x9"],
+                 ["preview", str(tmp_path / "take.npz"), "-o", "a.png", "--size", "\u00b2x\u00b2"],
                  ["preview", str(tmp_path / "take.npz"), "-o", "a.png", "--view", "below"],
                  ["preview", "--grid", "cats", "-o", str(tmp_path / "d.png")],
                  ["plot", str(tmp_path / "take.npz"), "-o", "a.doc"]):

@@ -95,6 +95,7 @@ def test_mono_scales_and_mixes(array: object, value: list[float]) -> None:
 @pytest.mark.parametrize(("array", "reason"), [
     (np.array([0, np.nan]), "sample 1 is not a finite number"),
     (np.array([np.inf]), "sample 0"),
+    (np.array([[0, 0], [0, -1e30]]), r"sample 1 is -1e\+30, accepted: -1 to 1, at most 1e\+10"),
     (np.array([1e300]), "sample 0"),
     (np.zeros((2, 3, 4)), "shape"),
     (np.zeros((2, 65)), "shape"),

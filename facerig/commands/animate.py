@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -13,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from facerig.commands._asked import EMOTION, FACE, PARTNER, PRESET, SEED, SET, STATE, STILL, STYLE
+from facerig.commands._results import check_targets, each, report
 from facerig.errors import FacerigError, OptionError
 
 FPS_ACCEPTED = (24, 25, 30, 50, 60, 120)
@@ -95,7 +98,6 @@ def animate(
     """
     from facerig.asking import Asked, seeds
     from facerig.audio import Pcm, read_ears
-    from facerig.console import say
     from facerig.dialogue.presets import preset as way_of_being
     from facerig.pipeline import Animator
     from facerig.transcript.read import read_transcript
@@ -103,6 +105,10 @@ def animate(
     if fps not in FPS_ACCEPTED:
         raise OptionError(f"--fps: got {fps}, accepted: {', '.join(map(str, FPS_ACCEPTED))}")
     jobs = plan(audio, out, format, seeds(seed, takes))
+    check_targets([job.target for job in jobs], [
+        *(("the input", source) for source in audio), ("the file of --emotion", emotion),
+        ("the file of --style", style), ("the file of --transcript", transcript), ("the file of --partner", partner),
+        ("the file of --map", own_map), ("the file of --head", head)])
     asked = Asked(tuple(set_ or ()), emotion, style, state)
     asked.controls()  # a mistake is told before anything is loaded
     being = way_of_being(preset) if preset else None
@@ -115,20 +121,14 @@ def animate(
     animator = Animator.load(model=model, block=block, smooth=smooth, seed=seed, alive=not still, emotion=asked.hears)
     heads = {job.format: _head(job.format, head) for job in jobs}
     work = Work(animator, raw, convert, heads, said, language, asked, being, other)
-    done, errors = _run(work, jobs, json_output)
-    _report(done, errors, json_output)
-    if errors and len(jobs) > 1:
-        say(f"{len(errors)} of {len(jobs)} could not be made; the others are there")
-        raise typer.Exit(errors[0].exit_code)
-    if errors:
-        raise errors[0]
+    report(*_run(work, jobs, json_output), json_output, _line)
 
 
 def plan(sources: list[Path], out: Path | None, format: str, seeds: Sequence[int] = (0,)) -> list[Job]:
-    """Where each take of each input goes; formats and clashes are refused before any work is done."""
+    """Where each take of each input goes; formats are refused before any work is done."""
     import exporters
 
-    one_file = out is not None and bool(out.suffix) and not out.is_dir()
+    one_file = out is not None and bool(out.suffix) and not os.path.isdir(out)
     if one_file and len(sources) > 1:
         raise OptionError(f"--out: got the file {out} for {len(sources)} inputs, accepted: a folder")
     takes = [(seed, take if len(seeds) > 1 else 0) for take, seed in enumerate(seeds, 1)]
@@ -136,13 +136,8 @@ def plan(sources: list[Path], out: Path | None, format: str, seeds: Sequence[int
         suffix = exporters.format_of(out)
         return [Job(sources[0], _of_take(out, take), suffix, seed, take) for seed, take in takes]
     suffix = exporters.format_of(format)
-    jobs = [Job(source, (out or source.parent) / file_name(source, suffix, take), suffix, seed, take)
+    return [Job(source, (out or source.parent) / file_name(source, suffix, take), suffix, seed, take)
             for source in sources for seed, take in takes]
-    targets = [job.target for job in jobs]
-    for target in targets:
-        if targets.count(target) > 1:
-            raise OptionError(f"two inputs would be written to {target}; rename one or give each its own --out")
-    return jobs
 
 
 def _of_take(target: Path, take: int) -> Path:
@@ -154,13 +149,19 @@ def _of_take(target: Path, take: int) -> Path:
 
 
 def file_name(source: Path, suffix: str, take: int = 0) -> str:
-    """The input's name with the suffix; a Live Link CSV is named as Unreal imports it: slate, take, subject."""
+    """The input's name with the suffix; a Live Link CSV is named as Unreal imports it: slate, take, subject.
+
+    A slate has letters, digits and hyphens of ASCII. An underscore, which parts slate from take, becomes a hyphen;
+    where the name has more, a hash of it keeps the files of two names apart.
+    """
     if suffix != ".csv":
         return f"{source.stem}{f'_take{take}' if take else ''}{suffix}"
     from exporters import livelink_csv
 
     plain = unicodedata.normalize("NFKD", source.stem).encode("ascii", "ignore").decode()  # é -> e
     slate = re.sub(r"[^A-Za-z0-9]+", "-", plain).strip("-") or "voice"
+    if slate != source.stem.replace("_", "-"):
+        slate += f"-{hashlib.sha256(source.stem.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
     return livelink_csv.file_name(slate, take or 1, "facerig")
 
 
@@ -193,22 +194,20 @@ def _head(suffix: str, name: str) -> Any:
 
 
 def _run(work: Work, jobs: list[Job], quiet: bool) -> tuple[list[dict[str, object]], list[FacerigError]]:
-    from facerig.console import progress_bars, say
+    from facerig.console import progress_bars
 
-    done, errors = [], []
     with progress_bars(quiet) as bars:
         whole = bars.add_task("clips", total=len(jobs), visible=len(jobs) > 1)
-        for job in jobs:
+
+        def made(job: Job) -> dict[str, object]:
             bar = bars.add_task(job.source.name, total=None)
             try:
-                done.append(_one(work, job, partial(_moved, bars, bar)))
-            except FacerigError as error:
-                errors.append(error)
-                if len(jobs) > 1:
-                    say(f"facerig: error: {error}")
-            bars.remove_task(bar)
-            bars.advance(whole)
-    return done, errors
+                return _one(work, job, partial(_moved, bars, bar))
+            finally:
+                bars.remove_task(bar)
+                bars.advance(whole)
+
+        return each(jobs, made)
 
 
 def _moved(bars: Any, bar: Any, done: int, total: int | None) -> None:
@@ -219,35 +218,28 @@ def _one(work: Work, job: Job, progress: Any) -> dict[str, object]:
     import exporters
     from facerig.files import write_file
 
-    curves = work.convert(_with_transcript(work, job) if work.transcript else _heard(work, job, progress))
+    curves = work.convert(_moving(work, job, progress))
     write_file(job.target, exporters.export(curves, job.format, work.heads[job.format]))
     return {"input": str(job.source), "output": str(job.target), "frames": curves.frames, "fps": curves.fps,
             "seconds": round(curves.seconds, 4), "channels": len(curves.channels), "model": work.animator.model,
             "seed": job.seed, **({"take": job.take} if job.take else {})}
 
 
-def _heard(work: Work, job: Job, progress: Any) -> Any:
+def _moving(work: Work, job: Job, progress: Any) -> Any:
+    """The curves of an input; what people should know of its sound is said."""
     from facerig.audio import open_audio
     from facerig.console import say
 
+    controls = work.controls(job.seed)
     with open_audio(job.source, work.pcm) as source:
-        if source.note:
-            say(source.note)
-        return work.animator.animate_source(source, progress=progress, controls=work.controls(job.seed), seed=job.seed)
+        if work.transcript:
+            curves = work.animator.animate_said(source.whole(), work.transcript, work.language, controls, job.seed)
+        else:
+            curves = work.animator.animate_source(source, progress=progress, controls=controls, seed=job.seed)
+    for note in source.notes:
+        say(note)
+    return curves
 
 
-def _with_transcript(work: Work, job: Job) -> Any:
-    from facerig.audio import read
-
-    audio = read(job.source, work.pcm)
-    return work.animator.animate_said(audio, work.transcript, work.language, work.controls(job.seed), job.seed)
-
-
-def _report(done: list[dict[str, object]], errors: list[FacerigError], as_json: bool) -> None:
-    from facerig.console import emit, emit_json
-
-    if as_json:
-        emit_json({"done": done, "errors": [{"error": str(e), "exit_code": e.exit_code} for e in errors]})
-    else:
-        for row in done:
-            emit(f"{row['output']}  {row['frames']} frames at {row['fps']} fps, model {row['model']}")
+def _line(row: dict[str, Any]) -> str:
+    return f"{row['output']}  {row['frames']} frames at {row['fps']} fps, model {row['model']}"

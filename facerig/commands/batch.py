@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
@@ -55,7 +56,7 @@ def batch(
     if not 1 <= fps <= 1000:
         raise OptionError(f"--fps: got {fps}, accepted: a whole number from 1 to 1000")
     lines = read_table(table, read_formats(format))
-    emotion = str(Path(emotion).resolve()) if Path(emotion).is_file() else emotion
+    emotion = str(Path(emotion).resolve()) if os.path.isfile(emotion) else emotion
     settings = Settings(model, fps, rig, keys, seed, language, emotion, tuple(set_ or ()), still)
     _check(settings)
     mesh = load_head(head)

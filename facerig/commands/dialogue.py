@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
     from facerig.curves import Curves
     from facerig.dialogue.memory import Memory
     from facerig.dialogue.play import Performance
+    from facerig.dialogue.script import Script
 
 WAVS = ("mix", "each", "both", "none")
 PREVIEWS = (".png", ".svg", ".pdf", ".mp4")
+ALL = ""  # whose file it is that belongs to no character
 
 
 def register(app: typer.Typer) -> None:
@@ -77,6 +80,7 @@ def dialogue(
     check_option("seed", seed, f"0 to {MOST_SEED}", seed is None or seed >= 0)
     wanted = _wanted(out, format, fps, rig, head, wav, preview, takes)
     known = read_script(script)
+    _check_files(script, known, wanted, head, memory)
     memories = _memories(memory, [one.name for one in known.characters])
     done, used = _played(known, wanted, _Work(model, still, by_ear, command, seed, memories), json_output)
     if memory is not None:
@@ -106,7 +110,7 @@ def _wanted(out: Path, format: str, fps: int, rig_name: str | None, head: str, w
     check_option("--wav", wav, ", ".join(WAVS), wav in WAVS)
     kind = f".{preview.lower().lstrip('.')}" if preview else ""
     check_option("--preview", preview, ", ".join(suffix[1:] for suffix in PREVIEWS), not kind or kind in PREVIEWS)
-    if out.is_file():
+    if os.path.isfile(out):
         raise OptionError(f"--out: got the file {out}, accepted: a folder")
     formats = read_formats(format)
     check_option("--format", format, "one format or more", bool(formats))
@@ -125,6 +129,19 @@ def _head(suffix: str, name: str) -> Any:
     return None if name == "none" or suffix not in EXPORTERS or EXPORTERS[suffix].head == "no" else load_head(name)
 
 
+def _check_files(script: Path, known: Script, wanted: Wanted, head: str, memory: Path | None) -> None:
+    """No file is written over one that is read, nor over another one of these."""
+    from facerig.commands._results import check_targets
+
+    read: list[tuple[str, Any]] = [("the script", script), ("the file of --head", head)]
+    read += [(f"the audio of line {line.number + 1}", line.audio) for line in known.lines]
+    minds = {} if memory is None else {one.name: _memory_file(memory, one.name) for one in known.characters}
+    takes = range(1, wanted.takes + 1) if wanted.takes > 1 else (0,)
+    targets = [wanted.out / name for take in takes for name in _names(known, wanted, take).values()]
+    check_targets(targets, [*read, *((f"the memory of {who}", path) for who, path in minds.items())])
+    check_targets(minds.values(), read)
+
+
 # ---- memories ---------------------------------------------------------------------------------------------------
 
 
@@ -136,7 +153,7 @@ def _memories(folder: Path | None, names: list[str]) -> dict[str, Memory]:
     for name in names if folder is not None else ():
         assert folder is not None
         path = _memory_file(folder, name)
-        if path.exists():
+        if os.path.exists(path):
             out[name] = Memory.read(path)
             if out[name].character != name:
                 raise InputError(f"{path}: is the memory of {out[name].character!r}, accepted: of {name!r}")
@@ -183,36 +200,42 @@ def _played(known: Any, wanted: Wanted, work: _Work, quiet: bool) -> tuple[list[
 def _written(made: Performance, wanted: Wanted, model: str, bars: Any) -> None:
     """All bytes of a take first, then its files."""
     from facerig.dialogue.report import as_json, summary, wav
-    from facerig.dialogue.script import file_name
     from facerig.files import write_file
 
-    take = made.take if wanted.takes > 1 else 0
-    tail = f"_take{take}" if take else ""
-    stem = file_name(made.script.name) or "dialogue"
-    files: dict[Path, bytes] = {}
-    of: dict[str, list[str]] = {}
-    for number, (name, track) in enumerate(made.tracks.items(), 1):
+    names = _names(made.script, wanted, made.take if wanted.takes > 1 else 0)
+    of = {name: [file for (who, _), file in names.items() if who == name] for name in made.tracks}
+    data: dict[tuple[str, str], bytes] = {}
+    for name, track in made.tracks.items():
         curves = _converted(track, wanted)
-        for suffix in wanted.formats:
-            path = wanted.out / _curves_name(stem, name, number, suffix, take)
-            files[path] = _exported(curves, suffix, wanted, name)
-            of.setdefault(name, []).append(path.name)
-        if wanted.wav in ("each", "both"):
-            of[name].append(f"{file_name(name)}{tail}.wav")
-            files[wanted.out / of[name][-1]] = wav(made.sounds[name])
-    if wanted.wav in ("mix", "both"):
-        files[wanted.out / _own(stem, of, ".wav", tail)] = wav(made.mix)
+        data |= {(name, suffix): _exported(curves, suffix, wanted, name) for suffix in wanted.formats}
+        if (name, ".wav") in names:
+            data[name, ".wav"] = wav(made.sounds[name])
+    if (ALL, ".wav") in names:
+        data[ALL, ".wav"] = wav(made.mix)
     if wanted.preview:
-        files[wanted.out / _own(stem, of, wanted.preview, tail)] = _preview(made, wanted, bars)
-    files[wanted.out / _own(stem, of, ".json", tail)] = as_json(summary(made, model, of))
-    for path, data in files.items():
-        write_file(path, data)
+        data[ALL, wanted.preview] = _preview(made, wanted, bars)
+    data[ALL, ".json"] = as_json(summary(made, model, of))
+    for key, content in data.items():
+        write_file(wanted.out / names[key], content)
 
 
-def _own(stem: str, of: dict[str, list[str]], suffix: str, tail: str) -> str:
-    """A file of the whole dialogue; where a character's has that name already it is told apart."""
-    name = f"{stem}{tail}{suffix}"
-    return name if not any(name in names for names in of.values()) else f"{stem}-dialogue{tail}{suffix}"
+def _names(script: Script, wanted: Wanted, take: int) -> dict[tuple[str, str], str]:
+    """What a take's files are called, by character and suffix; the dialogue's own, ALL, give way to a character's."""
+    from facerig.dialogue.script import file_name
+
+    tail = f"_take{take}" if take else ""
+    stem = file_name(script.name) or "dialogue"
+    out: dict[tuple[str, str], str] = {}
+    for number, one in enumerate(script.characters, 1):
+        out |= {(one.name, suffix): _curves_name(stem, one.name, number, suffix, take) for suffix in wanted.formats}
+        if wanted.wav in ("each", "both"):
+            out[one.name, ".wav"] = f"{file_name(one.name)}{tail}.wav"
+    taken = set(out.values())
+    for suffix in (".wav" if wanted.wav in ("mix", "both") else "", wanted.preview, ".json"):
+        name = f"{stem}{tail}{suffix}"
+        if suffix:
+            out[ALL, suffix] = name if name not in taken else f"{stem}-dialogue{tail}{suffix}"
+    return out
 
 
 def _converted(track: Curves, wanted: Wanted) -> Curves:

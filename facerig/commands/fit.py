@@ -40,6 +40,7 @@ def fit(
 ) -> None:
     """Find the ARKit weights and head pose that explain a track."""
     import exporters
+    from facerig.commands._results import check_targets
     from facerig.console import emit, emit_json
     from facerig.files import write_file
     from facerig.fit.files import read_track
@@ -47,6 +48,8 @@ def fit(
 
     if silhouettes is not None and not (refine and y_down):
         raise OptionError("--silhouettes: needs --refine, and --y-down for a track in the pictures' pixels")
+    check_targets([out], [("the input", track), ("the file of --head", head), ("the file of --layout", layout),
+                          ("the file of --silhouettes", silhouettes)])
     shape = load_head(head)
     options = _options(neutral, smooth)
     found, curves = _fitted(read_track(track, y_down), shape, layout, options, fps, refine, silhouettes)

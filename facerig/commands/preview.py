@@ -62,7 +62,7 @@ def _style(size: str, view: str, wire: bool, close: bool) -> Style:
     from facerig.preview.gl import VIEWS, Style
 
     sides = size.lower().split("x")
-    if len(sides) != 2 or not all(side.isdigit() for side in sides):
+    if len(sides) != 2 or not all(side.isascii() and side.isdecimal() for side in sides):
         raise OptionError(f"--size: got {size!r}, accepted: WIDTHxHEIGHT, as in 512x512")
     if view not in (*VIEWS, "turntable"):
         raise OptionError(f"--view: got {view!r}, accepted: {', '.join(VIEWS)}, turntable")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -97,9 +98,9 @@ def _check_files(start: Path | None, decoder: bool, means: list[Path], run: bool
 
     with_start = "beside --start FILE, whose encoder it reads"
     check_option("--decoder", "no --start", with_start, start is not None or not decoder)
-    check_option("--start", str(start), "a .safetensors file that is there", start is None or start.is_file())
+    check_option("--start", str(start), "a .safetensors file that is there", start is None or os.path.isfile(start))
     check_option("--mean", ", ".join(map(str, means)), "two .safetensors files or more that are there",
-                 not means or (len(means) > 1 and all(file.is_file() for file in means)))  # fmt: skip
+                 not means or (len(means) > 1 and all(map(os.path.isfile, means))))  # fmt: skip
     check_option("--mean", "beside --decoder, --pure, --expression or --heard", "alone or with --start: it is no run",
                  not (means and run))  # fmt: skip
 

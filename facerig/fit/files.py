@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os.path
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +18,10 @@ MAX_BYTES = 2 << 30
 
 def read_track(path: Path, y_down: bool = False) -> Doubles:
     """Points over time; NaN stands for a missing point."""
-    if path.is_dir():
-        track = _obj_sequence(path)
-    elif not path.is_file():
-        raise InputError(f"{path}: no such file or folder")
-    elif path.stat().st_size > MAX_BYTES:
-        raise InputError(f"{path.name}: {path.stat().st_size >> 20} MiB, accepted: up to {MAX_BYTES >> 20} MiB")
-    else:
-        track = _array(path)
+    try:
+        track = _read(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     if track.ndim != 3 or track.shape[2] not in (2, 3) or not len(track):
         raise InputError(f"{path.name}: shape {track.shape}, accepted: [frames, points, 2 or 3]")
     if np.isinf(track).any():
@@ -34,9 +31,19 @@ def read_track(path: Path, y_down: bool = False) -> Doubles:
     return track
 
 
+def _read(path: Path) -> Doubles:
+    if path.is_dir():
+        return _obj_sequence(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file or folder")
+    if path.stat().st_size > MAX_BYTES:
+        raise InputError(f"{path.name}: {path.stat().st_size >> 20} MiB, accepted: up to {MAX_BYTES >> 20} MiB")
+    return _array(path)
+
+
 def read_masks(path: Path) -> NDArray[np.bool_]:
     """Masks of the head [T, H, W]: an array, or a folder of pictures in the order of their names (bright: the head)."""
-    if path.is_dir():
+    if os.path.isdir(path):
         masks = _pictures(path)
     else:
         try:

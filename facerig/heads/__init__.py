@@ -7,6 +7,7 @@ from facerig.mesh import Head
 
 def load_head(name: str) -> Head:
     """A head by name (builtin, or one that was added) or by the path of a file or folder."""
+    import os.path
     from pathlib import Path
 
     from facerig.heads.builtin import builtin_head
@@ -14,7 +15,7 @@ def load_head(name: str) -> Head:
 
     if name == "builtin":
         return builtin_head()
-    if name not in stored_names() and Path(name).exists():
+    if name not in stored_names() and os.path.exists(name):
         from facerig.heads.foreign import read_head
 
         return read_head(Path(name))[0]

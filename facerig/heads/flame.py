@@ -6,6 +6,7 @@ coefficients, and axis-angle rotations of the joints global, neck, jaw, left eye
 
 from __future__ import annotations
 
+import os.path
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,7 +95,7 @@ class Flame:
 
 def load_flame(path: Path, betas: Doubles | None = None, eyelids: Path | None = None) -> Flame:
     """From a model file of FLAME 2017, 2020, 2023 or FLAME Open (.pkl or .npz)."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise HeadError(f"{path}: no such file; give FLAME's model, e.g. generic_model.pkl or flame2023.pkl")
     return flame_from(load_arrays(path), path.name, betas, _eyelids(eyelids))
 

@@ -25,18 +25,21 @@ class Match:
 
 def read_head(path: Path) -> tuple[Head, Match]:
     """Read by kind: a folder (ICT-FaceKit, MakeHuman, OBJ files) or a file by its suffix."""
-    if path.is_dir():
-        head = _folder(path)
-    elif not path.is_file():
-        raise HeadError(f"{path}: no such file or folder")
-    elif path.suffix.lower() in READERS:
-        try:
-            head = READERS[path.suffix.lower()](path)
-        except OSError as error:
-            raise HeadError(f"{path}: cannot be read: {error.strerror or error}") from error
-    else:
-        raise HeadError(f"{path.name}: accepted: {', '.join(READERS)}, or a folder (OBJ, ICT-FaceKit, MakeHuman)")
+    try:
+        head = _read(path)
+    except OSError as error:
+        raise HeadError(f"{path}: cannot be read: {error.strerror or error}") from error
     return matched_head(head)
+
+
+def _read(path: Path) -> Head:
+    if path.is_dir():
+        return _folder(path)
+    if not path.is_file():
+        raise HeadError(f"{path}: no such file or folder")
+    if path.suffix.lower() not in READERS:
+        raise HeadError(f"{path.name}: accepted: {', '.join(READERS)}, or a folder (OBJ, ICT-FaceKit, MakeHuman)")
+    return READERS[path.suffix.lower()](path)
 
 
 def _folder(path: Path) -> Head:

@@ -25,7 +25,7 @@ def mp4(pictures: Iterable[Picture], fps: int, size: tuple[int, int], audio: Flo
     with av.open(stream, "w", format="mp4") as film:
         video = film.add_stream("libx264", rate=Fraction(fps), options={"crf": "18", "preset": "veryfast"})
         video.width, video.height, video.pix_fmt = width, height, "yuv420p"
-        sound = film.add_stream("aac", rate=rate, layout="mono") if audio is not None else None
+        sound = film.add_stream("aac", rate=_aac_rate(av, rate), layout="mono") if audio is not None else None
         count = 0
         for count, picture in enumerate(pictures, 1):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
@@ -38,12 +38,21 @@ def mp4(pictures: Iterable[Picture], fps: int, size: tuple[int, int], audio: Flo
 
 
 def _add_sound(av: Any, film: Any, sound: Any, audio: Floats, rate: int) -> None:
+    convert = av.AudioResampler(format="fltp", layout="mono", rate=sound.rate)
     for start in range(0, len(audio), 1024):
         piece = np.clip(audio[start : start + 1024], -1, 1).astype(np.float32)
         frame = av.AudioFrame.from_ndarray(piece[None], format="fltp", layout="mono")
         frame.sample_rate, frame.pts, frame.time_base = rate, start, Fraction(1, rate)
-        film.mux(sound.encode(frame))
+        for converted in convert.resample(frame):
+            film.mux(sound.encode(converted))
+    for converted in convert.resample(None) if len(audio) else ():
+        film.mux(sound.encode(converted))
     film.mux(sound.encode())
+
+
+def _aac_rate(av: Any, rate: int) -> int:
+    """The sound's own rate where AAC has it (up to 96 kHz), the usual one of films elsewhere."""
+    return rate if rate in av.Codec("aac", "w").audio_rates else 48_000
 
 
 def _av() -> Any:

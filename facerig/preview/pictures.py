@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from facerig.preview.pose import matched, rotations_of
 
 TURN_SECONDS = 6.0  # of one round of the turntable
 MAX_GIF_FRAMES = 900
+GIF_FPS = 50  # a GIF's clock runs in hundredths of a second, and viewers slow down frames of fewer than two
 
 # What a contact sheet shows: the mouths of speech as weights of ARKit shapes, and emotions.
 VISEMES: Mapping[str, Mapping[str, float]] = {
@@ -123,18 +125,22 @@ def png(picture: Picture) -> bytes:
 
 
 def gif(pictures: Iterator[Picture], fps: int) -> bytes:
-    """An endless GIF; its clock runs in hundredths of a second, so odd rates are rounded."""
+    """An endless GIF that lasts as long as the pictures; of more than 50 a second it shows 50."""
     from PIL import Image
 
-    images = []
-    for picture in pictures:
+    images: list[Image.Image] = []
+    shown = min(fps, GIF_FPS)
+    for number, picture in enumerate(pictures):
+        if number != round(len(images) * fps / shown):
+            continue
         images.append(Image.fromarray(picture).quantize(128))
         if len(images) > MAX_GIF_FRAMES:
             raise OptionError(f"gif: more than {MAX_GIF_FRAMES} frames, accepted: shorter curves, lower --fps, or mp4")
     if not images:
         raise OptionError("gif: got no frames, accepted: one or more")
-    stream = io.BytesIO()
-    images[0].save(stream, "GIF", save_all=True, append_images=images[1:], duration=max(20, round(1000 / fps)), loop=0)
+    stream, ends = io.BytesIO(), [10 * round(100 * number / shown) for number in range(len(images) + 1)]
+    durations = [end - begin for begin, end in pairwise(ends)]
+    images[0].save(stream, "GIF", save_all=True, append_images=images[1:], duration=durations, loop=0)
     return stream.getvalue()
 
 

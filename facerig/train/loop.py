@@ -211,7 +211,7 @@ class EncoderTrainer:
                "hours_heard": round(seen, 2), "rate": round(self.schedule.rate(self.step), 6), **figures}
         print(json.dumps(row), flush=True)
         self.run.folder.mkdir(parents=True, exist_ok=True)
-        with (self.run.folder / "log.csv").open("a", newline="") as stream:
+        with (self.run.folder / "log.csv").open("a", newline="", encoding="utf-8") as stream:
             csv.writer(stream).writerow([f"{key}={value}" for key, value in row.items()])
 
 

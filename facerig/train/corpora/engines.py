@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from facerig.errors import FacerigError
+from facerig.errors import OptionError
 from facerig.phones import Timed, timed_units, unit_index, units
 from facerig.train.corpora.base import Int16
 from facerig.transcript.pronounce import MISREAD, mended
@@ -41,8 +41,8 @@ class Spoken:
     timed: tuple[Timed, ...]
 
 
-class EngineError(FacerigError):
-    """An engine failed on a text; the builder leaves that text out."""
+class EngineError(OptionError):
+    """An engine failed on a text or has no such voice; the builder of corpora leaves that text out."""
 
 
 # --- espeak-ng ----------------------------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ def typical(path: Path) -> tuple[Floats, Floats]:
 
 
 def _read(path: Path) -> dict[str, Floats]:
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.reader(file) if row]
     width = len(rows[0])
     values = np.array([[float(cell) for cell in row[2:]] for row in rows[1:] if len(row) == width])
