@@ -174,6 +174,15 @@ def test_bytes_that_are_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert run(["say", "-", *arguments]) == 0
 
 
+def test_curves_are_not_written_over_the_keyframes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = tmp_path / "a.json"
+    asked.write_text('[{"time": 0, "emotion": "happy:0.5"}]')
+    arguments = ["say", "a", "-o", str(tmp_path / "a.wav"), "--emotion", str(asked), "--format", "json"]
+    assert run([*arguments, "--command", own_engine(), "--model", "fake"]) == 2
+    assert "would overwrite the file of --emotion" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
 def test_output_must_be_a_wav(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["say", "a", "-o", str(tmp_path / "a.mp3"), "--command", own_engine(), "--model", "fake"]
     assert run(arguments) == 2

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from facerig.commands._asked import EMOTION, SEED, SET, STATE, STILL, STYLE
+from facerig.commands._results import check_targets
 
 
 def register(app: typer.Typer) -> None:
@@ -41,12 +42,14 @@ def say(
     from facerig.pipeline import Animator
     from facerig.transcript.speak import speak
 
+    curves = _curves_file(out, format)
+    check_targets([out, curves], [("the file of --emotion", emotion), ("the file of --style", style)])
     text = _stdin() if text == "-" else text
     name, own, tongue = choose(engine, voice, command, language)
     asked = Asked(tuple(set_ or ()), emotion, style, state)
     controls = asked.controls()
     animator = Animator.load(model=model, seed=seeds(seed, 1)[0], alive=not still, emotion=asked.hears)
-    report = _write(speak(text, own, animator.animate_said, tongue, controls), out, format, fps, rig)
+    report = _write(speak(text, own, animator.animate_said, tongue, controls), out, curves, fps, rig)
     _tell({**report, "engine": name, "model": animator.model}, json_output)
 
 
@@ -120,21 +123,27 @@ def _flite(voice: str) -> Any:
     return engine
 
 
-def _write(spoken: Any, out: Path, format: str, fps: int, rig_name: str | None) -> dict[str, Any]:
+def _curves_file(out: Path, format: str) -> Path:
+    """Beside the wav."""
     import exporters
-    from facerig import retarget
     from facerig.errors import OptionError
-    from facerig.files import write_file
-    from facerig.rig import rig
 
     if out.suffix.lower() != ".wav":
         raise OptionError(f"--out: got {out}, accepted: a file name that ends in .wav")
-    suffix = exporters.format_of(format)
+    return out.with_suffix(exporters.format_of(format))
+
+
+def _write(spoken: Any, out: Path, target: Path, fps: int, rig_name: str | None) -> dict[str, Any]:
+    import exporters
+    from facerig import retarget
+    from facerig.files import write_file
+    from facerig.rig import rig
+
     curves = retarget.retarget(spoken.curves, rig(rig_name)) if rig_name else spoken.curves
     curves = curves.resample(fps)
-    data = exporters.export(curves, suffix)  # complete before the first file is written
+    data = exporters.export(curves, target)  # complete before the first file is written
     write_file(out, spoken.wav())
-    target = write_file(out.with_suffix(suffix), data)
+    write_file(target, data)
     return {"wav": str(out), "curves": str(target), "seconds": round(spoken.seconds, 4), "frames": curves.frames,
             "fps": curves.fps, "emotions": [[m.start, m.end, m.label] for m in curves.marks if m.kind == "emotion"]}
 
