@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,8 @@ def programs() -> Path:
     if missing:
         pytest.skip(f"missing: {', '.join(missing)} (apt-get install cmake g++ libgrpc++-dev protobuf-compiler-grpc)")
     configure = ["cmake", "-S", str(SOURCE), "-B", str(BUILD), "-DFACERIG_SANITIZE=ON"]
-    for command in (configure, ["cmake", "--build", str(BUILD)]):
+    targets = ["all", "facerig_trials", "facerig_memory"]
+    for command in (configure, ["cmake", "--build", str(BUILD), "--target", *targets]):
         subprocess.run(command, check=True, capture_output=True)
     return BUILD
 
@@ -171,6 +173,36 @@ def test_after_an_interrupt_the_voice_tells_the_state_on_every_server(programs: 
     assert said["reconnects"] >= 2
     assert (said["interrupts"], said["markers"], said["done"]) == (1, 1, True)
     assert said["jaw_at_end"] > 0.05
+
+
+def test_no_interrupt_is_lost_where_one_follows_the_other(programs: Path, server: str) -> None:
+    said = tried(programs, "again", server)
+    assert (said["interrupts"], said["done"]) == (100, True)
+
+
+@pytest.mark.parametrize(("trial", "most"), [("end", 84), ("far", 300)])
+def test_a_line_given_to_its_end_can_be_interrupted(programs: Path, server: str, trial: str, most: int) -> None:
+    """At frame 30; 20 s of audio that were sent at once do not stand in its way."""
+    said = tried(programs, trial, server)
+    assert (said["interrupts"], said["done"]) == (1, True)
+    assert 30 < said["frames"] < most
+    assert said["resumed_at"] == said["frames"]
+    if trial == "end":  # FACERIG_INVALID after facerig_end; FACERIG_DONE where nothing is left to drop
+        assert [said[call] for call in ("send", "control", "look", "interrupt", "late")] == [4, 4, 4, 0, 2]
+
+
+def tried(programs: Path, trial: str, server: str) -> dict[str, Any]:
+    ran = run(programs / "facerig_trials", trial, server)
+    assert ran.returncode == 0, ran.stderr + ran.stdout
+    said: dict[str, Any] = json.loads(ran.stdout)
+    return said
+
+
+def test_what_the_library_keeps_is_bounded_and_cut_by_an_interrupt(programs: Path) -> None:
+    said = json.loads(run(programs / "facerig_memory").stdout)
+    assert said["most"] < 12 * 60  # a control a frame, for ten minutes
+    gains, state = 3, 4  # fields of Control; of the gains the jaw's stays, the brows' went with what was not shown
+    assert said["kept"] == [[0, gains, 1], [10, state, 0], [16, gains, 2]]
 
 
 def test_a_server_that_is_not_there_is_an_error_in_words(programs: Path, voice: Path) -> None:

@@ -18,12 +18,14 @@ from typer.testing import CliRunner
 import facerig.client
 from facerig.behaviour.partner import Partnered
 from facerig.cli import application
-from facerig.client import Frame, Marker, Notice, Stream, Target, Wish, astream, stream
+from facerig.client import Frame, Interrupted, Marker, Notice, Stream, Target, Wish, astream, stream
 from facerig.client.meter import Meter, levels
 from facerig.controls import Controls
 from facerig.curves import Curves
 from facerig.errors import AudioError, FacerigError, OptionError, ServiceError
 from facerig.rig import rig
+from unreal_bridge import livelink
+from unreal_bridge.clock import seconds_today
 
 TINY = {"sessions": 4, "max_batch": 4, "capacity": 4}
 
@@ -76,6 +78,68 @@ def test_errors_reach_the_caller(server, tmp_path):
         list(stream(noise(0.1), server, RATE, rig="octopus"))
     with pytest.raises(OptionError):
         list(stream(noise(0.1), server, RATE, pacing="slowly"))
+
+
+@pytest.mark.parametrize("part", [RuntimeError("my text-to-speech broke"), np.full(100, np.nan, np.float32)])
+def test_an_error_of_the_source_is_raised_at_once(server, part):
+    def source():
+        yield np.zeros(4800, np.float32)
+        if isinstance(part, Exception):
+            raise part
+        yield part
+        pytest.fail("was asked for more")
+
+    with pytest.raises(RuntimeError if isinstance(part, Exception) else AudioError, match=r"broke|not a finite number"):
+        list(stream(source(), server, RATE, pacing="burst"))
+
+
+def test_bytes_are_pcm_cut_anywhere(server):
+    data = noise(1.0).tobytes()
+    for source in (data, [data[:4801], data[4801:4802], data[4802:]]):
+        frames = list(stream(source, server, RATE, rig="facerig-full", pacing="burst"))
+        assert np.array_equal([frame.values for frame in frames], whole())
+
+
+@pytest.mark.parametrize("wrong", [{"fps": 0}, {"fps": -1}, {"seed": -1}, {"lead_ms": -5}, {"channels": 0}, {"rate": 7},
+                                   {"emotion": "joy"}, {"gains": {"jaw": "x"}}, {"controls": {"heard": float("nan")}},
+                                   {"style": None}])
+def test_a_wrong_wish_is_an_error_of_ours(wrong):
+    with pytest.raises(OptionError, match=f"{next(iter(wrong))}: got .*accepted"):
+        Wish(**wrong)
+
+
+@pytest.mark.parametrize(("name", "given"), [
+    ("state", ("happy",)), ("emotion", ({"joy": 1.0}, 1.0, -1)), ("emotion", ("joy",)), ("gains", ({"jaw": None},)),
+    ("look_at", (float("nan"), 0)), ("look_at", (0, 0, 150, 1)), ("set", ({"heard": 1}, 0.5)), ("move", ("nod", -1)),
+    ("style", (b"tense",)), ("keyframes", ("[]", -1)), ("marker", ("\ud800",)), ("describe", (-1,)),
+    ("interrupt", (-1,)), ("send", ("text",)),
+])
+def test_a_wrong_control_is_an_error_of_ours(name, given):
+    with pytest.raises(OptionError, match="accepted"):
+        run(getattr(Stream(), name)(*given))
+
+
+@pytest.mark.parametrize("seconds", [1.4, 6.0])  # all of it is under way; the end waits behind the rest
+def test_nothing_but_an_interrupt_is_taken_after_the_end(seconds):
+    async def work():
+        async with serving(**TINY) as running:
+            target = Target((f"127.0.0.1:{running.ports['facerig']}",))
+            async with Stream(target, Wish(rate=RATE, pacing="realtime")) as talk:
+                await talk.send(noise(seconds).tobytes())
+                await talk.end()
+                events = aiter(talk)
+                shown = [await anext(events) for _ in range(10)]
+                for late in (talk.send(b"\0\0"), talk.emotion({"joy": 1.0}), talk.marker("late"), talk.describe()):
+                    with pytest.raises(ServiceError, match="whose end was sent"):
+                        await late
+                await talk.interrupt()
+                shown += [event async for event in events]
+                await talk.interrupt()  # nothing is left to drop
+            return shown
+
+    shown = run(work())
+    assert [type(event) for event in shown].count(Interrupted) == 1
+    assert len(shown) < 30 * seconds  # of 60
 
 
 def test_async_for():
@@ -134,7 +198,7 @@ def test_a_description_is_read_edited_and_sent_again():
                 await again.send(voice.tobytes())
                 await again.end()
                 second = [event async for event in again if isinstance(event, Frame)]
-            return told, here, first, second, talk.memory.controls
+            return told, here, first, second, talk.memory.controls.values()
 
     told, here, first, second, kept = run(work())
     assert (told.frame, here.frame) == (0, 30)
@@ -285,11 +349,14 @@ def test_the_command_writes_files_and_sends_live(server, tmp_path):
     with contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as ear:
         ear.bind(("127.0.0.1", 0))
         ear.settimeout(60)
+        before = int(seconds_today())
         done = CliRunner().invoke(application(), [
             "stream", str(clip), "--server", server, "--to", str(out), "--to",
             f"livelink://127.0.0.1:{ear.getsockname()[1]}/Ada", "--json"])
         assert done.exit_code == 0, done.output
-        assert b"Ada" in ear.recv(2000)
+        packet = livelink.decode(ear.recv(2000))
+    assert packet.subject == "Ada"
+    assert (packet.frame / 60 - before) % 86_400 < 3_600  # the time of day; a busy machine may take long
     curves = Curves.from_npz(out.read_bytes())
     assert (curves.fps, curves.frames) == (60, 30)
     assert curves["jawOpen"].max() > 0.05

@@ -21,9 +21,10 @@ from typing import Any, cast
 import numpy as np
 
 from facerig import protos
+from facerig.client.channel import credentials, open_channel
 from facerig.client.options import Target
 from facerig.client.simple import blocks_of, synchronous
-from facerig.client.stream import FULL, LOST, PAUSES, credentials, open_channel
+from facerig.client.stream import FULL, LOST, PAUSES
 from facerig.errors import ProtocolError, ServiceError
 from facerig.stage import Frames
 

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from facerig.client.channel import open_channel
 from facerig.client.options import Target, Wish
-from facerig.client.stream import ANIMATE, open_channel
+from facerig.client.stream import ANIMATE
 from facerig.v1 import animation_pb2 as pb
 
 CHUNK = 0.02  # seconds

@@ -6,6 +6,7 @@ kept, plus what has been given by the caller and not yet been answered with fram
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from facerig.client.options import Wish
@@ -35,8 +36,12 @@ class Memory:
     audio: bytearray = field(default_factory=bytearray)
     partner: bytearray = field(default_factory=bytearray)
     """Beside `audio`, where there ever was any."""
-    controls: list[pb.Control] = field(default_factory=list)
+    controls: dict[int, pb.Control] = field(default_factory=dict)
+    """By number, in the order in which they were given: a connection knows by it which it has told."""
+    placed: int = 0
+    """Controls so far: the number of the next one."""
     ended: bool = False
+    _tidied: int = 0  # the frame at which controls were last forgotten
 
     # ---- what the caller gives --------------------------------------------------------------------------------
 
@@ -59,16 +64,25 @@ class Memory:
         return self.first_sample + len(self.audio) // self.wish.width
 
     @property
+    def shown(self) -> float:
+        """Seconds of the segment whose frames came."""
+        return max(0, self.last_frame + 1 - self.segment_frame) / self.wish.fps
+
+    @property
     def ahead(self) -> float:
         """Seconds of audio behind the last frame that came."""
-        return self.samples / self.wish.rate - max(0, self.last_frame + 1 - self.segment_frame) / self.wish.fps
+        return self.samples / self.wish.rate - self.shown
 
     def place(self, control: pb.Control) -> pb.Control:
         """Note a control, with the frame at which it takes effect, so that a replica repeats it at the same place."""
         if not control.HasField("frame"):
             control.frame = self.segment_frame + -(-self.samples * self.wish.fps // self.wish.rate)
-        self.controls.append(control)
+        self._note(control)
         return control
+
+    def _note(self, control: pb.Control) -> None:
+        self.controls[self.placed] = control
+        self.placed += 1
 
     # ---- what the server says -----------------------------------------------------------------------------------
 
@@ -81,22 +95,28 @@ class Memory:
             del self.audio[: drop * self.wish.width]
             del self.partner[: drop * self.wish.partner_width]
             self.first_sample += drop
+        if frame.index >= self._tidied + self.wish.fps:
+            self.forget()
 
     def reached(self, marker: str) -> None:
-        self.controls = [one for one in self.controls if one.marker.id != marker or not one.HasField("marker")]
+        self._drop(lambda one: one.HasField("marker") and one.marker.id == marker)
 
     def described(self) -> None:
         """The oldest question has its answer."""
-        asked = next((one for one in self.controls if one.HasField("describe")), None)
-        self.controls = [one for one in self.controls if one is not asked]
+        asked = next((one for one in self.controls.values() if one.HasField("describe")), None)
+        self._drop(lambda one: one is asked)
 
     def interrupted(self, frame: int, segment_frame: int) -> None:
-        """A new segment: what was given before belongs to nothing any more, and the voice tells the state again."""
+        """A new segment: what was given before belongs to nothing any more, and the voice tells the state again. The
+        server drops the controls of what was not shown, so nobody is told them again; a question is still owed."""
         self.segment_frame, self.first_sample = segment_frame, 0
         self.audio.clear()
         self.partner.clear()
-        self.controls = [one for one in self.controls if not one.HasField("marker")]
-        self.controls.append(pb.Control(frame=frame, state=pb.STATE_UNSPECIFIED))
+        self._drop(lambda one: one.HasField("marker") or (one.frame >= frame and not one.HasField("describe")))
+        self._note(pb.Control(frame=frame, state=pb.STATE_UNSPECIFIED))
+
+    def _drop(self, over: Callable[[pb.Control], bool]) -> None:
+        self.controls = {number: one for number, one in self.controls.items() if not over(one)}
 
     # ---- what a replica is told -----------------------------------------------------------------------------------
 
@@ -108,25 +128,26 @@ class Memory:
         ))
         return header
 
-    def standing(self) -> list[pb.Control]:
-        """Controls that still say something: all of late, and of the older ones those that nothing later overrules."""
-        self._forget()
-        return list(self.controls)
-
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Keep the controls that still say something: all of late, and of the older ones those that nothing later
+        overrules."""
+        self._tidied = self.last_frame
         ago = self.wish.fps * MOVE_MOST
         past = self.last_frame - FADE_MOST * self.wish.fps - self.context_ms * self.wish.fps // 1000
         overruled: set[str] = set()
-        kept: list[pb.Control] = []
-        for one in reversed(self.controls):
-            names = touched(one)
-            young = one.frame > past - (ago if one.HasField("move") else 0)
-            if young or one.WhichOneof("what") in LASTING or not names <= overruled:
-                kept.append(one)
+        kept: dict[int, pb.Control] = {}
+        texts = 0
+        for number, one in reversed(self.controls.items()):
+            names, what = touched(one), one.WhichOneof("what")
+            texts += what == "keyframes"
+            young = one.frame > past - (ago if what == "move" else 0)
+            if what == "keyframes" and texts > TEXTS_MOST:
+                continue
+            if young or what in LASTING or not names <= overruled:
+                kept[number] = one
             if one.frame <= past:
                 overruled |= names
-        texts = [id(one) for one in kept if one.HasField("keyframes")]  # newest first
-        self.controls = [one for one in kept[::-1] if id(one) not in texts[TEXTS_MOST:]]
+        self.controls = dict(reversed(kept.items()))
 
 
 def touched(control: pb.Control) -> set[str]:

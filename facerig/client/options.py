@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from pathlib import Path
+from typing import Any
 
 from facerig.errors import InputError, check_option
 from facerig.v1 import animation_pb2 as pb
@@ -13,6 +16,8 @@ PACINGS = {"": pb.Pacing.MODE_UNSPECIFIED, "realtime": pb.Pacing.MODE_REALTIME, 
            "lead": pb.Pacing.MODE_LEAD}
 ENCODINGS = {"pcm16": (pb.AudioFormat.ENCODING_PCM16, 2), "float32": (pb.AudioFormat.ENCODING_FLOAT32, 4)}
 DEFAULT = "127.0.0.1:52100"
+WHOLE = (("rate", 8000, 192_000), ("channels", 1, 64), ("partner_channels", 0, 64), ("fps", 1, 120),
+         ("lead_ms", 0, 2**32 - 1), ("seed", 0, 2**64 - 1))  # of a Wish: name, least, most
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,12 @@ class Wish:
     def __post_init__(self) -> None:
         check_option("pacing", self.pacing, ", ".join(name for name in PACINGS if name), self.pacing in PACINGS)
         check_option("encoding", self.encoding, ", ".join(ENCODINGS), self.encoding in ENCODINGS)
+        for name, low, high in WHOLE:
+            check_whole(name, getattr(self, name), low, high)
+        for name in ("rig", "style"):
+            check_text(name, getattr(self, name))
+        for name in ("emotion", "gains", "controls"):
+            check_numbers(name, getattr(self, name))
 
     @property
     def width(self) -> int:
@@ -99,6 +110,23 @@ class Wish:
             header.gains.regions.update(self.gains)
         header.controls.update(self.controls)
         return header
+
+
+def check_whole(name: str, value: Any, low: int = 0, high: int = 2**32 - 1) -> None:
+    good = isinstance(value, Integral) and low <= int(value) <= high
+    check_option(name, value, f"a whole number, {low} to {high}", good)
+
+
+def check_text(name: str, value: Any) -> None:
+    good = isinstance(value, str) and all(not "\ud800" <= one <= "\udfff" for one in value)
+    check_option(name, value, "a text", good)
+
+
+def check_numbers(name: str, value: Any) -> None:
+    """Names with a number each."""
+    good = isinstance(value, Mapping) and all(isinstance(key, str) and isinstance(one, Real) and math.isfinite(one)
+                                              for key, one in value.items())
+    check_option(name, value, "names with a finite number each, as {'happy': 0.5}", good)
 
 
 def read_pem(path: str) -> bytes:

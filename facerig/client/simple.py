@@ -1,4 +1,5 @@
-"""The short way: audio in, frames out, as an iterator. Files, arrays, iterables of samples or bytes, and `mic`."""
+"""The short way: audio in, frames out, as an iterator. Files, arrays, iterables of samples or bytes (16-bit PCM), and
+`mic`."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ from facerig.errors import OptionError, ServiceError, check_option
 from facerig.resample import mono
 from facerig.stage import Frames
 
-Source = str | os.PathLike[str] | np.ndarray[Any, Any] | Iterable[Any] | AsyncIterable[Any]
+Source = str | os.PathLike[str] | np.ndarray[Any, Any] | bytes | Iterable[Any] | AsyncIterable[Any]
 BLOCK_SECONDS = 0.1
 FILE_AHEAD = 2.5  # seconds that a file is sent before its frames: a server holds 2 s, and wishes wait behind the rest
 Item = TypeVar("Item")
@@ -92,7 +93,8 @@ class Playing(Iterator[Frame]):
 
 def stream(source: Source, server: str | Target = DEFAULT, rate: int = 24_000, opened: Opened | None = None,
            partner: Source | None = None, **wish: Any) -> Playing:
-    """Frames of a file, `mic`, an array of samples at `rate`, or an iterable of them; keywords are those of `Wish`.
+    """Frames of a file, `mic`, samples at `rate` (an array, or bytes of 16-bit PCM) or an iterable of them, whose own
+    errors are raised here; keywords are those of `Wish`.
 
     Runs its own event loop in a thread; leaving the loop early closes the stream. `opened` is given the running stream
     and the loop, for controls that change meanwhile. `partner`: as in `astream`.
@@ -198,19 +200,22 @@ def _read(source: Source, rate: int) -> tuple[np.ndarray[Any, Any], int]:
 
 async def _send_all(running: Stream, parts: AsyncIterator[bytes], other: Beside | None) -> None:
     width = running.wish.width
-    async for part in parts:
-        await running.within(FILE_AHEAD)
-        await running.send(part, other.take(len(part) // width) if other else b"")
-    await running.end()
+    try:
+        async for part in parts:
+            await running.within(FILE_AHEAD)
+            await running.send(part, other.take(len(part) // width) if other else b"")
+        await running.end()
+    except Exception as error:  # the source's own: raised where the frames are taken
+        running.fail(error)
 
 
 @contextmanager
 def chunks(source: Source, rate: int) -> Iterator[tuple[int, AsyncIterator[bytes]]]:
     """(rate, float32 mono bytes) of any source."""
-    if isinstance(source, np.ndarray):
-        whole = mono(source)
+    if isinstance(source, np.ndarray | bytes | bytearray):
+        whole = Samples()(source)
         size = max(1, int(BLOCK_SECONDS * rate))
-        yield rate, _converted(whole[at : at + size] for at in range(0, len(whole), size))
+        yield rate, _given(whole[at : at + size] for at in range(0, len(whole), size))
     elif isinstance(source, AsyncIterable):
         yield rate, _converted(source)
     elif isinstance(source, str | os.PathLike):
@@ -221,13 +226,29 @@ def chunks(source: Source, rate: int) -> Iterator[tuple[int, AsyncIterator[bytes
         yield rate, _blocking(iter(source))
 
 
-async def _converted(source: AsyncIterable[Any] | Iterable[Any]) -> AsyncIterator[bytes]:
-    if isinstance(source, AsyncIterable):
-        async for part in source:
-            yield mono(np.asarray(part)).tobytes()
-    else:
-        for part in source:
-            yield mono(np.asarray(part)).tobytes()
+class Samples:
+    """Parts of a source as samples: arrays as they are, bytes as 16-bit PCM, little endian, that is cut anywhere."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def __call__(self, part: Any) -> Frames:
+        if isinstance(part, bytes | bytearray | memoryview):
+            data = self._rest + bytes(part)
+            whole = len(data) // 2 * 2
+            part, self._rest = np.frombuffer(data[:whole], "<i2"), data[whole:]
+        return mono(np.asarray(part))
+
+
+async def _given(parts: Iterable[Frames]) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part.tobytes()
+
+
+async def _converted(source: AsyncIterable[Any]) -> AsyncIterator[bytes]:
+    samples = Samples()
+    async for part in source:
+        yield samples(part).tobytes()
 
 
 async def _blocking(parts: Iterator[Any]) -> AsyncIterator[bytes]:
@@ -238,6 +259,6 @@ async def _blocking(parts: Iterator[Any]) -> AsyncIterator[bytes]:
 
 async def blocks_of(parts: Iterator[Any]) -> AsyncIterator[Frames]:
     """The same as samples."""
-    loop = asyncio.get_running_loop()
+    loop, samples = asyncio.get_running_loop(), Samples()
     while (part := await loop.run_in_executor(None, next, parts, None)) is not None:
-        yield mono(np.asarray(part))
+        yield samples(part)

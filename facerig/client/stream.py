@@ -13,15 +13,21 @@ from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, cast
 
+from facerig.client import controls
+from facerig.client.channel import credentials, open_channel
 from facerig.client.events import Description, Event, Frame, Interrupted, Marker, Notice
 from facerig.client.memory import Memory
-from facerig.client.options import Target, Wish, read_pem
-from facerig.errors import ProtocolError, ServiceError
+from facerig.client.options import Target, Wish
+from facerig.errors import ProtocolError, ServiceError, check_option
 from facerig.v1 import animation_pb2 as pb
 
 ANIMATE = "/facerig.v1.Animation/Animate"
 MESSAGE_MOST = 16_384  # bytes of audio in a message: 0.3 s of 24 kHz, small against any server's limit
 AHEAD_MOST = 30.0  # seconds of audio that `send` lets wait before it slows its caller down
+# Seconds beyond the last frame that go to a server which paces them: it reads on only while it holds little, and a
+# barge-in waits behind what it has not read. The same as kWireAhead of unreal_bridge/client/src/stream.cpp.
+WIRE_AHEAD = 1.5
+ALIVE = 5.0  # seconds after which a stream whose caller takes no frames says that it is still there
 PAUSES = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)  # seconds before the tries to reconnect
 EVENTS_MOST = 1024  # that wait for the caller; then the server is read no further, and slows down
 FULL = "RESOURCE_EXHAUSTED"
@@ -44,8 +50,9 @@ class Stream:
         self._taken = asyncio.Event()
         self._news, self._moved = asyncio.Event(), asyncio.Event()
         self._began, self._acknowledged = asyncio.Event(), asyncio.Event()
-        self._interrupt: pb.Control | None = None
-        self._spoken = False  # all of it, the end too
+        self._cuts = self._cuts_done = 0  # interrupts that were asked for, and answered
+        self._release_ms = 0
+        self._over = False  # nothing more comes
         self._questions: deque[asyncio.Future[Description]] = deque()
         self._task: asyncio.Task[None] | None = None
         self._failure: Exception | None = None
@@ -63,6 +70,13 @@ class Stream:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
+    def fail(self, error: Exception) -> None:
+        """End the stream: whoever takes its events gets this error behind those that have come."""
+        if self._failure is None and self._task is not None:
+            self._failure = error
+            self._events.put_nowait(error)
+            self._task.cancel()
+
     async def close(self) -> None:
         if self._task is not None:
             self._task.cancel()
@@ -77,67 +91,63 @@ class Stream:
 
     async def send(self, audio: bytes, partner: bytes = b"") -> None:
         """Audio in the wish's encoding, cut anywhere; beside it, or alone, what the partner in the talk says."""
-        await self._settled()
+        for given in (audio, partner):
+            check_option("audio", type(given).__name__, "bytes", isinstance(given, bytes | bytearray | memoryview))
+        await self._listened("audio")
         self.memory.hear(audio, partner)
         self._news.set()
         most = int(AHEAD_MOST * self.wish.rate) * self.wish.width
-        while len(self.memory.audio) > most and self._failure is None:
+        while len(self.memory.audio) > most and not self._over:
             self._moved.clear()
             await self._moved.wait()
 
     async def within(self, seconds: float) -> None:
         """Wait until less audio than so long is ahead of the frames that came."""
-        while self._failure is None and self.memory.ahead > seconds:
+        while not self._over and self.memory.ahead > seconds:
             self._moved.clear()
             await self._moved.wait()
 
     async def end(self) -> None:
+        """No more audio and no more controls; an interrupt still drops what has not been shown."""
         await self._settled()
         self.memory.ended = True
         self._news.set()
 
     async def emotion(self, weights: Mapping[str, float], intensity: float = 1.0, fade_ms: int = 250) -> None:
-        await self._control(pb.Control(emotion=pb.Emotion(weights=weights, intensity=intensity, fade_ms=fade_ms)))
+        await self._control(controls.control("emotion", weights=weights, intensity=intensity, fade_ms=fade_ms))
 
     async def gains(self, regions: Mapping[str, float], fade_ms: int = 100) -> None:
-        await self._control(pb.Control(gains=pb.Gains(regions=regions, fade_ms=fade_ms)))
+        await self._control(controls.control("gains", regions=regions, fade_ms=fade_ms))
 
     async def state(self, name: str) -> None:
         """speaking, listening, thinking, idle or off; empty: told by the voice."""
-        await self._control(pb.Control(state=f"STATE_{name.upper() or 'UNSPECIFIED'}"))
+        await self._control(controls.state(name))
 
     async def look_at(self, yaw: float, pitch: float, fade_ms: int = 150, release: bool = False) -> None:
-        await self._control(pb.Control(look_at=pb.LookAt(yaw=yaw, pitch=pitch, fade_ms=fade_ms, release=release)))
+        await self._control(controls.control("look_at", yaw=yaw, pitch=pitch, fade_ms=fade_ms, release=release))
 
     async def set(self, values: Mapping[str, float], fade_ms: int = 150) -> None:
         """Any controls by their names (`facerig info --controls`)."""
-        await self._control(pb.Control(set=pb.Set(values=values, fade_ms=fade_ms)))
+        await self._control(controls.control("set", values=values, fade_ms=fade_ms))
 
     async def move(self, name: str, count: int = 1, speed: float = 1.0, size: float = 1.0) -> None:
         """nod, shake or tilt."""
-        await self._control(pb.Control(move=pb.Move(name=name, count=count, speed=speed, size=size)))
+        await self._control(controls.control("move", name=name, count=count, speed=speed, size=size))
 
     async def style(self, text: str, fade_ms: int = 150) -> None:
         """A style of speaking; empty: the model's own."""
-        await self._control(pb.Control(style=pb.Style(style=text, fade_ms=fade_ms)))
+        await self._control(controls.control("style", style=text, fade_ms=fade_ms))
 
     async def keyframes(self, text: str, frame: int | None = 0) -> None:
         """Emotions, styles and controls over time, JSON or CSV; times count from `frame` (None: from where the audio is
         now). The text of a `Description`, edited or not, is sent again with frame 0."""
-        control = pb.Control(keyframes=pb.Keyframes(text=text))
-        if frame is not None:
-            control.frame = frame
-        await self._control(control)
+        await self._control(controls.control("keyframes", frame, text=text))
 
     async def describe(self, span_ms: int = 10_000, frame: int | None = None) -> Description:
         """What the controls do over so long, from a frame on (None: from where the audio is now)."""
-        control = pb.Control(describe=pb.Describe(span_ms=span_ms))
-        if frame is not None:
-            control.frame = frame
+        control = controls.control("describe", frame, span_ms=span_ms)
         answer: asyncio.Future[Description] = asyncio.get_running_loop().create_future()
-        await self._settled()
-        if self._spoken:
-            raise ServiceError("describe: got a stream whose end was sent, accepted: one that is still told something")
+        await self._listened("describe")
         self._taken.set()
         self._questions.append(answer)  # with the control, at once: answers come in the order of the questions
         self.memory.place(control)
@@ -145,24 +155,34 @@ class Stream:
         return await answer
 
     async def marker(self, name: str) -> None:
-        await self._control(pb.Control(marker=pb.Marker(id=name)))
+        await self._control(controls.control("marker", id=name))
 
     async def interrupt(self, release_ms: int = 100) -> None:
-        """Barge-in; returns when it has taken effect, so that audio sent after it belongs to the new segment."""
+        """Barge-in; returns when it has taken effect, so that audio sent after it belongs to the new segment. After
+        `end` it drops what is left; once the last frame is out there is nothing to drop."""
+        controls.control("interrupt", release_ms=release_ms)  # checked
         await self._settled()
-        self._acknowledged.clear()
-        self._interrupt = pb.Control(interrupt=pb.Interrupt(release_ms=release_ms))
+        self._cuts += 1
+        self._release_ms = release_ms
         self._news.set()
         await self._settled()
 
     async def _control(self, control: pb.Control) -> None:
-        await self._settled()
+        await self._listened(control.WhichOneof("what") or "")
         self.memory.place(control)
         self._news.set()
 
+    async def _listened(self, what: str) -> None:
+        """Wait until something may be said; refuse it after the end."""
+        await self._settled()
+        if self.memory.ended:
+            raise ServiceError(f"{what}: got a stream whose end was sent, accepted: one that is still told something; "
+                               "open another stream for what comes next")
+
     async def _settled(self) -> None:
         """Wait until no interrupt is under way."""
-        if self._interrupt is not None:
+        while self._cuts_done < self._cuts and not self._over:
+            self._acknowledged.clear()
             await self._acknowledged.wait()
         if self._failure is not None:
             raise self._failure
@@ -200,6 +220,7 @@ class Stream:
             self._failure = error
             self._events.put_nowait(error)
         finally:
+            self._over = True
             self._acknowledged.set()
             self._moved.set()
             for question in self._questions:
@@ -269,8 +290,9 @@ class Stream:
             await self._tell(Marker(answer.marker.id, answer.marker.frame))
         elif part == "interrupted":
             self.memory.interrupted(answer.interrupted.frame, answer.interrupted.segment_frame)
-            self._interrupt = None
+            self._cuts_done = self._cuts
             self._acknowledged.set()
+            self._news.set()
             await self._tell(Interrupted(answer.interrupted.frame, answer.interrupted.segment_frame))
         elif part == "description":
             self._described(answer.description)
@@ -303,45 +325,50 @@ class Stream:
             await self._tell(Frame(frame.index, tuple(frame.values), frame.audio, frame.first_sample,
                                          dict(frame.emotion)))
         self._moved.set()
+        self._news.set()  # there may be room on the wire
 
     async def _speak(self, call: Any) -> None:
-        """Everything from where the memory begins, then what comes."""
+        """Everything from where the memory begins, then what comes: after the end that is interrupts."""
         import grpc
 
         memory = self.memory
-        sample, controls, self._spoken = memory.first_sample, memory.standing(), False
-        told: set[int] = set()
+        memory.forget()
+        told, sample, ended = min(memory.controls, default=memory.placed), memory.first_sample, False
+        asked = answered = self._cuts_done
         try:
-            for control in controls:
-                told.add(id(control))
-                await call.write(pb.AnimateRequest(control=control))
             while True:
                 self._news.clear()
-                if self._interrupt is not None:
-                    await call.write(pb.AnimateRequest(control=self._interrupt))
-                    await self._acknowledged.wait()
-                    sample = 0
-                while untold := [one for one in memory.controls if id(one) not in told]:
-                    told.add(id(untold[0]))
-                    controls.append(untold[0])  # holds the object, so that its id stays its own
-                    await call.write(pb.AnimateRequest(control=untold[0]))
-                # One message at a time, so that a control never waits behind audio that the caller gave after it.
-                sample = await self._speak_audio(call, sample)
-                if sample < memory.samples or self._news.is_set():
-                    continue
-                if memory.ended:
-                    self._spoken = True
-                    await call.write(pb.AnimateRequest(end=pb.End()))
-                    await call.done_writing()
-                    return
-                await self._news.wait()
+                if answered < self._cuts_done:  # a new segment
+                    answered, sample = self._cuts_done, 0
+                while told < memory.placed:
+                    control, told = memory.controls.get(told), told + 1
+                    if control is not None:
+                        await call.write(pb.AnimateRequest(control=control))
+                if asked < self._cuts:
+                    asked = self._cuts
+                    barge = pb.Interrupt(release_ms=self._release_ms)
+                    await call.write(pb.AnimateRequest(control=pb.Control(interrupt=barge)))
+                if asked == answered == self._cuts_done:  # none is under way
+                    # One message at a time, so that a control never waits behind audio that the caller gave after it.
+                    before, sample = sample, await self._speak_audio(call, sample)
+                    if sample != before or self._news.is_set():
+                        continue
+                    if memory.ended and not ended and sample >= memory.samples:
+                        ended = True
+                        await call.write(pb.AnimateRequest(end=pb.End()))
+                held = answered == self._cuts and sample < memory.samples
+                try:
+                    await asyncio.wait_for(self._news.wait(), ALIVE if held else None)
+                except asyncio.TimeoutError:
+                    await call.write(pb.AnimateRequest(audio=pb.AudioChunk()))
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             return  # the listener hears of it too, and says so
 
     async def _speak_audio(self, call: Any, sample: int) -> int:
-        """The next message of audio, if any waits; the sample behind it."""
+        """The next message of audio, if any waits and it is time for it; the sample behind it."""
         memory, width = self.memory, self.wish.width
-        if sample >= memory.samples:
+        early = self.wish.pacing != "burst" and sample / self.wish.rate >= memory.shown + WIRE_AHEAD
+        if sample >= memory.samples or early:
             return sample
         at = (max(sample, memory.first_sample) - memory.first_sample) * width
         whole = len(memory.audio) // width * width
@@ -351,30 +378,6 @@ class Stream:
         partner = bytes(memory.partner[from_ : from_ + other])
         await call.write(pb.AnimateRequest(audio=pb.AudioChunk(data=data, partner=partner)))
         return sample
-
-
-def open_channel(target: Target, address: str) -> Any:
-    """A channel of its own, so that two streams never share a broken connection."""
-    import grpc
-
-    alive = int(target.keepalive_seconds * 1000)
-    options: list[tuple[str, Any]] = [
-        ("grpc.use_local_subchannel_pool", 1), ("grpc.keepalive_time_ms", alive), ("grpc.keepalive_timeout_ms", alive),
-        ("grpc.keepalive_permit_without_calls", 1), ("grpc.http2.max_pings_without_data", 0),
-        ("grpc.http2.ping_timeout_ms", alive),
-        ("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 500),
-    ]
-    if target.server_name:
-        options.append(("grpc.ssl_target_name_override", target.server_name))
-    if not target.tls:
-        return grpc.aio.insecure_channel(address, options=options)
-    pair = (read_pem(target.key), read_pem(target.cert)) if target.cert else (None, None)
-    made = grpc.ssl_channel_credentials(read_pem(target.ca) if target.ca else None, *pair)
-    return grpc.aio.secure_channel(address, made, options=options)
-
-
-def credentials(target: Target) -> tuple[tuple[str, str], ...]:
-    return (("authorization", f"Bearer {target.api_key}"),) if target.api_key else ()
 
 
 def _reason(error: Any) -> Exception:

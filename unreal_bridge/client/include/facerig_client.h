@@ -31,7 +31,7 @@ typedef enum facerig_result {
   FACERIG_NOTHING = 1, /* nothing has come yet, or the time is over */
   FACERIG_DONE = 2,    /* the stream has ended well; all frames have been taken */
   FACERIG_FULL = 3,    /* too far ahead of the server: nothing was taken, send again later */
-  FACERIG_INVALID = 4, /* an argument that is not accepted */
+  FACERIG_INVALID = 4, /* an argument that is not accepted, or a call that is not after facerig_end */
   FACERIG_FAILED = 5   /* see facerig_error */
 } facerig_result;
 
@@ -99,6 +99,7 @@ FACERIG_API const char *facerig_channel_name(facerig_stream *stream, size_t chan
 
 /* Audio, cut anywhere; copied. */
 FACERIG_API facerig_result facerig_send(facerig_stream *stream, const void *data, size_t bytes);
+/* No more audio and no more controls (FACERIG_INVALID from here on); facerig_interrupt still drops what is left. */
 FACERIG_API facerig_result facerig_end(facerig_stream *stream);
 
 /* Controls take effect where they stand in the audio that was sent before them. */
@@ -107,9 +108,13 @@ FACERIG_API facerig_result facerig_gain(facerig_stream *stream, const char *regi
 FACERIG_API facerig_result facerig_set_state(facerig_stream *stream, facerig_state state);
 /* Degrees: yaw to the face's own left, pitch upwards. */
 FACERIG_API facerig_result facerig_look_at(facerig_stream *stream, float yaw, float pitch, uint32_t fade_ms);
+/* Hand the eyes back to the face. */
+FACERIG_API facerig_result facerig_look_release(facerig_stream *stream, uint32_t fade_ms);
 FACERIG_API facerig_result facerig_mark(facerig_stream *stream, const char *id);
-/* Barge-in: what was sent and not shown is dropped, and the voice tells the state again. Audio that is sent after this
- * call belongs to what comes next. */
+/* Barge-in: what was sent and not shown is dropped, controls too, and the voice tells the state again. Audio that is
+ * sent after this call belongs to what comes next. FACERIG_INTERRUPTED tells that it has taken effect; a call before that
+ * is one with it. After facerig_end the stream ends with the release; FACERIG_DONE: all frames are out, nothing is left
+ * to drop. */
 FACERIG_API facerig_result facerig_interrupt(facerig_stream *stream, uint32_t release_ms);
 
 /* The next event, waiting up to timeout_ms (0: not at all). A frame's values go to `values`, at most `capacity`. */

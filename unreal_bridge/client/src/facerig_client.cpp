@@ -170,6 +170,13 @@ facerig_result facerig_look_at(facerig_stream *stream, float yaw, float pitch, u
   return control(stream, std::move(made));
 }
 
+facerig_result facerig_look_release(facerig_stream *stream, uint32_t fade_ms) {
+  facerig::v1::Control made;
+  made.mutable_look_at()->set_release(true);
+  made.mutable_look_at()->set_fade_ms(fade_ms);
+  return control(stream, std::move(made));
+}
+
 facerig_result facerig_mark(facerig_stream *stream, const char *id) {
   if (!id || !*id) return FACERIG_INVALID;
   facerig::v1::Control made;

@@ -54,8 +54,15 @@ struct Memory {
   uint64_t told = 0;  // controls so far; each has a number, so that a connection knows which it has sent
   std::map<uint64_t, v1::Control> controls;
   std::map<std::string, float> gains;
+  int64_t tidied = 0;  // the frame at which controls were last forgotten
 
   uint64_t samples(const Wish &wish) const { return first_sample + audio.size() / wish.width(); }
+
+  // Seconds of the segment whose frames came.
+  double shown(const Wish &wish) const {
+    const int64_t rows = last_frame + 1 - static_cast<int64_t>(segment_frame);
+    return static_cast<double>(std::max<int64_t>(0, rows)) / wish.fps;
+  }
 
   void place(const Wish &wish, v1::Control control) {
     const uint64_t at = (samples(wish) * wish.fps + wish.rate - 1) / wish.rate;
@@ -78,18 +85,23 @@ struct Memory {
       audio.erase(0, static_cast<size_t>(drop) * wish.width());
       first_sample += static_cast<uint64_t>(drop);
     }
+    if (last_frame >= tidied + wish.fps) forget_old(wish);
   }
 
   void reached(const std::string &marker) {
     forget_if([&](const v1::Control &one) { return one.has_marker() && one.marker().id() == marker; });
   }
 
-  // What was given before belongs to nothing any more, and the voice tells the state again, from frame `frame` on.
+  // What was given before belongs to nothing any more, and the voice tells the state again, from frame `frame` on. The
+  // server drops the controls of what was not shown, so nobody is told them again.
   void interrupted(uint64_t frame, uint64_t segment) {
     segment_frame = segment;
     first_sample = 0;
     audio.clear();
-    forget_if([](const v1::Control &one) { return one.has_marker(); });
+    forget_if([&](const v1::Control &one) { return one.has_marker() || one.frame() >= frame; });
+    gains.clear();
+    for (const auto &[number, one] : controls)  // each says all that was said until then
+      if (one.has_gains()) gains = {one.gains().regions().begin(), one.gains().regions().end()};
     v1::Control by_voice;
     by_voice.set_frame(frame);
     by_voice.set_state(v1::STATE_UNSPECIFIED);
@@ -109,6 +121,7 @@ struct Memory {
 
   // Controls that are over say nothing more, but for the last of each kind. A server looks back as far as its context.
   void forget_old(const Wish &wish) {
+    tidied = last_frame;
     const int64_t past = last_frame - kFadeMost * wish.fps - static_cast<int64_t>(context_ms) * wish.fps / 1000;
     std::map<int, uint64_t> last;
     for (const auto &[number, one] : controls)

@@ -8,6 +8,11 @@ namespace {
 
 constexpr size_t kMessageMost = 16384;  // bytes of audio in a message: small against any server's limit
 constexpr size_t kEventsMost = 4096;    // then the server is read no further, and slows down
+constexpr int kBurst = 2;
+// Seconds beyond the last frame that go to a server which paces them: it reads on only while it holds little, and a
+// barge-in waits behind what it has not read. The same as WIRE_AHEAD of facerig/client/stream.py.
+constexpr double kWireAhead = 1.5;
+constexpr std::chrono::seconds kAlive(5);  // then a stream whose caller takes no frames says that it is still there
 constexpr double kPauses[] = {0.0, 0.05, 0.1, 0.2, 0.5, 1.0};  // seconds before the tries to reconnect
 constexpr int kKeepaliveMs = 10000;
 
@@ -71,24 +76,25 @@ Stream::Outcome Stream::ready(int timeout_ms) {
 Stream::Outcome Stream::send(const void *data, size_t bytes) {
   Lock lock(mutex_);
   if (!error_.empty()) return Outcome::failed;
-  if (memory_.ended || later_end_) return Outcome::invalid;
+  if (memory_.ended) return Outcome::invalid;
   const double most = wish_.ahead_seconds * wish_.rate * static_cast<double>(wish_.width());
   if (static_cast<double>(memory_.audio.size() + later_.size() + bytes) > most) return Outcome::full;
-  (interrupting_ ? later_ : memory_.audio).append(static_cast<const char *>(data), bytes);
+  (asked_ != answered_ ? later_ : memory_.audio).append(static_cast<const char *>(data), bytes);
   news_.notify_all();
   return Outcome::ok;
 }
 
 Stream::Outcome Stream::end() {
   Lock lock(mutex_);
-  (interrupting_ ? later_end_ : memory_.ended) = true;
+  memory_.ended = true;
   news_.notify_all();
   return state();
 }
 
 Stream::Outcome Stream::control(v1::Control control) {
   Lock lock(mutex_);
-  if (interrupting_)
+  if (memory_.ended) return Outcome::invalid;
+  if (asked_ != answered_)
     later_controls_.push_back(std::move(control));
   else
     memory_.place(wish_, std::move(control));
@@ -98,11 +104,13 @@ Stream::Outcome Stream::control(v1::Control control) {
 
 Stream::Outcome Stream::interrupt(uint32_t release_ms) {
   Lock lock(mutex_);
-  if (interrupting_) {  // one is under way: what was given since is dropped as well
+  if (done_) return Outcome::done;  // nothing is left to drop
+  if (asked_ == answered_) {
+    ++asked_;
+  } else {  // one is under way: what was given since is dropped as well
     later_.clear();
     later_controls_.clear();
   }
-  interrupting_ = true;
   release_ms_ = release_ms;
   news_.notify_all();
   return state();
@@ -254,10 +262,9 @@ bool Stream::answered(const v1::AnimateResponse &answer, std::string *fault) {
       return false;
     case v1::AnimateResponse::kInterrupted:
       memory_.interrupted(answer.interrupted().frame(), answer.interrupted().segment_frame());
-      interrupting_ = false;
+      answered_ = asked_;
       memory_.audio = std::move(later_);
       later_.clear();
-      memory_.ended = later_end_;
       for (auto &control : later_controls_) memory_.place(wish_, std::move(control));
       later_controls_.clear();
       news_.notify_all();
@@ -283,6 +290,7 @@ bool Stream::take_frames(const v1::Frames &frames, std::string *fault) {
       return false;
     }
     memory_.got(wish_, frame);
+    news_.notify_all();  // there may be room on the wire
     push(lock, {0, frame.index(), {frame.values().begin(), frame.values().end()}, ""});
   }
   return false;
@@ -294,56 +302,61 @@ void Stream::push(Lock &lock, Event event) {
   events_.notify_all();
 }
 
-// Everything from where the memory begins, then what comes.
+// Everything from where the memory begins, then what comes: after the end that is interrupts.
 void Stream::speak(Wire &wire, const bool &over) {
-  uint64_t sample, told = 0;
-  bool asked = false;
   Lock lock(mutex_);
   memory_.forget_old(wish_);
-  sample = memory_.first_sample;
-  while (!over && !closing_ && speak_step(wire, lock, sample, told, asked, over)) {
+  Told told{memory_.first_sample, 0, answered_, answered_, false};
+  while (!over && !closing_) {
+    v1::AnimateRequest request;
+    if (!next_message(told, &request)) {
+      const bool waited = news_.wait_for(lock, kAlive) == std::cv_status::timeout;
+      if (!waited || over || closing_ || asked_ != answered_ || told.sample >= memory_.samples(wish_)) continue;
+      request.mutable_audio();
+    }
+    lock.unlock();
+    const bool written = wire.Write(request);
+    lock.lock();
+    if (!written) return;
   }
 }
 
-// One message, or a wait for something to say; false where nothing more will be said.
-bool Stream::speak_step(Wire &wire, Lock &lock, uint64_t &sample, uint64_t &told, bool &asked, const bool &over) {
-  v1::AnimateRequest request;
-  bool last = false;
-  const auto control = memory_.controls.lower_bound(told);
-  if (asked && !interrupting_) {  // answered: a new segment
-    asked = false;
-    sample = memory_.first_sample;
+// The next message, if there is one to be said now.
+bool Stream::next_message(Told &told, v1::AnimateRequest *request) {
+  if (told.answered != answered_) {  // a new segment
+    told.answered = answered_;
+    told.sample = memory_.first_sample;
   }
-  if (interrupting_ && !asked) {
-    asked = true;
-    request.mutable_control()->mutable_interrupt()->set_release_ms(release_ms_);
-  } else if (!interrupting_ && control != memory_.controls.end()) {
-    told = control->first + 1;
-    *request.mutable_control() = control->second;
-  } else if (!interrupting_ && sample < memory_.samples(wish_)) {
-    const size_t width = wish_.width();
-    sample = std::max(sample, memory_.first_sample);
-    const size_t at = static_cast<size_t>(sample - memory_.first_sample) * width;
-    const size_t whole = memory_.audio.size() / width * width;
-    const size_t size = std::min(whole - at, kMessageMost / width * width);
-    request.mutable_audio()->set_data(memory_.audio.substr(at, size));
-    sample += size / width;
-  } else if (!interrupting_ && memory_.ended) {
-    request.mutable_end();
-    last = true;
-  } else {
-    news_.wait(lock, [&] {
-      return over || closing_ || interrupting_ != asked ||
-             (!interrupting_ && (memory_.ended || sample < memory_.samples(wish_) ||
-                                 memory_.controls.lower_bound(told) != memory_.controls.end()));
-    });
+  const auto control = memory_.controls.lower_bound(told.control);
+  if (control != memory_.controls.end()) {
+    told.control = control->first + 1;
+    *request->mutable_control() = control->second;
     return true;
   }
-  lock.unlock();
-  const bool written = wire.Write(request);
-  if (last) wire.WritesDone();
-  lock.lock();
-  return written && !last;
+  if (told.asked != asked_) {
+    told.asked = asked_;
+    request->mutable_control()->mutable_interrupt()->set_release_ms(release_ms_);
+    return true;
+  }
+  if (asked_ != answered_) return false;
+  if (told.sample < memory_.samples(wish_)) return next_audio(told, request);
+  if (!memory_.ended || told.ended) return false;
+  request->mutable_end();
+  return told.ended = true;
+}
+
+// The next audio, if it is time for it.
+bool Stream::next_audio(Told &told, v1::AnimateRequest *request) {
+  if (wish_.pacing != kBurst && static_cast<double>(told.sample) / wish_.rate >= memory_.shown(wish_) + kWireAhead)
+    return false;
+  const size_t width = wish_.width();
+  told.sample = std::max(told.sample, memory_.first_sample);
+  const size_t at = static_cast<size_t>(told.sample - memory_.first_sample) * width;
+  const size_t whole = memory_.audio.size() / width * width;
+  const size_t size = std::min(whole - at, kMessageMost / width * width);
+  request->mutable_audio()->set_data(memory_.audio.substr(at, size));
+  told.sample += size / width;
+  return true;
 }
 
 }  // namespace facerig

@@ -56,13 +56,20 @@ class Stream {
     std::string why;
   };
 
+  // What a connection has been told.
+  struct Told {
+    uint64_t sample, control, asked, answered;
+    bool ended;
+  };
+
   void live();
   End connection(const std::string &address);
   End listen(Wire &wire, grpc::ClientContext &context);
   bool answered(const v1::AnimateResponse &answer, std::string *fault);
   bool take_frames(const v1::Frames &frames, std::string *fault);
   void speak(Wire &wire, const bool &over);
-  bool speak_step(Wire &wire, Lock &lock, uint64_t &sample, uint64_t &told, bool &asked, const bool &over);
+  bool next_message(Told &told, v1::AnimateRequest *request);
+  bool next_audio(Told &told, v1::AnimateRequest *request);
   void push(Lock &lock, Event event);
   void fail(std::string why);
   Outcome state();
@@ -76,8 +83,7 @@ class Stream {
   std::deque<Event> queue_;
   std::string later_;  // audio given while an interrupt is under way: it belongs to the new segment
   std::vector<v1::Control> later_controls_;
-  bool later_end_ = false;
-  bool interrupting_ = false;
+  uint64_t asked_ = 0, answered_ = 0;  // interrupts by number: one is under way where they differ
   uint32_t release_ms_ = 100;
   bool began_ = false, done_ = false, closing_ = false;
   std::string error_;
