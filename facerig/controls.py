@@ -7,8 +7,8 @@ gives the same frames. A row rides beside the audio through the chain; with all 
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -133,6 +133,8 @@ class Change:
     frames: int
     before: Vector
     target: Vector
+    begun: int
+    """When what it is a part of begins: a gesture is several changes."""
 
     def at(self, numbers: NDArray[np.int64]) -> Frames:
         """[n] frame numbers -> [n, width]."""
@@ -151,16 +153,16 @@ class Track:
     seen: int = -1
     """Frames up to here were asked for."""
 
-    def change(self, start: int, frames: int, target: Vector) -> None:
-        changes = self.changes
-        if changes:
-            start = max(start, changes[-1].start)  # time runs one way
+    def change(self, start: int, frames: int, target: Vector, begun: int | None = None) -> None:
+        changes, begun = self.changes, start if begun is None else begun
+        if changes:  # time runs one way
+            start, begun = max(start, changes[-1].start), max(begun, changes[-1].begun)
         before = changes[-1].at(np.array([start - 1], np.int64))[0] if changes else self.rest
         past = max(0, bisect_right(changes, self.seen - AGAIN, key=_start) - 1)  # the one in force then is kept
         check_option(
             "controls", len(changes) - past + 1, f"up to {MAX_CHANGES} ahead", len(changes) - past < MAX_CHANGES
         )
-        self.changes = [*changes[past:], Change(start, frames, before, target)]
+        self.changes = [*changes[past:], Change(start, frames, before, target, begun)]
 
     def at(self, numbers: NDArray[np.int64]) -> Frames:
         changes = self.changes
@@ -178,9 +180,24 @@ class Track:
         """Where it will be when everything asked for has come about."""
         return self.changes[-1].target if self.changes else self.rest
 
+    def cut(self, frame: int) -> None:
+        """Forget what was to begin at this frame or later; a gesture that has begun comes to its end."""
+        changes = self.changes
+        kept = changes[: bisect_left(changes, frame, key=_begun)]
+        self.rest = changes[0].before if changes and not kept else self.rest
+        self.changes = kept
+
+    def targets(self, frame: int) -> list[Vector]:
+        """Where it goes at this frame, and where it is to go later."""
+        return [self.rest, *(one.target for one in self.changes)][bisect_right(self.changes, frame, key=_start) :]
+
 
 def _start(change: Change) -> int:
     return change.start
+
+
+def _begun(change: Change) -> int:
+    return change.begun
 
 
 def fade_frames(milliseconds: float) -> int:
@@ -195,6 +212,8 @@ class Controls:
 
     def __init__(self, values: Mapping[str, float] | None = None) -> None:
         self._tracks: dict[str, Track] = {}
+        self.floor = 0
+        """What is asked for an earlier frame begins here: what is computed stays as it is, and a fade is never cut."""
         if values:
             self.set(0, values, 0)
 
@@ -203,8 +222,9 @@ class Controls:
         """Whether nothing was ever asked for."""
         return not self._tracks
 
-    def set(self, frame: int, values: Mapping[str, float], fade_ms: float = FADE_MS) -> None:
-        """From native frame `frame` on these controls go to these values; others of their groups stay."""
+    def set(self, frame: int, values: Mapping[str, float], fade_ms: float = FADE_MS, begun: int | None = None) -> None:
+        """From native frame `frame` on these controls go to these values; others of their groups stay. `begun`: when
+        the gesture began of which this is a part."""
         frames = fade_frames(fade_ms)
         by_group: dict[str, dict[int, float]] = {}
         for name, value in values.items():
@@ -216,7 +236,7 @@ class Controls:
             target = track.last.copy()
             for where, value in wanted.items():
                 target[where - span.start] = value
-            track.change(frame, frames, target)
+            track.change(max(frame, self.floor), frames, target, begun)
             self._tracks[name] = track
 
     def replace(self, frame: int, name: str, values: Mapping[str, float], fade_ms: float = FADE_MS) -> None:
@@ -230,6 +250,19 @@ class Controls:
         where, track = place(name), self._tracks.get(CONTROLS[place(name)].group)
         return float(DEFAULTS[where] if track is None else track.last[where - group(CONTROLS[where].group).start])
 
+    def cut(self, frame: int) -> None:
+        """Forget what was to begin at this frame or later; what has begun goes on."""
+        self.floor = min(self.floor, frame)
+        for track in self._tracks.values():
+            track.cut(frame)
+
+    def awaits(self, names: Sequence[str], frame: int) -> bool:
+        """Whether any of these controls of one group is asked for at this frame, its fade done, or later."""
+        places = [place(name) for name in names]
+        own = CONTROLS[places[0]].group
+        track, begin = self._tracks.get(own), group(own).start
+        return track is not None and any(target[where - begin] for target in track.targets(frame) for where in places)
+
     def says(self, name: str) -> bool:
         """Whether anything was ever asked of a group."""
         return name in self._tracks
@@ -237,7 +270,7 @@ class Controls:
     def saved(self) -> dict[str, Any]:
         """As JSON, for `restored`: what is in force and what waits."""
         return {name: {"seen": track.seen, "changes": [
-            [one.start, one.frames, one.before.tolist(), one.target.tolist()] for one in track.changes
+            [one.start, one.frames, one.before.tolist(), one.target.tolist(), one.begun] for one in track.changes
         ]} for name, track in self._tracks.items()}
 
     @classmethod
@@ -248,8 +281,10 @@ class Controls:
             if name not in {control.group for control in CONTROLS}:
                 raise ValueError(f"controls: no group {name[:40]!r}")
             rest = DEFAULTS[group(name)].copy()
-            changes = [Change(int(start), int(frames), np.array(before, np.float32), np.array(target, np.float32))
-                       for start, frames, before, target in given["changes"]]
+            changes = [
+                Change(int(start), int(frames), np.array(before, np.float32), np.array(target, np.float32), int(begun))
+                for start, frames, before, target, begun in given["changes"]
+            ]
             if any(one.before.shape != rest.shape or one.target.shape != rest.shape for one in changes):
                 raise ValueError(f"controls: group {name} has another width")
             out._tracks[name] = Track(rest, changes, int(given["seen"]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 
+import pytest
 from bridge_samples import port, pose, until
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -165,3 +166,16 @@ def test_lower_rates_get_every_nth_frame_under_its_own_number(ear: socket.socket
     got = [livelink.decode(ear.recv(2048)) for _ in range(2)]
     assert [(p.frame, p.numerator) for p in got] == [(300, 30), (301, 30)]
     lane.close()
+
+
+@pytest.mark.parametrize(("rate", "target"), [(24, 10), (50, 30), (100, 60), (60, 15), (24, 60)])
+def test_rates_that_are_no_multiples_keep_their_number_and_their_time(rate: int, target: int) -> None:
+    begun = rate * 3_600
+    sent = [(begun + k, thin) for k in range(10 * rate)
+            if (thin := Pose(None, begun + k, rate, 0.25).every(target)) is not None]
+    kept = min(rate, target)
+    assert [thin.frame for _, thin in sent] == list(range(kept * 3_600, kept * 3_610))
+    assert {thin.fps for _, thin in sent} == {kept}
+    for frame, thin in sent:
+        assert 0 <= thin.subframe < 1
+        assert abs((thin.frame + thin.subframe) / thin.fps - (frame + 0.25) / rate) < 0.25 / rate + 1e-6

@@ -115,6 +115,31 @@ def test_sixty_frames_and_tongue_on_request():
     assert np.array_equal(weights(found)[: len(clip)], clip)
 
 
+@pytest.mark.parametrize("chunk", [3_200, 3_201, 999])
+def test_the_gain_on_the_audio_is_heard_and_not_sent_back(chunk):
+    data, face = SAMPLES.tobytes(), {"float_params": {"inputStrength": 1.5}}
+    parts = [ASKED(audio_with_emotion={"audio_buffer": data[at : at + chunk]}) for at in range(0, len(data), chunk)]
+    found, _, _ = run(talk([opening(face_params=face), *parts, END]))
+    clip = expected(np.clip(SAMPLES * np.float32(1.5 / 32_768), -1, 1))
+    assert np.array_equal(weights(found)[: len(clip)], clip)
+    assert not np.array_equal(clip, expected())
+    assert b"".join(one.audio.audio_buffer for one in found["animation_data"]) == data
+
+
+@pytest.mark.parametrize(("given", "fps"), [("30.0", 30), ("60", 60)])
+def test_a_rate_as_a_client_prints_it(given, fps):
+    found, _, _ = run(talk([opening(), sound(SAMPLES), END], (("facerig-fps", given),)))
+    assert found["animation_data"][1].audio.time_code == pytest.approx(1 / fps)
+
+
+@pytest.mark.parametrize("given", ["abc", "24", "", "-60", "30.5"])
+def test_a_rate_that_there_is_not_is_refused_in_words(given):
+    found, _, code = run(talk([opening(), sound(SAMPLES), END], (("facerig-fps", given),)))
+    assert [(one.code, one.message) for one in found["status"]] == [
+        (3, f"facerig-fps: got {given!r}, accepted: 30 or 60")]
+    assert code is grpc.StatusCode.OK
+
+
 def test_the_mouth_is_closed_at_the_end():
     loud = np.full(RATE, 9_000, "<i2") * np.where(np.arange(RATE) % 60 < 30, 1, -1).astype("<i2")
     found, _, _ = run(talk([opening(), sound(loud), END]))
@@ -160,6 +185,19 @@ def test_time_coded_emotions_and_their_metadata():
     assert moods[50]["sadness"] == pytest.approx(0.8)
     assert moods[50]["joy"] == 0
     assert 0 < moods[31]["joy"] < 1  # it fades
+
+
+def test_emotions_that_have_passed_are_forgotten():
+    """One with each 20 ms, for longer than as many may wait; and a crowd that waits is refused."""
+    silence = np.zeros(320, "<i2")
+    parts = [sound(silence, [{"time_code": k * 0.02, "emotion": {"joy": k / 1_100}}]) for k in range(1_100)]
+    found, _, _ = run(talk([opening(), *parts, END]))
+    assert (found["status"][-1].code, found["status"][-1].message) == (0, "sent all data successfully")
+    last = AGGREGATE.FromString(found["animation_data"][650].metadata["emotion_aggregate"].value)
+    assert last.input_emotions[0].emotion["joy"] == pytest.approx(1_083 / 1_100)
+    crowd = [{"time_code": 5 + k * 0.02, "emotion": {"joy": 1.0}} for k in range(1_001)]
+    found, _, _ = run(talk([opening(), sound(SAMPLES, crowd), END]))
+    assert found["status"][-1].message == "emotions: got 1001, accepted: up to 1000 that wait for their time"
 
 
 def test_what_has_no_counterpart_is_said_once():

@@ -28,7 +28,7 @@ from server_kit import (
 from facerig.behaviour.commands import perform
 from facerig.behaviour.gaze import SIDEWAYS
 from facerig.behaviour.partner import Partnered
-from facerig.controls import Controls
+from facerig.controls import COLUMNS, Controls
 from facerig.emotion import keyframes, styles
 from facerig.rig import rig
 from facerig.v1 import animation_pb2 as pb
@@ -252,3 +252,133 @@ def test_keyframes_as_text_do_what_they_say_and_what_a_description_says():
 
 def wrapped(control):
     return pb.AnimateRequest(control=control)
+
+
+# ---- in the middle -------------------------------------------------------------------------------------------------
+
+
+async def scripted(first, *steps, **fields):
+    """What comes of a stream in real time to which more is said after so many frames; the last word is END."""
+    async with serving(**TINY) as server, channel(server.ports["facerig"]) as link:
+        call, answers, waiting = animate(link, None), [], list(steps)
+        for request in [header(mode=pb.Pacing.MODE_REALTIME, **fields), *first]:
+            await call.write(request)
+        while (answer := await call.read()) is not grpc.aio.EOF:
+            answers.append(answer)
+            while waiting and len(rows(answers)[0]) > waiting[0][0]:
+                for request in waiting.pop(0)[1]:
+                    await call.write(request)
+        return answers
+
+
+INTERRUPT = wrapped(pb.Control(interrupt=pb.Interrupt(release_ms=500)))
+
+
+def interruptions(answers):
+    return [answer.interrupted for answer in answers if answer.WhichOneof("part") == "interrupted"]
+
+
+def felt(answers, name):
+    return [frame.emotion.get(name, 0.0) for answer in answers for frame in answer.frames.frames]
+
+
+def test_an_interrupt_behind_audio_far_ahead_is_heard_at_once():
+    (told,) = interruptions(run(scripted([audio(noise(9.0))], (30, [INTERRUPT, END]))))
+    assert told.frame < 200  # and not when all but the last seconds have been shown
+
+
+def test_an_interrupt_after_the_end_is_heard():
+    answers = run(scripted([audio(noise(8.0)), END], (30, [INTERRUPT])))
+    (told,) = interruptions(answers)
+    assert rows(answers)[0] == list(range(told.frame + 30))  # the mouth comes to rest, and that is all
+    assert answers[-1].status.code == pb.Status.CODE_DONE
+
+
+def test_an_interrupt_within_a_release_drops_nothing_that_was_not_sent():
+    answers = run(scripted([audio(noise(3.0))], (30, [INTERRUPT]), (40, [INTERRUPT, END])))
+    first, second = interruptions(answers)
+    assert second.frame < first.segment_frame
+    assert (first.dropped_samples > 0, second.dropped_samples) == (True, 0)
+
+
+def test_an_interrupt_right_after_a_resumption_lets_the_mouth_fall():
+    jaw, last = plain_at("jawOpen"), np.zeros(len(animator().channels), np.float32)
+    last[jaw] = 0.8
+    resume = pb.Resume(last_frame=50, last_values=last.tolist())
+    answers, _ = run(once([header(resume=resume), INTERRUPT, audio(np.zeros(8_000, "<i2")), END]))
+    (told,) = interruptions(answers)
+    values = rows(answers)[1][:, jaw]
+    assert (told.frame, told.segment_frame) == (51, 81)
+    assert 0.7 < values[0] < 0.8
+    assert np.abs(np.diff(values)).max() < 0.1
+    assert values[29] == 0
+
+
+def test_what_was_asked_of_a_line_that_is_dropped_is_dropped_with_it():
+    keys = str([{"time": float(time), "emotion": {"happy": 0.5}} for time in range(0, 61, 5)]).replace("'", '"')
+    anger = pb.Control(emotion=pb.Emotion(weights={"anger": 1.0}, fade_ms=0))
+    later = pb.Control(frame=400, emotion=pb.Emotion(weights={"sad": 1.0}, fade_ms=0))
+    answers = run(scripted([wrapped(pb.Control(keyframes=pb.Keyframes(text=keys))), wrapped(later), audio(noise(4.0))],
+                           (30, [INTERRUPT, wrapped(anger), audio(noise(7.0)), END]),
+                           tracks=pb.Tracks(emotion=True)))
+    (told,) = interruptions(answers)
+    assert told.frame < 300
+    assert felt(answers, "happy")[told.frame - 1] == 0.5
+    assert set(felt(answers, "happy")[told.segment_frame :]) == {0.0}
+    assert set(felt(answers, "angry")[told.segment_frame :]) == {1.0}
+    assert not any(felt(answers, "sad"))
+
+
+@pytest.mark.parametrize("control", [
+    pb.Control(frame=0, emotion=pb.Emotion(weights={"joy": 1.0}, fade_ms=2_000)),
+    pb.Control(frame=0, keyframes=pb.Keyframes(text='[{"time": 0.1, "emotion": {"happy": 1}, "fade": 2}]'))])
+def test_a_fade_that_is_asked_for_the_past_begins_where_the_model_is(control):
+    answers = run(scripted([audio(noise(2.0))], (60, [wrapped(control), audio(noise(4.0)), END]),
+                           tracks=pb.Tracks(emotion=True)))
+    happy = np.array(felt(answers, "happy"))
+    assert not happy[:60].any()
+    assert happy.max() == 1
+    assert np.abs(np.diff(happy)).max() < 0.03
+
+
+def test_keyframes_that_an_interrupt_ended_stay_so_on_resuming():
+    text = '[{"time": 0, "emotion": {"happy": 0.5}}, {"time": 9, "emotion": {"sad": 1}, "fade": 0}]'
+    resume = pb.Resume(last_frame=499, segment_frame=500)
+    fields = {"resume": resume, "tracks": pb.Tracks(emotion=True)}
+    before, after = (wrapped(pb.Control(frame=frame, keyframes=pb.Keyframes(text=text))) for frame in (0, 500))
+    answers, _ = run(once([header(**fields), before, audio(SAMPLES), END]))
+    assert set(felt(answers, "happy")) == {0.5}
+    answers, _ = run(once([header(**fields), after, audio(noise(10.0)), END]))
+    assert felt(answers, "sad")[-1] == 1
+
+
+def test_controls_before_a_frame_and_after_it_can_be_told_apart():
+    """The parts of the two above, by frame."""
+    own = Controls({"emotion:happy": 0.25})
+    for start in (10, 20, 30):
+        own.set(start, {"emotion:happy": start / 100}, 0)
+    own.set(5, {"state:idle": 1.0})
+    assert own.awaits(["state:listening", "state:idle"], 5)
+    assert not own.awaits(["state:listening"], 5)
+    assert not own.awaits(["look:held"], 5)
+    own.cut(20)
+    assert own.rows(0, 60)[[9, 19, 59], COLUMNS.index("emotion:happy")].tolist() == pytest.approx([0.25, 0.1, 0.1])
+    own.floor = 40
+    own.set(25, {"state:idle": 0.0}, 100)
+    assert own.awaits(["state:idle"], 39)
+    assert not own.awaits(["state:idle"], 40)
+    assert own.rows(0, 60)[[39, 59], COLUMNS.index("state:idle")].tolist() == [1, 0]
+    own.cut(1)
+    assert own.last("emotion:happy") == 0.25
+
+
+def test_a_gesture_that_has_begun_comes_to_its_end():
+    own, other = Controls(), Controls()
+    end = perform(own, "nod", 60, count=2)
+    perform(other, "nod", 60, count=2)
+    perform(own, "shake", 90)
+    own.cut(70)
+    assert np.array_equal(own.rows(0, end + 9), other.rows(0, end + 9))
+    assert own.last("pose:pitch") == 0
+    own.cut(60)
+    assert not own.rows(0, end + 9)[:, COLUMNS.index("pose:pitch")].any()

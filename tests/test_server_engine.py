@@ -1,4 +1,4 @@
-"""The engine's parts without a wire: flows, batches, rates, controls, pacing."""
+"""The engine's parts without a wire: flows, batches, rates, controls."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from server_kit import animator, noise
 from facerig.behaviour.commands import perform
 from facerig.controls import STATES, Controls, group, place
 from facerig.curves import concat
-from facerig.errors import OptionError
+from facerig.errors import OptionError, RigError
 from facerig.many import one_by_one, way_of
 from facerig.model.runtime import installed
 from facerig.pipeline import Animator
 from facerig.rig import rig
 from facerig.server import asks, outlet
 from facerig.server.batch import BatchChain
+from facerig.server.engine import Engine, Segment
 from facerig.server.flow import Flow, Sound
-from facerig.server.pacing import Pacer, Pacing
 from facerig.server.worker import capacity
 from facerig.stage import SAMPLES
 
@@ -145,6 +145,45 @@ def test_companies_that_take_turns_stay_stacked_and_streams_may_change_company()
         assert np.abs(batch - single).max() <= 1e-5
         assert len(together._stacks) == stacked
         assert sorted(together._held) == sorted(slot for stack in together._stacks for slot in stack)
+
+
+def stepped(*mappers, rounds=12, spoil=None):
+    """Streams that step together: what each was given, by slot."""
+    own = animator(1)
+    engine, segments, made = Engine(own, len(mappers)), [], [[] for _ in mappers]
+    for slot, mapper in enumerate(mappers):
+        flow = Flow(own, Sound(16_000))
+        flow.feed(noise(0.5, seed=slot).tobytes())
+        segments.append(Segment(flow, slot, outlet.Sampler(60, len(own.channels)), Controls(), mapper))
+    for _ in range(rounds):
+        step = engine.begin([one for one in segments if one.ready])
+        engine.collect(step)
+        if spoil is not None:
+            step.values[spoil] = np.nan
+        for one in engine.finish(step):
+            made[one.segment.slot].append(one)
+    return made
+
+
+@pytest.mark.parametrize("error", [RigError("its own fault"), ZeroDivisionError("a secret")])
+def test_what_goes_wrong_in_one_stream_ends_that_one_alone(error):
+    def broken(values):
+        raise error
+
+    well, ill, plain = *stepped(lambda rows: rows, broken), stepped(lambda rows: rows, lambda rows: rows)[0]
+    (told,) = ill
+    assert told.last
+    assert "secret" not in str(told.error)
+    assert (told.error is error) == isinstance(error, RigError)
+    assert len(well) == 12
+    assert not any(one.error for one in well)
+    assert all(np.abs(one.values - two.values).max(initial=0) <= 1e-5 for one, two in zip(well, plain, strict=True))
+
+
+def test_a_stream_that_is_no_number_any_more_ends_itself():
+    first, well = stepped(lambda rows: rows, lambda rows: rows, rounds=1, spoil=0)
+    assert "finite" in str(first[0].error)
+    assert well[0].error is None
 
 
 def test_a_slot_forgets_who_was_in_it():
@@ -304,56 +343,7 @@ def test_controls_are_bounded():
     assert other.rows(2750, 1)[0, place("gain:lips")] == 1  # a while back may be asked for once more
 
 
-# ---- pacing --------------------------------------------------------------------------------------------------------
-
-
-def play(pacer, ready, fps=60):
-    """When each frame leaves, for when each is ready."""
-    now, left = 0.0, []
-    for frame, at in enumerate(ready):
-        now = max(now, at)
-        now += max(0.0, pacer.leaves(frame, now))
-        pacer.left(frame, at)
-        left.append(now)
-    return np.array(left)
-
-
-def test_realtime_spreads_a_burst():
-    left = play(Pacer(Pacing(), 60), [0.0] * 600)
-    assert np.allclose(np.diff(left), 1 / 60)
-
-
-def test_realtime_has_no_burst_after_a_hiccup_and_wins_the_time_back():
-    ready = [k / 60 + (0.2 if k >= 100 else 0) - (0.2 if k >= 160 else 0) for k in range(1200)]
-    left = play(Pacer(Pacing(), 60), ready)
-    assert np.diff(left)[101:].min() > 0.9 / 60
-    assert left[-1] - ready[-1] < 0.03
-
-
-def test_realtime_follows_a_source_whose_clock_is_fast():
-    ready = [k / 60.06 for k in range(60 * 120)]  # 0.1 %: 120 ms in two minutes
-    left = play(Pacer(Pacing(), 60), ready)
-    assert left[-1] - ready[-1] < 0.03
-
-
-def test_jitter_is_taken_out():
-    rng = np.random.default_rng(0)
-    ready = np.arange(1200) / 60 + rng.random(1200) * 0.015
-    steps = np.diff(play(Pacer(Pacing(), 60), np.maximum.accumulate(ready)))[200:]
-    assert np.percentile(np.abs(steps - 1 / 60), 95) < 0.003
-
-
-def test_burst_and_lead():
-    assert not play(Pacer(Pacing("burst"), 60), [0.0] * 60).any()
-    left = play(Pacer(Pacing("lead", 500), 60), [0.0] * 120)
-    assert left[30] == 0
-    assert left[119] == pytest.approx(119 / 60 - 0.5)
-
-
-@pytest.mark.parametrize("text", ["slow", "lead:x", "burst:5", "lead:99999999"])
-def test_wrong_pacing(text):
-    with pytest.raises(OptionError):
-        Pacing.parse(text)
+# ---- the machine ----------------------------------------------------------------------------------------------------
 
 
 def test_capacity_follows_the_measured_step():

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import logging
 import os
 import re
 import shutil
+import socket
 import subprocess
+import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -24,7 +27,7 @@ from typer.testing import CliRunner
 import facerig
 from facerig.cli import application
 from facerig.errors import FacerigError, OptionError
-from facerig.server import app, logs
+from facerig.server import app, config, logs
 from facerig.server.bench import bench_serve
 from facerig.server.config import ServerConfig, resolve
 from facerig.server.metrics import TABLE
@@ -171,6 +174,13 @@ def test_file_environment_and_flags_override_each_other(tmp_path):
         ("a2f_fps = 25\n", {}),
         ('tls_cert = "a"\n', {}),
         ("api_keys = 5\n", {}),
+        ("serve = 3\n", {}),
+        ("[[serve]]\nport = 1\n", {}),
+        ('api_keys = "keys.toml"\n[serve]\nport = 1\n', {}),
+        ("[serve]\nport = 1\n[server]\nport = 2\n", {}),
+        ("port = 5000\na2f_port = 5000\n", {}),
+        ("port = 5000\nhttp_port = 5000\n", {}),
+        ("chunk_bytes = 16383\n", {}),
     ],
 )
 def test_wrong_options_are_one_line(tmp_path, text, environment):
@@ -204,6 +214,48 @@ def test_a_port_that_is_taken_is_said_in_a_line():
                 await other.start()
 
     run(work())
+
+
+def test_why_an_address_cannot_be_listened_on():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        command = [sys.executable, "-m", "facerig", "serve", "--set=model=fake", "--port=0", "--a2f-port=-1"]
+        for options, said_ in (([f"--http-port={port}"], "http_port"),
+                               (["--http-port=-1", f"--port={port}"], os.strerror(errno.EADDRINUSE)),
+                               (["--http-port=-1", "--host=192.0.2.1", "--plaintext"],
+                                os.strerror(errno.EADDRNOTAVAIL))):
+            ended = subprocess.run([*command, *options], capture_output=True, text=True, timeout=120)
+            *_, line = ended.stderr.splitlines()
+            assert (ended.returncode, line.startswith("facerig: error: "), said_ in line) == (7, True, True), line
+            assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_ipv6_with_and_without_brackets(host):
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError as error:
+        pytest.skip(f"no IPv6 here: {error}")
+
+    async def work():
+        async with serving(**TINY, host=host) as server:
+            async with grpc.aio.insecure_channel(f"[::1]:{server.ports['facerig']}") as link:
+                code = (await said(animate(link, iter([header(), audio(noise(0.1)), END]))))[1]
+            reader, writer = await asyncio.open_connection("::1", server.ports["http"])
+            writer.write(b"GET /v1/health/live HTTP/1.1\r\n\r\n")
+            page = await reader.read()
+            writer.close()
+            return server.config.local, code, page[:15]
+
+    assert run(work()) == (True, grpc.StatusCode.OK, b"HTTP/1.1 200 OK")
+
+
+def test_windows_has_one_process(monkeypatch):
+    monkeypatch.setattr(config, "LANES", False)
+    monkeypatch.setattr(config, "cores", lambda: 8)
+    assert ServerConfig().lanes("onnx cpu") == 0
+    with pytest.raises(OptionError, match="Windows"):
+        ServerConfig(engines=2)
 
 
 def test_log_lines_are_json_without_secrets(tmp_path):

@@ -142,7 +142,9 @@ def test_limits_of_a_key(keys):
 
 def test_key_files_are_checked_and_hold_no_key(tmp_path, keys):
     assert KEY not in Path(keys).read_text()
-    for text in ("", "[a]\n", '[a]\nsha256 = "zz"\n', "not toml", '[a]\nsha256 = "00"\n'):
+    whole = f'[a]\nsha256 = "{"0" * 64}"\n'
+    for text in (f"{whole}session = 1\n", f"{whole}new_per_min = 3\n", "", "[a]\n",
+                 '[a]\nsha256 = "zz"\n', "not toml", '[a]\nsha256 = "00"\n'):
         bad = tmp_path / "bad.toml"
         bad.write_text(text)
         with pytest.raises(InputError, match=r"bad\.toml"):
@@ -199,6 +201,21 @@ def test_certificates(pki, name, client, server, outcome):
         assert len(found) == outcome
     else:
         assert isinstance(found, outcome)
+
+
+@pytest.mark.parametrize(("cert", "key", "ca", "names"), [
+    ("server.pem", "client.key", "", ("client.key", "server.pem", "key values mismatch")),
+    ("broken.pem", "server.key", "", ("tls_cert", "broken.pem")),
+    ("server.pem", "broken.pem", "", ("tls_key", "broken.pem")),
+    ("server.pem", "server.key", "broken.pem", ("tls_client_ca", "broken.pem")),
+    ("server.pem", "server.key", "ca.key", ("tls_client_ca", "ca.key")),
+])
+def test_certificates_that_do_not_fit_are_named(pki, cert, key, ca, names):
+    (pki / "broken.pem").write_text("-----BEGIN CERTIFICATE-----\nrubbish\n-----END CERTIFICATE-----\n")
+    config = ServerConfig(tls_cert=str(pki / cert), tls_key=str(pki / key), tls_client_ca=str(pki / ca) if ca else "")
+    with pytest.raises(InputError) as error:
+        security.server_credentials(config)
+    assert all(name in str(error.value) for name in names)
 
 
 @pytest.mark.parametrize("options", [

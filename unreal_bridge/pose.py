@@ -39,13 +39,14 @@ class Pose:
         return from_livelink(self.values(LIVELINK), rig(ARKIT).names)
 
     def every(self, fps: int) -> Pose | None:
-        """This pose for a target of a lower rate: every n-th frame, the others not at all."""
-        step = self.fps // fps
-        if step <= 1:
+        """This pose for a target of a lower rate: the first of each of its frames, the others not at all."""
+        if fps >= self.fps:
             return self
-        if self.frame % step:
+        frame, late = divmod(self.frame * fps, self.fps)
+        if late >= fps:
             return None
-        return Pose(self.curves, self.frame // step, fps, self.subframe / step, self._made)
+        # Where the rates are no multiples the rest tells when it was: it stays in the frame that it is numbered as.
+        return Pose(self.curves, frame, fps, min((late + self.subframe * fps) / self.fps, 0.999999), self._made)
 
 
 def _values(curves: Curves, rig_name: str) -> Floats:

@@ -77,6 +77,6 @@ def perform(controls: Controls, gesture: str, frame: int, count: int = 1, speed:
     """Put a gesture into a stream's controls; gives the frame at which it is over."""
     last = frame
     for move in moves(gesture, frame, count, speed, size):
-        controls.set(move.frame, move.values, move.fade_ms)
+        controls.set(move.frame, move.values, move.fade_ms, begun=frame)
         last = move.frame + round(move.fade_ms * FPS / 1000)
     return last

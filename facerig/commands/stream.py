@@ -58,11 +58,16 @@ def stream(
     from facerig.asking import seeds
     from facerig.client import Target
     from facerig.client.simple import stream as frames_of
+    from facerig.commands._results import check_targets
     from facerig.console import emit_json, say
     from facerig.emotion.styles import portable
     from facerig.rig import rig as rig_by_name
 
     channels = rig_by_name(rig).names
+    files = [where for where in to or () if where != "terminal" and "://" not in where]
+    check_targets(files if describe is None else [*files, describe], [
+        ("the input", source), ("the file of --emotion", emotion), ("the file of --style", style),
+        ("the file of --partner", partner)])
     sinks = [_sink(where, channels, fps) for where in (to or ["terminal"])]
     hand = _Hand(_keyframes(emotion), describe)
     mode, _, lead = (pacing or _default_pacing(sinks)).partition(":")
@@ -156,15 +161,21 @@ class LiveSink:
 
         self.text, self.channels, self.fps = text, tuple(channels), fps
         self.lane = lanes.Lane(targets.make(text))
+        self._begin: tuple[int, float] | None = None  # frame 0 on the day's grid, and its sub-frame
 
     def put(self, frame: Frame) -> None:
         import numpy as np
 
         from facerig.curves import Curves
+        from unreal_bridge.clock import seconds_today, timecode
         from unreal_bridge.pose import Pose
 
+        if self._begin is None:
+            now, part = timecode(self.fps, seconds_today())
+            self._begin = now - frame.index, part
+        begin, part = self._begin
         row = Curves(self.channels, self.fps, np.array([frame.values], np.float32), frame.index)
-        self.lane.put(Pose(row, frame.index, self.fps))
+        self.lane.put(Pose(row, begin + frame.index, self.fps, part))
 
     def close(self, count: int) -> str:
         self.lane.close()

@@ -13,9 +13,8 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from typing import Any
-
-import numpy as np
 
 from facerig.emotion import space
 from facerig.errors import FacerigError, OptionError, ServiceError, check_option
@@ -36,6 +35,8 @@ AGGREGATE = "emotion_aggregate"
 CLOSING_SECONDS = 0.2
 NOTES_MOST = 12
 PATIENCE = 2.0  # seconds
+RATES = {"30": 30, "60": 60}
+MOST_WAITING = 1_000  # emotions; a few less than the changes that `Controls` keeps
 YES = ("1", "true", "yes")
 
 
@@ -133,8 +134,7 @@ class Stream:
     def __init__(self, house: House, guest: Guest, header: Any, metadata: Any) -> None:
         self.house, self.guest = house, guest
         asked = {key: value for key, value in metadata or () if isinstance(value, str)}
-        fps = int(asked.get("facerig-fps", str(house.config.a2f_fps)) or 0)
-        check_option("facerig-fps", fps, "30 or 60", fps in (30, 60))
+        fps = _rate(asked.get("facerig-fps", str(house.config.a2f_fps)))
         tongue = asked.get("facerig-tongue", str(house.config.a2f_tongue)).lower() in YES
         self.tells_heard = asked.get("facerig-a2e-output", "").lower() in YES
         self.audio = header.audio_header
@@ -148,9 +148,9 @@ class Stream:
         if self.tells_heard and not hears:
             self.notes.append("facerig-a2e-output: this server hears no emotion, so a2e_output stays empty")
         self.post = a2f_params.FacePost(face, self.shapes, fps)
-        self._gain = face.values["inputStrength"]
+        sound = replace(sound_of(self.audio), gain=face.values["inputStrength"])
         pacing = Pacing.parse(asked.get("facerig-pacing", house.config.a2f_pacing))
-        plan = Plan(sound_of(self.audio), self.rig, fps, pacing, echo=True, moods=True,
+        plan = Plan(sound, self.rig, fps, pacing, echo=True, moods=True,
                     backlog=house.config.backlog_seconds, mixing=self.mood.mixing)
         self.session = guest.session = Session(house.worker, plan, self.post.push)
         beginning = a2f_params.asked_of(header.emotion_params.beginning_emotion, self.notes)
@@ -189,9 +189,6 @@ class Stream:
         config = self.house.config
         if len(data) > config.chunk_bytes:
             raise faults.TooMuch(f"audio buffer: got {len(data)} bytes, accepted: up to {config.chunk_bytes}")
-        if self._gain != 1.0:
-            whole = np.frombuffer(data[: len(data) // 2 * 2], "<i2").astype(np.float32) * self._gain
-            data = np.clip(np.rint(whole), -32768, 32767).astype("<i2").tobytes()
         await self.session.push(data)
         check_length(self.session, config.clip_seconds)
 
@@ -200,7 +197,8 @@ class Stream:
         for one in sorted(given, key=lambda one: float(one.time_code)):
             check_option("time_code", one.time_code, "0 to 1e6 seconds", 0 <= one.time_code <= 1e6)
             asked = a2f_params.asked_of(one.emotion, self.notes)
-            check_option("emotions", len(self._input), "up to 1024 of a stream", len(self._input) < 1024)
+            waiting = len(self._input) + 1
+            check_option("emotions", waiting, f"up to {MOST_WAITING} that wait for their time", waiting <= MOST_WAITING)
             self._input.append((float(one.time_code), asked))
             first = one.time_code <= 0
             self._feel(round(one.time_code * FPS), asked, 0 if first else self.mood.fade_ms)
@@ -259,13 +257,18 @@ class Stream:
         """What is asked and what the face does; what was heard on request alone, since NVIDIA's own sample client fails
         on anything in a2e_output."""
         aggregate = self._aggregate()
-        asked = [emotion for at, emotion in self._input if at <= seconds]
-        _add(aggregate.input_emotions.add(), seconds, asked[-1] if asked else {})
+        _add(aggregate.input_emotions.add(), seconds, self._asked(seconds))
         felt = space.a2f(asks.named(mood)) if mood is not None else {}
         _add(aggregate.a2f_smoothed_output.add(), seconds, felt)
         if self.tells_heard and mood is not None and (found := asks.heard(mood)) is not None:
             _add(aggregate.a2e_output.add(), seconds, space.a2f(found))
         return aggregate
+
+    def _asked(self, seconds: float) -> dict[str, float]:
+        """The emotion in force; those before it have passed and are forgotten."""
+        begun = [place for place, (at, _) in enumerate(self._input) if at <= seconds]
+        del self._input[: begun[-1] if begun else 0]
+        return self._input[0][1] if begun else {}
 
 
 async def _hear_out(requests: AsyncIterator[Any]) -> None:
@@ -284,6 +287,13 @@ def _add(wire: Any, seconds: float, weights: Mapping[str, float]) -> None:
     wire.time_code = seconds
     for name in space.A2F_NAMES:
         wire.emotion[name] = weights.get(name, 0.0)
+
+
+def _rate(given: str) -> int:
+    """Frames a second, also as a client prints its float."""
+    fps = RATES.get(given.strip().removesuffix(".0"), 0)
+    check_option("facerig-fps", given[:40], " or ".join(RATES), fps > 0)
+    return fps
 
 
 def sound_of(audio: Any) -> Sound:

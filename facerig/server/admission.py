@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from facerig.server.config import ServerConfig, cores
@@ -22,7 +23,6 @@ from facerig.server.worker import SMOOTHING, Worker, capacity
 log = logging.getLogger("facerig.server")
 
 FRESH = 1.0  # seconds for which a measurement of pressure counts
-QUIET_STATES = ("listening", "idle", "off")
 
 
 @dataclass(eq=False)
@@ -35,6 +35,10 @@ class Guest:
     entered: float = field(default_factory=time.monotonic)
     heard: float = field(default_factory=time.monotonic)
     left: bool = False
+    break_off: Callable[[], None] | None = None
+    """Ends the call though a write hangs."""
+    writing: float = math.inf
+    """Since when it writes what the client does not take."""
 
 
 class House:
@@ -144,14 +148,25 @@ class House:
             self._tell()
 
     def _sweep(self, now: float) -> None:
+        most = self.config.idle_seconds
         for guest in list(self.guests):
             session = guest.session
-            if session is None or session.ended or session.slowed:
+            if now - guest.writing > most:
+                self._break_off(guest)
+            elif session is None or session.ended:
                 continue
-            if session.state not in QUIET_STATES and now - guest.heard > self.config.idle_seconds:
-                session.fail(
-                    Idle(f"nothing was heard for {self.config.idle_seconds:g} s; send audio, or the state idle")
-                )
+            elif session.slowed:
+                guest.heard = now
+            elif now - guest.heard > most and not session.quiet:
+                session.fail(Idle(f"nothing was heard for {most:g} s; send audio, or the state idle"))
+
+    def _break_off(self, guest: Guest) -> None:
+        """A client that takes nothing can be told nothing: its call is cancelled, and it may resume."""
+        guest.writing = math.inf
+        self.metrics.errors.labels("idle").inc()
+        log.warning("a client took nothing for %g s", self.config.idle_seconds)
+        if guest.break_off is not None:
+            guest.break_off()
 
     def _tell(self) -> None:
         self.metrics.capacity.set(self.capacity)

@@ -11,6 +11,7 @@ import logging
 import logging.handlers
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -63,10 +64,10 @@ class Server:
         """Listen at once with health NOT_SERVING, warm up, then serve."""
         sys.setswitchinterval(min(SWITCH_SECONDS, sys.getswitchinterval()))
         self._listen()
-        await self._grpc.start()
         if self.config.http_port >= 0:
             await self.http.start(self.config.host, self.config.http_port)
             self.ports["http"] = self.http.port
+        await self._grpc.start()  # last, since gRPC does not like to be dropped once it runs
         self._watch = asyncio.create_task(self.house.watch())
         await asyncio.get_running_loop().run_in_executor(None, self.worker.warm_up)
         self.house.measure()
@@ -122,16 +123,15 @@ class Server:
                 self.ports[name] = self._bind(name, port)
 
     def _bind(self, name: str, port: int) -> int:
-        address = f"{self.config.host}:{port}"
+        address = f"{self.config.authority}:{port}"
         try:
             if self.credentials is not None:
                 bound = self._grpc.add_secure_port(address, self.credentials)
             else:
                 bound = self._grpc.add_insecure_port(address)
         except RuntimeError as error:
-            raise ServiceError(f"{name}: cannot listen on {address}; is another server running?") from error
-        if not bound:
-            raise ServiceError(f"{name}: cannot listen on {address}; is another server running?")
+            why = _unbindable(self.config.host, port) or str(error)
+            raise ServiceError(f"{name}: cannot listen on {address} ({why})") from error
         return int(bound)
 
     def _options(self) -> list[tuple[str, int]]:
@@ -153,6 +153,17 @@ class Server:
     def _clip_bytes(self) -> int:
         """A clip in one message: 16 bit at 48 kHz for the longest clip, but no more than 64 MB."""
         return min(64 * 1_048_576, self.config.clip_seconds * 96_000)
+
+
+def _unbindable(host: str, port: int) -> str:
+    """Why an address cannot be listened on, which gRPC only logs; nothing where it can be after all."""
+    try:
+        family, kind, number, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, number) as probe:
+            probe.bind(address)
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 def _on_signal(loop: asyncio.AbstractEventLoop, number: signal.Signals, act: Callable[[], None]) -> None:

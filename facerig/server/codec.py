@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from facerig.errors import AudioError, MissingExtra, OptionError
+from facerig.errors import AudioError, MissingExtra, OptionError, check_option
 from facerig.server.flow import Sound
 
 OPUS_RATE = 48_000
 HEAD_MOST = 4 * 1_048_576
 MAX_DECODED = 32 * 1_048_576  # bytes out of one message: a megabyte of FLAC silence can hold hours
+CHANNELS = {"opus": 2, "flac": 8}  # at most, in one stream
+
+
+def decoded(name: str, sound: Sound) -> Sound:
+    """What comes out of a codec for what the header says: one channel, or two of however many there are."""
+    most = CHANNELS[name]
+    check_option("audio.channels", f"{sound.channels} with {name}", f"1 to {most}", 1 <= sound.channels <= most,
+                 "send more as PCM16 or FLOAT32" if most < 8 else "")
+    return replace(sound, channels=min(sound.channels, 2))
 
 
 class Decoder:
     """One stream's codec."""
 
     def __init__(self, name: str, sound: Sound) -> None:
+        """`sound` is what comes out, whatever the stream itself holds."""
         if name == "opus" and sound.rate != OPUS_RATE:
             raise OptionError(f"audio.rate: got {sound.rate} with Opus, accepted: {OPUS_RATE}")
         try:

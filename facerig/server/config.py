@@ -19,10 +19,12 @@ from facerig.model.device import check as check_device
 from facerig.server.pacing import Pacing
 
 PREFIX = "FACERIG_SERVE_"
-LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+PORTS = ("port", "a2f_port", "http_port")
 MAX_BLOCK = 12
 CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 MOST_ENGINES = 8  # that one event loop keeps busy
+LANES = os.name != "nt"  # an engine's process inherits its socket, which Windows does not do
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class ServerConfig:
     """All options of `facerig serve`."""
 
     host: str = "127.0.0.1"
-    """Address to listen on; another than loopback needs TLS, or `plaintext`."""
+    """Address to listen on, IPv6 with or without brackets; another than loopback needs TLS, or `plaintext`."""
     port: int = 52100
     """Our own protocol (0: any free port; -1: off)."""
     a2f_port: int = 52000
@@ -62,7 +64,7 @@ class ServerConfig:
     """Most streams in one model step."""
     engines: int = -1
     """Processes that compute faces beside the one that talks to clients (0: that one does it itself; -1: one less than
-    the cores, at most 8 and at least one; none with a single core or a GPU)."""
+    the cores, at most 8 and at least one; none with a single core, a GPU or on Windows)."""
     capacity: int = 0
     """Streams admitted (0: measured at start-up)."""
     capacity_share: float = 0.45
@@ -83,7 +85,7 @@ class ServerConfig:
     """68 shapes with the tongue's in place of 52."""
 
     chunk_bytes: int = 1_048_576
-    """Largest audio message."""
+    """Largest audio message (at least 16,384: what facerig's own client sends)."""
     clip_seconds: int = 600
     """Longest audio of AnimateFile, UploadAudioClip and of one A2F stream."""
     stream_seconds: int = 86_400
@@ -122,6 +124,12 @@ class ServerConfig:
         for name, low, high in _RANGES:
             got = getattr(self, name)
             check_option(name, got, f"{low:g} to {high:g}", low <= got <= high)
+        object.__setattr__(self, "host", self.host.removeprefix("[").removesuffix("]"))
+        fixed = [port for name in PORTS if (port := getattr(self, name)) > 0]
+        check_option(", ".join(PORTS), fixed, "another one each, or -1 for none", len(fixed) == len(set(fixed)),
+                     "port and a2f_port each speak both protocols")
+        check_option("engines", self.engines, "0 or -1 on Windows, where one process does it all",
+                     LANES or self.engines <= 0)
         check_device(self.device, self.runtime, self.precision)
         Pacing.parse(self.pacing), Pacing.parse(self.a2f_pacing)
         check_option("a2f_fps", self.a2f_fps, "30 or 60", self.a2f_fps in (30, 60))
@@ -135,11 +143,16 @@ class ServerConfig:
         """How many processes compute, for what the network runs on."""
         if self.engines >= 0:
             return self.engines
-        return 0 if runtime.startswith("cuda") else min(MOST_ENGINES, cores() - 1)
+        return 0 if runtime.startswith("cuda") or not LANES else min(MOST_ENGINES, cores() - 1)
 
     @property
     def tls(self) -> bool:
         return bool(self.tls_cert)
+
+    @property
+    def authority(self) -> str:
+        """The host as it stands before `:PORT`."""
+        return f"[{self.host}]" if ":" in self.host else self.host
 
     @property
     def local(self) -> bool:
@@ -158,7 +171,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("capacity_share", 0.05, 4.0),
     ("pressure_ms", 1, 60_000),
     ("wire_ms", 0, 1_000),
-    ("chunk_bytes", 1_024, 64 * 1_048_576),
+    ("chunk_bytes", 16_384, 64 * 1_048_576),
     ("clip_seconds", 1, 36_000),
     ("stream_seconds", 1, 31_536_000),
     ("header_seconds", 0.05, 600),
@@ -216,7 +229,12 @@ def resolve(file: Path | None = None, environment: Mapping[str, str] | None = No
 
 def _from_file(path: Path) -> dict[str, Any]:
     found = read_toml(path)
-    return dict(found.get("serve", found))
+    if "serve" not in found:
+        return found
+    beside = ", ".join(name for name in found if name != "serve")
+    check_option(f"{path}: beside [serve]", beside, "nothing", not beside, "options stand below [serve]")
+    check_option(f"{path}: serve", found["serve"], "a table: [serve]", isinstance(found["serve"], dict))
+    return dict(found["serve"])
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -12,9 +12,11 @@ from facerig.controls import CONTROLS, FADE_MS, STATES
 from facerig.emotion import keyframes, styles
 from facerig.errors import OptionError, check_option
 from facerig.server import asks
+from facerig.server.codec import decoded
 from facerig.server.flow import Sound
+from facerig.server.news import Described, Reached, Released
 from facerig.server.pacing import Pacing
-from facerig.server.session import Described, Item, Plan, Reached, Released, Resumption, Row, Session
+from facerig.server.session import Item, Plan, Resumption, Row, Session
 from facerig.stage import FPS
 from facerig.v1 import animation_pb2 as pb
 
@@ -50,7 +52,8 @@ def sound_of(audio: pb.AudioFormat) -> tuple[Sound, str]:
     if audio.encoding not in ENCODINGS:
         raise OptionError(f"audio.encoding: got {audio.encoding}, accepted: PCM16, FLOAT32, OPUS, FLAC")
     encoding, codec = ENCODINGS[audio.encoding]
-    return Sound(int(audio.rate), int(audio.channels) or 1, encoding), codec
+    sound = Sound(int(audio.rate), int(audio.channels) or 1, encoding)
+    return decoded(codec, sound) if codec else sound, codec
 
 
 def plan_of(header: pb.Header, pacing: Pacing, backlog: float) -> Plan:
@@ -104,6 +107,7 @@ def control(session: Session, wire: pb.Control) -> None:
     """Apply one control."""
     frame = _frame_of(wire)
     what = wire.WhichOneof("what") or ""
+    session.hold()
     if what == "state":
         if wire.state not in STATE_NAMES:
             raise OptionError(f"state: got {wire.state}, accepted: {', '.join(STATES)}")
@@ -150,6 +154,7 @@ def _ask_set(session: Session, at: int, wire: pb.Set) -> None:
 
 
 def _ask_move(session: Session, at: int, wire: pb.Move) -> None:
+    at = max(at, session.controls.floor)  # as a whole
     perform(session.controls, wire.name[:TEXT_MOST], at, wire.count or 1, wire.speed or 1.0, wire.size or 1.0)
 
 
@@ -161,7 +166,9 @@ def _ask_keyframes(session: Session, at: int, wire: pb.Keyframes) -> None:
     size = len(wire.text)
     check_option("keyframes", f"{size} characters", f"up to {KEYFRAME_BYTES}", size <= KEYFRAME_BYTES)
     if "".join(wire.text.split()) != "[]":  # the description of a stream of which nothing was asked
-        keyframes.apply(session.controls, keyframes.keyframes(wire.text), at)
+        end = session.said_until(at)
+        keys = [key for key in keyframes.keyframes(wire.text) if at + round(key.time * FPS) < end]
+        keyframes.apply(session.controls, keys, at)
 
 
 _ASK: dict[str, Callable[[Session, int, Any], None]] = {

@@ -6,6 +6,7 @@ slot, and what is done to its rows on the way out.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,8 +16,9 @@ import numpy as np
 
 from facerig.behaviour.partner import told
 from facerig.controls import Controls
-from facerig.errors import FacerigError
+from facerig.errors import FacerigError, ServiceError
 from facerig.pipeline import Animator
+from facerig.server import faults
 from facerig.server.asks import moods as moods_of
 from facerig.server.batch import BatchChain
 from facerig.server.flow import Flow
@@ -24,6 +26,8 @@ from facerig.server.hearing import Mixing, hearing
 from facerig.server.lane import Lost, Remote
 from facerig.server.outlet import Mapper, Sampler, between, native_ceiling, native_floor
 from facerig.stage import SAMPLES, Frames, fallen
+
+log = logging.getLogger("facerig.server")
 
 Finish = Callable[[int, Frames, Frames], Frames]
 """(number of the first row, rows, moods) -> rows: what a front does to the values after rig and rate."""
@@ -169,8 +173,8 @@ class Engine:
         for segment in segments:
             try:
                 self._begin(segment, step)
-            except FacerigError as error:
-                step.made.append(Made(segment, last=True, error=error))
+            except Exception as error:
+                step.made.append(_failed(segment, error))
         if step.taken:
             step.taken.sort(key=lambda pair: pair[0].slot)  # the same streams, however they came, are the same batch
             frames = np.stack([block for _, block in step.taken])
@@ -179,8 +183,8 @@ class Engine:
 
     def _begin(self, segment: Segment, step: Step) -> None:
         if segment.release is not None:
-            step.made.append(self._released(segment, segment.release))
-            segment.release = None
+            release, segment.release = segment.release, None
+            step.made.append(self._released(segment, release))
             if not segment.flow.ready:
                 return
         block = self._take(segment)
@@ -197,7 +201,14 @@ class Engine:
 
     def finish(self, step: Step) -> list[Made]:
         """Number the rows and bring them to each client's rate and rig."""
-        return [*step.made, *(self._rows(segment, step.values[row]) for row, (segment, _) in enumerate(step.taken))]
+        return [*step.made, *(self._own(segment, step.values[row]) for row, (segment, _) in enumerate(step.taken))]
+
+    def _own(self, segment: Segment, values: Frames) -> Made:
+        """A segment's rows, or what went wrong with them: that is its own affair, and not its batch's."""
+        try:
+            return self._rows(segment, values)
+        except Exception as error:
+            return _failed(segment, error)
 
     def _take(self, segment: Segment) -> Frames | None:
         if segment.fresh:
@@ -223,16 +234,17 @@ class Engine:
         begin, end = native_floor(first, fps), native_ceiling(first + count - 1, fps) + 1
         quiet = self.animator.quiet(begin, end - begin, segment.controls, segment.seed)
         rows = segment.mapper(between(quiet, begin, first, count, fps))
-        return Made(segment, release.first, fallen(release.last, rows))
+        return Made(segment, release.first, _finite(fallen(release.last, rows)))
 
     def _rows(self, segment: Segment, values: Frames) -> Made:
         flow = segment.flow
         if len(values):
-            native = flow.give(values)
+            native = flow.give(_finite(values))
             first, values, last = native.first, native.values, native.last
         else:
             first, last = 0, True
-        row, rows = segment.sampler.push(first, values, last)
+        most = -(-flow.received * segment.sampler.fps // flow.sound.rate) if last else None
+        row, rows = segment.sampler.push(first, values, last, most)
         rows = segment.mapper(rows)
         segment.produced += len(rows)
         moods = segment.moods.take(row, len(rows), segment.sampler.fps) if segment.moods and len(rows) else None
@@ -240,7 +252,7 @@ class Engine:
             rows = segment.finish(
                 segment.base + row, rows, np.zeros((len(rows), 0), np.float32) if moods is None else moods
             )
-        return Made(segment, segment.base + row, rows, moods, last)
+        return Made(segment, segment.base + row, _finite(rows), moods, last)
 
     def _feel(self, taken: Sequence[tuple[Segment, Frames]]) -> None:
         """What the face feels in the blocks that were stepped: asked, or mixed with what is heard."""
@@ -277,3 +289,18 @@ class Engine:
                 taken.append(clock() - begin)
             times[size] = min(taken)
         return times
+
+
+def _failed(segment: Segment, error: Exception) -> Made:
+    """The end of a segment that went wrong by itself; nothing more is made of it."""
+    segment.flow.over = True
+    if not isinstance(error, FacerigError):
+        log.error("a stream's own work failed", exc_info=error)
+        error = ServiceError(faults.said(error))
+    return Made(segment, last=True, error=error)
+
+
+def _finite(rows: Frames) -> Frames:
+    if not np.isfinite(rows).all():
+        raise ServiceError("a fault of the server's own: values that are not finite")
+    return rows

@@ -31,6 +31,8 @@ class Sound:
     rate: int
     channels: int = 1
     encoding: str = "pcm16"
+    gain: float = 1.0
+    """Of what is heard; what is sent back is what came."""
 
     @cached_property
     def width(self) -> int:
@@ -38,7 +40,11 @@ class Sound:
         return np.dtype(ENCODINGS[self.encoding]).itemsize * self.channels
 
     def read(self, data: bytes) -> Frames:
-        """Bytes -> mono float; NaN is an AudioError."""
+        """Bytes -> mono float, amplified up to full scale; NaN is an AudioError."""
+        samples = self._mono(data)
+        return samples if self.gain == 1.0 else np.clip(samples * np.float32(self.gain), -1, 1)
+
+    def _mono(self, data: bytes) -> Frames:
         samples = np.frombuffer(data, ENCODINGS[self.encoding])
         if self.channels == 1 and self.encoding == "pcm16":  # what nearly all send; the same bits as `mono`, sooner
             fast: Frames = np.multiply(samples, np.float32(2.0**-15), dtype=np.float32)

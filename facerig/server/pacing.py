@@ -96,6 +96,7 @@ class Pacer:
         self._cost += seconds
 
     def restart(self, frame: int, now: float) -> None:
-        """After a break in the numbering's clock (an interrupt): this frame is due now."""
+        """After a break in the numbering's clock (an interrupt): this frame is due now, unless it was due later, as
+        where frames leave early: their lead stays what it is."""
         if self._anchor is not None:
-            self._anchor = now - frame / self.fps
+            self._anchor = max(self._anchor, now - frame / self.fps)

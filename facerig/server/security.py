@@ -10,18 +10,20 @@ import contextlib
 import hashlib
 import hmac
 import secrets
+import ssl
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from facerig.errors import InputError, OptionError
+from facerig.errors import InputError, OptionError, did_you_mean
 from facerig.server.config import ServerConfig, read_toml
 
 PATIENCE = 1.0  # seconds that a stranger may go on writing before it is refused
 HEARD_OUT = 0.2  # seconds that a client may finish what it writes before gRPC's status comes
 DRAINED = 64  # messages of one who is refused that are taken and forgotten
 MIN_KEY = 16  # characters: below that a hash could be searched
+FIELDS = ("sha256", "sessions", "new_per_minute")  # of a key
 OPEN_METHODS = ("/grpc.health.v1.Health/",)
 
 
@@ -92,9 +94,11 @@ def _key(name: str, row: Any, path: str, new_per_minute: int) -> Key:
         ]
         if len(digest) != 32 or min(numbers) < 0:
             raise ValueError("sha256 must have 64 hex digits, numbers must not be negative")
+        if unknown := sorted(set(row) - set(FIELDS)):
+            raise ValueError(f"there is no {unknown[0]!r}{did_you_mean(unknown[0], FIELDS)}")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
-            f"{path}: key {name!r} is not a table with sha256, sessions, new_per_minute ({error})"
+            f"{path}: key {name!r} is not a table with {', '.join(FIELDS)} ({error})"
         ) from error
     return Key(name, digest, *numbers)
 
@@ -126,6 +130,7 @@ def server_credentials(config: ServerConfig) -> Any:
         return None
     ca = _pem(config.tls_client_ca) if config.tls_client_ca else None
     pair = (_pem(config.tls_key), _pem(config.tls_cert))
+    _check_certificates(config)
     return grpc.ssl_server_credentials([pair], root_certificates=ca, require_client_auth=ca is not None)
 
 
@@ -137,6 +142,26 @@ def _pem(path: str) -> bytes:
     if b"-----BEGIN" not in data:
         raise InputError(f"{path}: not a PEM file")
     return data
+
+
+def _check_certificates(config: ServerConfig) -> None:
+    """What gRPC would refuse without a reason."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    for name, path in (("tls_cert", config.tls_cert), ("tls_client_ca", config.tls_client_ca)):
+        try:
+            if path:
+                context.load_verify_locations(path)
+        except ssl.SSLError as error:
+            raise InputError(f"{name}: {path}: holds no certificate that can be read ({_why(error)})") from error
+    try:
+        context.load_cert_chain(config.tls_cert, config.tls_key, password="")
+    except ssl.SSLError as error:
+        raise InputError(f"tls_key: {config.tls_key}: got a key that does not belong to {config.tls_cert} "
+                         f"({_why(error)}), accepted: the certificate's own, not encrypted") from error
+
+
+def _why(error: ssl.SSLError) -> str:
+    return error.reason.replace("_", " ").lower() if error.reason else "broken PEM"
 
 
 async def heard_out(requests: Any, patience: float) -> None:

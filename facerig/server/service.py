@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
@@ -19,8 +20,9 @@ from facerig.rig import REGIONS, rig, rig_names
 from facerig.server import asks, convert, faults, security
 from facerig.server.admission import Guest, House
 from facerig.server.codec import Decoder
+from facerig.server.news import Described, Released
 from facerig.server.pacing import Pacing
-from facerig.server.session import Described, Item, Released, Row, Session
+from facerig.server.session import Item, Row, Session
 from facerig.stage import FPS, RATE
 from facerig.v1 import animation_pb2 as pb
 
@@ -38,6 +40,7 @@ class AnimationService:
         self.house = house
         self._frames = house.metrics.frames.labels("facerig")  # looked up once: it costs as much as counting
         self._latency = house.metrics.latency
+        self._unheard: set[asyncio.Task[None]] = set()
 
     def handler(self) -> Any:
         import grpc
@@ -87,15 +90,21 @@ class AnimationService:
             self.house.check_open()
             header = await read_header()
             guest = self.house.enter("facerig", context.invocation_metadata(), header.HasField("resume"))
+            guest.break_off = self._breaker(asyncio.current_task(), context)
             session, codec = self._open(guest, header, pacing)
+            guest.writing = time.monotonic()
             yield self._first(session, header)
             for text in _notices(header):
                 yield pb.AnimateResponse(notice=pb.Notice(text=text))
+            guest.writing = math.inf
             ear = asyncio.create_task(hear(guest, session, codec))
             async for items in session.items():
                 sent += self._count(items, session)
                 for answer in convert.responses(items):
+                    guest.writing = time.monotonic()
                     yield answer
+                guest.writing = math.inf
+            guest.writing = time.monotonic()
             yield pb.AnimateResponse(status=pb.Status(code=pb.Status.CODE_DONE, reason="done", frames=sent))
         except Exception as caught:
             error = caught
@@ -103,11 +112,24 @@ class AnimationService:
             if ear is not None:
                 ear.cancel()
             if guest is not None:
+                guest.break_off = None
                 self.house.leave(guest)
         if error is not None:
             told, error = self._blamed(error), None
             async for answer in self._say_goodbye(context, *told, sent, requests if guest is None else None):
                 yield answer
+
+    def _breaker(self, call: asyncio.Task[Any] | None, context: Any) -> Callable[[], None]:
+        """Ends a call whose write hangs: its coroutine at once, gRPC's side when the client takes something again."""
+        def break_off() -> None:
+            if call is not None:
+                call.cancel()
+                reason = f"nothing was taken for {self.house.config.idle_seconds:g} s; read, or resume"
+                told = asyncio.create_task(security.ended(context, "DEADLINE_EXCEEDED", reason, None))
+                self._unheard.add(told)  # or nothing would hold it
+                told.add_done_callback(self._unheard.discard)
+
+        return break_off
 
     def _open(self, guest: Guest, header: pb.Header, pacing: Pacing) -> tuple[Session, Decoder | None]:
         sound, codec = convert.sound_of(header.audio)
@@ -164,19 +186,20 @@ class AnimationService:
             async for request in requests:
                 guest.heard = time.monotonic()
                 part = request.WhichOneof("part")
+                if part == "audio" and session.ended:
+                    raise faults.Disorder("message: got audio after the end, accepted: controls")
                 if part == "audio":
                     await self._audio(request.audio.data, session, codec, request.audio.partner)
+                    check_length(session, self.house.config.stream_seconds)
                 elif part == "control" and request.control.HasField("describe"):
                     await self._describe(session, request.control)
                 elif part == "control":
                     convert.control(session, request.control)
                 elif part == "end":
-                    break
+                    await _end(session, codec)  # and hear on: an interrupt may follow
                 else:
                     raise faults.Disorder(f"message: got {part or 'nothing in it'}, accepted: audio, control or end")
-            if codec is not None:
-                await session.push(await _off_loop(codec.flush))
-            session.end()
+            await _end(session, codec)
         except asyncio.CancelledError:
             raise
         except Exception as error:
@@ -184,12 +207,12 @@ class AnimationService:
 
     async def _feed(self, audio: bytes, guest: Guest, session: Session, codec: Decoder | None) -> None:
         try:
-            for at in range(0, len(audio), SLICE):
-                await self._audio(audio[at : at + SLICE], session, codec)
+            size = min(SLICE, self.house.config.chunk_bytes)
+            for at in range(0, len(audio), size):
+                await self._audio(audio[at : at + size], session, codec)
+                check_length(session, self.house.config.clip_seconds)
                 guest.heard = time.monotonic()
-            if codec is not None:
-                await session.push(await _off_loop(codec.flush))
-            session.end()
+            await _end(session, codec)
         except asyncio.CancelledError:
             raise
         except Exception as error:
@@ -203,8 +226,6 @@ class AnimationService:
         if partner:
             check_option("partner", "a partner's audio beside a codec", "PCM16 or FLOAT32", codec is None)
         await session.push(await _off_loop(codec.push, data) if codec is not None else data, partner)
-        burst = session.plan.pacing.mode == "burst"
-        check_length(session, config.clip_seconds if burst else config.stream_seconds)
 
     async def _describe(self, session: Session, wire: pb.Control) -> None:
         row, first, frames = convert.described_span(session, wire)
@@ -257,6 +278,15 @@ def check_length(session: Session, most: float) -> None:
     seconds = session.audio_samples / session.plan.sound.rate
     if seconds > most:
         raise faults.TooMuch(f"audio: got more than {most:g} s, accepted: up to that in one stream; begin another one")
+
+
+async def _end(session: Session, codec: Decoder | None) -> None:
+    """No more audio; said twice it is said once."""
+    if session.ended:
+        return
+    if codec is not None:
+        await session.push(await _off_loop(codec.flush))
+    session.end()
 
 
 def _notices(header: pb.Header) -> list[str]:

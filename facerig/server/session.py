@@ -2,12 +2,14 @@
 
 Both fronts are translations of this. A session owns a slot, its controls and a pacer; each interrupt begins a new
 segment (new samples on the same slot), and frame numbers run on. Memory is bounded: `push` waits while more than
-`backlog` seconds of audio are not yet computed, and the engine waits while `lead` seconds of rows have not yet left.
+`backlog` and `FURTHER` seconds of audio are not yet computed, and the engine waits while `lead` seconds of rows have
+not yet left.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import AsyncIterator
@@ -25,6 +27,7 @@ from facerig.server.echo import Echo
 from facerig.server.engine import Finish, Made, Moods, Release, Segment
 from facerig.server.flow import Flow, Sound
 from facerig.server.hearing import Mixing
+from facerig.server.news import Described, Reached, Released
 from facerig.server.pacing import Pacer, Pacing
 from facerig.server.worker import Seat, Worker
 from facerig.stage import FPS, SAMPLES, Frames
@@ -32,6 +35,8 @@ from facerig.stage import FPS, SAMPLES, Frames
 MIN_FPS, MAX_FPS = 1, 120
 MAX_MARKERS = 256
 AHEAD = 1.0  # seconds of rows that may be computed before they are due
+FURTHER, FURTHER_BYTES = 8.0, 2 * 1_048_576  # read beyond a full backlog, so that an interrupt behind it is heard
+QUIET = tuple(f"state:{name}" for name in ("listening", "idle", "off"))  # in which nobody need speak
 MAX_RELEASE_MS = 2_000
 
 
@@ -46,7 +51,7 @@ class Plan:
     echo: bool = False
     moods: bool = False
     backlog: float = 2.0
-    """Seconds of audio that may wait."""
+    """Seconds of audio that may wait before its sender has said enough for now."""
     seed: int = 0
     """Of everything random in the face."""
     partner: int = 0
@@ -88,32 +93,6 @@ class Row:
     """Seconds between the arrival of the last sample that it needs and now."""
 
 
-@dataclass(frozen=True)
-class Reached:
-    """A marker: everything before it is out."""
-
-    id: str
-    frame: int
-
-
-@dataclass(frozen=True)
-class Released:
-    """An interrupt took effect."""
-
-    frame: int
-    segment_frame: int
-    dropped: int
-
-
-@dataclass(frozen=True)
-class Described:
-    """What the controls do from a row on."""
-
-    frame: int
-    keyframes: str
-    sentences: tuple[str, ...]
-
-
 Item = Row | Reached | Released | Described
 
 
@@ -127,8 +106,6 @@ class Session:
         animator = worker.animator
         self.channels, self._mapper = outlet.mapper(NATIVE_RIG, animator.channels, plan.rig)
         self.controls = Controls({"heard": 1.0} if animator.heard else None)  # until the client says otherwise
-        self.state = ""
-        """The state that was asked for last; empty where the voice tells it."""
         self.pacer = Pacer(plan.pacing, plan.fps)
         self._queue: deque[tuple[int, Frames, Frames | None, float]] = deque()
         self._events: deque[Item] = deque()
@@ -137,8 +114,7 @@ class Session:
         self._room = asyncio.Event()
         self._rest = b""
         self.ended = self._done = False
-        self.slowed = False
-        """Whether the sender is held back, so that its silence is ours."""
+        self._repeated = resume is not None
         self._error: FacerigError | None = None
         self._last_values: Frames | None = None
         self.audio_samples = 0
@@ -149,6 +125,8 @@ class Session:
         except FacerigError:
             self._stand_up()
             raise
+        self._most = plan.backlog + min(FURTHER, FURTHER_BYTES / (plan.sound.rate * plan.sound.width))
+        """Seconds of audio that wait when the sender is held back."""
         if self.segment.release is not None:
             worker.nudge(self.segment)
 
@@ -178,9 +156,14 @@ class Session:
         flow = Flow(animator, sound, point, needed, skip=native, other=self.plan.other)
         self._skip = needed - resume.first_sample
         segment = self._segment(resume.segment_frame, flow, row)
+        if len(resume.last_values) != len(self.channels):
+            return segment
+        self._last_values = np.asarray(resume.last_values, np.float32)
+        finite = bool(np.isfinite(self._last_values).all())
+        check_option("resume.last_values", "one that is none", "finite numbers", finite)
         owed = resume.segment_frame - resume.last_frame - 1  # of a release that the client has not got
-        if 0 < owed <= MAX_RELEASE_MS * MAX_FPS // 1000 and len(resume.last_values) == len(self.channels):
-            segment.release = Release(self.next_frame, owed, np.asarray(resume.last_values, np.float32))
+        if 0 < owed <= MAX_RELEASE_MS * MAX_FPS // 1000:
+            segment.release = Release(self.next_frame, owed, self._last_values)
         return segment
 
     _skip = 0  # samples that a client sends again and that lie too far back
@@ -209,11 +192,9 @@ class Session:
             self.audio_samples += len(data) // width
             self._echo.add(data, flow.received, time.monotonic())
             self.worker.nudge(self.segment)
-        self.slowed = True
-        while self.segment.flow.backlog > self.plan.backlog and not self._done and self._error is None:
+        while self.segment.flow.backlog > self._most and not self._done and self._error is None:
             self._room.clear()
             await self._room.wait()
-        self.slowed = False
         self._check()
 
     def _skipped(self, data: bytes, partner: bytes) -> tuple[bytes, bytes]:
@@ -228,6 +209,16 @@ class Session:
         self.segment.flow.finish()
         self.worker.nudge(self.segment)
 
+    @property
+    def slowed(self) -> bool:
+        """Whether the sender has said enough for now, so that its silence is ours."""
+        return self.segment.flow.backlog > self.plan.backlog
+
+    @property
+    def quiet(self) -> bool:
+        """Whether a state is asked for in which a client may be silent for long."""
+        return self.controls.awaits(QUIET, self.now())
+
     def now(self, frame: int | None = None) -> int:
         """The native frame at which a control takes effect: that of row `frame`, or where it stands in the audio."""
         if frame is not None:
@@ -235,10 +226,23 @@ class Session:
         flow = self.segment.flow
         return self.segment.native_base + -(-flow.received * FPS // flow.sound.rate)
 
+    def hold(self) -> None:
+        """What is asked from here on leaves alone what went into the model already, but for controls of a resumed
+        stream that are said again: they are as old as they were."""
+        segment, flow = self.segment, self.segment.flow
+        if not (self._repeated and segment.fresh):
+            step = flow.block if segment.due else 0  # it may be on its way
+            self.controls.floor = min(segment.native_base + flow.position + step, self.now())
+
+    def said_until(self, native: int) -> float:
+        """Where what is said from a native frame on comes to its end: said again on resuming, at the interrupt that
+        was after it."""
+        base = self.segment.native_base
+        return base if self._repeated and self.segment.fresh and native < base else math.inf
+
     def set_state(self, row: int | None, name: str) -> None:
         """A state by name from a row on; the empty name: told by the voice."""
         asks.state(self.controls, self.now(row), name)
-        self.state = name
 
     def marker(self, name: str, frame: int | None = None) -> None:
         check_option(
@@ -258,13 +262,14 @@ class Session:
         self._wake()
 
     def interrupt(self, release_ms: int = 100) -> None:
-        """Barge-in: drop what has not been shown, let the mouth go, begin a new segment; the voice tells the state."""
+        """Barge-in: drop what has not been shown and what was asked for there, let the mouth go, begin a new segment;
+        the voice tells the state."""
         check_option("release_ms", release_ms, f"0 to {MAX_RELEASE_MS}", 0 <= release_ms <= MAX_RELEASE_MS)
         self._check()
         first, now = self.next_frame, time.monotonic()
         old = self.segment
         old.dead = True
-        shown = (first - old.base) * old.flow.sound.rate // self.plan.fps
+        shown = max(0, first - old.base) * old.flow.sound.rate // self.plan.fps
         frames = max(1, round(release_ms * self.plan.fps / 1000)) if self._last_values is not None else 0
         self._queue.clear()
         self._rest = b""
@@ -272,7 +277,9 @@ class Session:
         for one in self._markers:
             self._events.append(Reached(one.id, first))
         self._markers.clear()
+        self.controls.cut(max(1, self.now(first)))  # what the header asks for holds whatever comes
         self.set_state(first, "")
+        self._repeated = False
         self.segment, self._done = self._segment(first + frames, None), False
         if self._last_values is not None:
             self.segment.release = Release(first, frames, self._last_values)
@@ -357,7 +364,7 @@ class Session:
         if made.error is not None:
             self._error = made.error
         self._done = self._done or made.last
-        if not self._room.is_set() and (self._done or self.segment.flow.backlog <= self.plan.backlog / 2):
+        if not self._room.is_set() and (self._done or self.segment.flow.backlog <= self._most - self.plan.backlog / 2):
             self._room.set()
         if idle or self._done or self._error is not None:
             self._wake()
