@@ -1,6 +1,6 @@
 # make demo   set-up and the main job on a fresh machine: assets/demo.wav -> out/demo/
 # make test   set-up and every check: lint, types, tests
-# Others: system bench eval train soak docs-pictures clean. Set-up is skipped while it is up to date.
+# Others: system bench eval train soak clean. Set-up is skipped while it is up to date.
 
 PYTHON ?= python3
 VENV := .venv
