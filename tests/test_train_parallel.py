@@ -7,6 +7,8 @@ import os
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ torch = pytest.importorskip("torch")
 from facerig.train import parallel  # noqa: E402
 from facerig.train.loop import EncoderTrainer, Run  # noqa: E402
 
-STEPS = 4
+STEPS = 6
 
 
 def learn(folder: Path) -> None:
@@ -34,14 +36,25 @@ def learn(folder: Path) -> None:
         return found
 
     made = parallel.first_first(make)
+    agreed: list[float] = []
+
+    def reload() -> None:
+        agreed.append(parallel.agreed(float(trainer.step)))
+
     run = Run(folder / "run", 3600.0, steps=STEPS, batch=2, frames=32, warm_steps=2, half=False, shares={"toy": 1.0},
               save_every=0.0)
-    trainer = EncoderTrainer(small_config(), run, toy(10, 1), {"toy": toy(2, 2)} if rank == 0 else {})
+    trainer = EncoderTrainer(small_config(), run, toy(10, 1), {"toy": toy(2, 2)} if rank == 0 else {}, reload)
+    time.time = skewed(time.time, 100.0 * rank)  # each process has a clock of its own
     begun = {key: value.clone() for key, value in trainer.net.state_dict().items()}
     losses = trainer.train()
     moved = sum(float((value - begun[key]).abs().sum()) for key, value in trainer.net.state_dict().items())
     np.savez(folder / f"weights-{rank}", **{key: value.numpy() for key, value in trainer.net.state_dict().items()})
-    (folder / f"told-{rank}.json").write_text(json.dumps({"losses": losses, "moved": moved, "made": made}))
+    told = {"losses": losses, "moved": moved, "made": made, "agreed": agreed}
+    (folder / f"told-{rank}.json").write_text(json.dumps(told))
+
+
+def skewed(clock: Callable[[], float], seconds: float) -> Callable[[], float]:
+    return lambda: clock() + seconds
 
 
 def test_two_processes_keep_one_network(tmp_path: Path) -> None:
@@ -60,6 +73,7 @@ def test_two_processes_keep_one_network(tmp_path: Path) -> None:
     told = [json.loads((tmp_path / f"told-{rank}.json").read_text()) for rank in (0, 1)]
     assert told[0]["moved"] > 0
     assert told[0]["losses"] != told[1]["losses"]  # each heard other crops
+    assert told[0]["agreed"] == told[1]["agreed"] != []  # what is decided together is decided at the same steps
     assert [one["made"] for one in told] == [[], ["made-0"]]
     assert len(list((tmp_path / "run").glob("encoder.*"))) == 2
     assert (tmp_path / "run" / "log.csv").read_text().count("set=toy") >= 1

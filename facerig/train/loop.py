@@ -110,7 +110,8 @@ class EncoderTrainer:
 
     def train(self, shown: Callable[[float], None] = lambda _: None) -> list[float]:
         """Until the time is up, telling `shown` how far it is; returns the mean loss of every logged stretch."""
-        losses, means, saved, judged, logged = [], [], time.time(), time.time(), time.time()
+        losses, means, logged = [], [], time.time()
+        saved = judged = parallel.agreed(time.time())  # what several processes do together they must decide alike
         while self.schedule.progress(self.step, now := parallel.agreed(time.time())) < 1.0:
             losses.append(self._step(now))
             shown(self.schedule.progress(self.step, now))
@@ -120,11 +121,11 @@ class EncoderTrainer:
                 losses, logged = [], time.time()
             if now - judged > self.run.judge_every:
                 self.judge()
-                judged = time.time()
+                judged = parallel.agreed(time.time())
             if now - saved > self.run.save_every:
                 self.save()
                 self.refresh()
-                saved = time.time()
+                saved = parallel.agreed(time.time())
         self.save()
         self.judge()
         return means
