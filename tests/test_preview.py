@@ -205,6 +205,7 @@ def test_the_commands_draw(renderer, tmp_path: Path) -> None:  # type: ignore[no
                  ["preview", str(tmp_path / "take.npz"), "-o", "a.png", "--size", "9x9"],
                  ["preview", str(tmp_path / "take.npz"), "-o", "a.png", "--size", "\u00b2x\u00b2"],
                  ["preview", str(tmp_path / "take.npz"), "-o", "a.png", "--view", "below"],
+                 ["preview", str(tmp_path / "take.npz"), "-o", "talk.mp4", "--audio", "talk.mp4"],
                  ["preview", "--grid", "cats", "-o", str(tmp_path / "d.png")],
                  ["plot", str(tmp_path / "take.npz"), "-o", "a.doc"]):
         assert run(line) == 2

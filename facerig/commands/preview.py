@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from facerig.commands._results import check_targets
 from facerig.errors import OptionError
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def preview(
     if (curves is None) == (grid is None):
         got = "neither" if grid is None else "both"
         raise OptionError(f"preview: got {got}, accepted: a curves file, or --grid")
+    check_targets([out], [("the input", curves), ("the sound of --audio", audio), ("the file of --head", head)])
     style = _style(size, view, wire, close)
     shown = load_head(head)
     if grid is not None:
