@@ -243,8 +243,7 @@ class Engine:
             first, values, last = native.first, native.values, native.last
         else:
             first, last = 0, True
-        most = -(-flow.received * segment.sampler.fps // flow.sound.rate) if last else None
-        row, rows = segment.sampler.push(first, values, last, most)
+        row, rows = segment.sampler.push(first, values, last)
         rows = segment.mapper(rows)
         segment.produced += len(rows)
         moods = segment.moods.take(row, len(rows), segment.sampler.fps) if segment.moods and len(rows) else None

@@ -28,9 +28,8 @@ class Sampler:
         self._kept = np.zeros((0, width), np.float32)
         self._kept_first = 0
 
-    def push(self, first: int, values: Frames, last: bool, most: int | None = None) -> tuple[int, Frames]:
-        """Native rows that follow the ones before -> (number of the first row, rows); with the last ones, `most` is the
-        number of rows that begin before the sound is over, which may be within the last native frame."""
+    def push(self, first: int, values: Frames, last: bool) -> tuple[int, Frames]:
+        """Native rows that follow the ones before -> (number of the first row, rows)."""
         begin = self.next_row
         if self.fps == FPS:
             skip = min(len(values), max(0, begin - first))
@@ -40,7 +39,6 @@ class Sampler:
             values, first = np.concatenate([self._kept, values]), self._kept_first
         end = first + len(values)  # instants j * 60 / fps < end are known, up to end - 1 with both neighbours
         stop = rows_before(end, self.fps) if last else rows_within(end - 1, self.fps)
-        stop = stop if most is None else min(stop, most)
         rows = self._rows(first, values, begin, max(begin, stop))
         self.next_row = max(begin, stop)
         keep = max(first, self.next_row * FPS // self.fps) - first
