@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 import facerig.client
 from facerig.behaviour.partner import Partnered
 from facerig.cli import application
-from facerig.client import Frame, Interrupted, Marker, Notice, Stream, Target, Wish, astream, stream
+from facerig.client import Frame, Stream, Target, Wish, astream, stream
 from facerig.client.meter import Meter, levels
 from facerig.controls import Controls
 from facerig.curves import Curves
@@ -100,48 +100,6 @@ def test_bytes_are_pcm_cut_anywhere(server):
         assert np.array_equal([frame.values for frame in frames], whole())
 
 
-@pytest.mark.parametrize("wrong", [{"fps": 0}, {"fps": -1}, {"seed": -1}, {"lead_ms": -5}, {"channels": 0}, {"rate": 7},
-                                   {"emotion": "joy"}, {"gains": {"jaw": "x"}}, {"controls": {"heard": float("nan")}},
-                                   {"style": None}])
-def test_a_wrong_wish_is_an_error_of_ours(wrong):
-    with pytest.raises(OptionError, match=f"{next(iter(wrong))}: got .*accepted"):
-        Wish(**wrong)
-
-
-@pytest.mark.parametrize(("name", "given"), [
-    ("state", ("happy",)), ("emotion", ({"joy": 1.0}, 1.0, -1)), ("emotion", ("joy",)), ("gains", ({"jaw": None},)),
-    ("look_at", (float("nan"), 0)), ("look_at", (0, 0, 150, 1)), ("set", ({"heard": 1}, 0.5)), ("move", ("nod", -1)),
-    ("style", (b"tense",)), ("keyframes", ("[]", -1)), ("marker", ("\ud800",)), ("describe", (-1,)),
-    ("interrupt", (-1,)), ("send", ("text",)),
-])
-def test_a_wrong_control_is_an_error_of_ours(name, given):
-    with pytest.raises(OptionError, match="accepted"):
-        run(getattr(Stream(), name)(*given))
-
-
-@pytest.mark.parametrize("seconds", [1.4, 6.0])  # all of it is under way; the end waits behind the rest
-def test_nothing_but_an_interrupt_is_taken_after_the_end(seconds):
-    async def work():
-        async with serving(**TINY) as running:
-            target = Target((f"127.0.0.1:{running.ports['facerig']}",))
-            async with Stream(target, Wish(rate=RATE, pacing="realtime")) as talk:
-                await talk.send(noise(seconds).tobytes())
-                await talk.end()
-                events = aiter(talk)
-                shown = [await anext(events) for _ in range(10)]
-                for late in (talk.send(b"\0\0"), talk.emotion({"joy": 1.0}), talk.marker("late"), talk.describe()):
-                    with pytest.raises(ServiceError, match="whose end was sent"):
-                        await late
-                await talk.interrupt()
-                shown += [event async for event in events]
-                await talk.interrupt()  # nothing is left to drop
-            return shown
-
-    shown = run(work())
-    assert [type(event) for event in shown].count(Interrupted) == 1
-    assert len(shown) < 30 * seconds  # of 60
-
-
 def test_async_for():
     async def work():
         async with serving(**TINY) as running:
@@ -149,105 +107,6 @@ def test_async_for():
             return [frame async for frame in astream(noise(1.0), target, RATE, rig="facerig-full", pacing="burst")]
 
     assert np.array_equal([frame.values for frame in run(work())], whole())
-
-
-def test_events_and_controls():
-    async def work():
-        async with serving(**TINY) as running:
-            target, found = Target((f"127.0.0.1:{running.ports['facerig']}",)), []
-            wish = Wish(rate=RATE, rig="facerig-full", pacing="burst", style="opera", moods=True, echo=True)
-            async with Stream(target, wish) as talk:
-                await talk.send(noise(0.5).tobytes())
-                await talk.marker("half")
-                await talk.emotion({"joy": 1.0}, fade_ms=0)
-                await talk.state("listening")
-                await talk.send(noise(0.5).tobytes())
-                await talk.end()
-                found = [event async for event in talk]
-            return found, talk.channels
-
-    found, channels = run(work())
-    frames = [event for event in found if isinstance(event, Frame)]
-    assert [event.id for event in found if isinstance(event, Marker)] == ["half"]
-    assert any(isinstance(event, Notice) for event in found)
-    assert channels == rig("facerig-full").names
-    assert frames[40].emotion == {"happy": 1.0}
-    assert frames[59].values[channels.index("jawOpen")] == 0
-    assert b"".join(frame.audio for frame in frames) == noise(0.5).tobytes() * 2
-
-
-def test_a_description_is_read_edited_and_sent_again():
-    """What a stream was asked, as text; the text with a word changed makes another stream do that."""
-    wish = Wish(rate=RATE, rig="facerig-full", pacing="burst", style="tense", moods=True)
-    voice = noise(1.0)
-
-    async def work():
-        async with serving(**TINY) as running:
-            target = Target((f"127.0.0.1:{running.ports['facerig']}",))
-            async with Stream(target, wish) as talk:
-                await talk.send(voice[:8000].tobytes())
-                await talk.emotion({"joy": 0.5}, fade_ms=100)
-                told, here = await asyncio.gather(talk.describe(frame=0), talk.describe(500))
-                await talk.send(voice[8000:].tobytes())
-                await talk.end()
-                first = [event async for event in talk if isinstance(event, Frame)]
-                with pytest.raises(ServiceError, match="whose end was sent"):
-                    await talk.describe()
-            async with Stream(target, Wish(rate=RATE, rig="facerig-full", pacing="burst", moods=True)) as again:
-                await again.keyframes(told.keyframes.replace("happy:0.5", "happy:0.25"))
-                await again.send(voice.tobytes())
-                await again.end()
-                second = [event async for event in again if isinstance(event, Frame)]
-            return told, here, first, second, talk.memory.controls.values()
-
-    told, here, first, second, kept = run(work())
-    assert (told.frame, here.frame) == (0, 30)
-    assert [line.split(":")[0] for line in told.sentences] == ["0.00 s", "0.50 s"]
-    assert "tense" in told.sentences[0]
-    assert "happy 0.5" in told.sentences[1]
-    assert not [one for one in kept if one.HasField("describe")]  # a question that was answered is forgotten
-    assert first[50].emotion == {"happy": 0.5}
-    assert second[50].emotion == {"happy": 0.25}
-    styled = [frame.values for frame in first[:25]], [frame.values for frame in second[:25]]
-    assert np.abs(np.subtract(*styled)).max() < 1e-3  # the style is that of the first stream
-
-
-def test_a_question_survives_the_loss_of_the_server():
-    async def work():
-        async with serving(**TINY) as one, serving(**TINY) as two:
-            target = Target(tuple(f"127.0.0.1:{server.ports['facerig']}" for server in (one, two)))
-            async with Stream(target, Wish(rate=RATE)) as talk:
-                await talk.send(noise(0.5).tobytes())
-                for guest in list(one.house.guests):
-                    guest.session.tell = lambda item: None  # the answer is lost with the server
-                question = asyncio.create_task(talk.describe(frame=0))
-                while not talk.memory.controls:
-                    await asyncio.sleep(0)
-                for guest in list(one.house.guests):
-                    guest.session.fail(ServiceError("broken by the test"))
-                told = await question
-                waiting = asyncio.create_task(talk.describe())
-                await asyncio.sleep(0)
-                await talk.end()
-                return told, await waiting, talk.reconnects
-
-    told, at_the_end, reconnects = run(work())
-    assert told.sentences == at_the_end.sentences == ("neutral throughout",)
-    assert reconnects == 1
-
-
-def test_a_blocking_caller_asks_and_tells_while_frames_come(server):
-    frames = stream(noise(9.0), server, RATE, rig="facerig-full", pacing="realtime", emotion={"sad": 1.0}, moods=True)
-    with pytest.raises(ServiceError, match="before its first frame"):
-        frames.describe()
-    assert next(frames).emotion == {"sad": 1.0}
-    assert "sad" in frames.describe(frame=0).sentences[0]
-    frames.do(lambda running: running.emotion({"fear": 1.0}, fade_ms=0))
-    told = frames.describe()
-    assert "fear" in told.sentences[0]
-    frames.close()
-    with pytest.raises(ServiceError, match="after its end"):
-        frames.describe()
 
 
 def test_a_partner_beside_a_voice(server, tmp_path):
@@ -289,6 +148,46 @@ def test_a_partner_of_two_channels_survives_broken_connections():
     wanted = animator().animate(voice, RATE, controls=Partnered(Controls(), other, RATE)).values
     assert reconnects == 2
     assert np.array_equal([frame.values for frame in found], wanted)
+
+
+def speaking():
+    return [task for task in asyncio.all_tasks() if "Stream._speak" in repr(task.get_coro())]
+
+
+def test_a_connection_that_is_over_leaves_no_task():
+    """Not after a close, nor beside the next connection's own, though there is news at that very moment."""
+    async def work():
+        async with serving(**TINY) as one, serving(**TINY) as two:
+            target = Target(tuple(f"127.0.0.1:{server.ports['facerig']}" for server in (one, two)))
+            talk = Stream(target, Wish(rate=RATE, pacing="realtime"))
+            listen = talk._listen
+
+            async def listening(call):
+                try:
+                    await listen(call)
+                finally:
+                    talk._news.set()
+
+            talk._listen = listening
+            async with talk:
+                await talk.send(noise(8.0).tobytes())
+                events = aiter(talk)
+                for guest in list(one.house.guests):
+                    guest.session.fail(ServiceError("broken by the test"))
+                while not talk.reconnects or (await anext(events)).index < 10:
+                    await anext(events)
+                beside = len(speaking())
+                await talk.send(b"\0\0")
+            return beside, len(speaking())
+
+    assert run(work()) == (1, 0)
+
+
+def test_leaving_the_loop_closes_the_stream(server):
+    for frame in stream(noise(30.0), server, RATE, pacing="realtime"):
+        if frame.index == 3:
+            break
+    assert not [thread for thread in threading.enumerate() if thread.name == "facerig-client"]
 
 
 def test_nobody_there():

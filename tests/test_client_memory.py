@@ -90,6 +90,16 @@ def test_an_interrupt_drops_the_controls_of_what_was_not_shown():
     assert left == [(0, "emotion"), (60, "describe"), (40, "state")]  # an answer is still owed
 
 
+def test_an_interrupt_ends_the_keyframes_that_stand_and_not_those_that_follow():
+    memory = Memory(Wish(rate=RATE))
+    for _ in range(2):
+        memory.place(pb.Control(keyframes=pb.Keyframes(text="[]")))
+        memory.interrupted(40, 46)
+    assert [one.keyframes.until for one in standing(memory) if one.HasField("keyframes")] == [40]
+    memory.place(pb.Control(frame=0, keyframes=pb.Keyframes(text="[]")))
+    assert [one.keyframes.HasField("until") for one in standing(memory) if one.HasField("keyframes")] == [True, False]
+
+
 def test_a_control_never_waits_behind_audio_given_after_it():
     """While the connection takes its time over old audio, the caller sets a gain and speaks on."""
     stream = Stream(wish=Wish(rate=RATE, pacing="burst"))

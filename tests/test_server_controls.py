@@ -345,10 +345,10 @@ def test_keyframes_that_an_interrupt_ended_stay_so_on_resuming():
     text = '[{"time": 0, "emotion": {"happy": 0.5}}, {"time": 9, "emotion": {"sad": 1}, "fade": 0}]'
     resume = pb.Resume(last_frame=499, segment_frame=500)
     fields = {"resume": resume, "tracks": pb.Tracks(emotion=True)}
-    before, after = (wrapped(pb.Control(frame=frame, keyframes=pb.Keyframes(text=text))) for frame in (0, 500))
+    before, after = (wrapped(pb.Control(frame=0, keyframes=pb.Keyframes(text=text, until=end))) for end in (500, None))
     answers, _ = run(once([header(**fields), before, audio(SAMPLES), END]))
     assert set(felt(answers, "happy")) == {0.5}
-    answers, _ = run(once([header(**fields), after, audio(noise(10.0)), END]))
+    answers, _ = run(once([header(**fields), before, after, audio(noise(10.0)), END]))  # said again, and a new one
     assert felt(answers, "sad")[-1] == 1
 
 

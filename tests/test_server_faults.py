@@ -90,36 +90,6 @@ def test_a_half_open_connection_is_noticed_and_its_slot_freed():
     assert run(work()) == SMALL["sessions"]
 
 
-def test_a_client_that_stops_reading_frees_its_slot():
-    """Its words come, its frames are taken by nobody: a write that lasts is broken off; who reads slowly stays."""
-    narrow = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 65_535),
-              ("grpc.use_local_subchannel_pool", 1)]
-
-    async def work():
-        async with serving(**SMALL, idle_seconds=0.5) as server:
-            address_ = f"127.0.0.1:{server.ports['facerig']}"
-            async with grpc.aio.insecure_channel(address_, options=narrow) as link:
-                call = animate(link, None)
-                await call.write(header(tracks=pb.Tracks(audio=True)))
-
-                async def speak():
-                    for k in range(100):
-                        await call.write(audio(noise(1.0, seed=k)))
-
-                task = asyncio.create_task(speak())
-                await until(lambda: server.worker.running == 1)
-                await until(lambda: server.worker.running == 0 and not server.house.guests)
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
-                _, code = await said(call)
-            return server.worker.free, code, server.house.metrics.text().decode()
-
-    free, code, metrics = run(work())
-    assert free == SMALL["sessions"]
-    assert code is not grpc.StatusCode.OK
-    assert 'facerig_errors_total{cause="idle"} 1.0' in metrics
-
-
 # ---- garbage -------------------------------------------------------------------------------------------------------
 
 

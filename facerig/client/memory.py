@@ -113,6 +113,7 @@ class Memory:
         self.audio.clear()
         self.partner.clear()
         self._drop(lambda one: one.HasField("marker") or (one.frame >= frame and not one.HasField("describe")))
+        self.controls = {number: _ended(one, frame) for number, one in self.controls.items()}
         self._note(pb.Control(frame=frame, state=pb.STATE_UNSPECIFIED))
 
     def _drop(self, over: Callable[[pb.Control], bool]) -> None:
@@ -148,6 +149,16 @@ class Memory:
             if one.frame <= past:
                 overruled |= names
         self.controls = dict(reversed(kept.items()))
+
+
+def _ended(control: pb.Control, frame: int) -> pb.Control:
+    """The same; of keyframes what begins before that frame."""
+    if not control.HasField("keyframes") or control.keyframes.HasField("until"):
+        return control
+    out = pb.Control()
+    out.CopyFrom(control)
+    out.keyframes.until = frame
+    return out
 
 
 def touched(control: pb.Control) -> set[str]:

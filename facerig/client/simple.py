@@ -9,6 +9,7 @@ import contextlib
 import os
 import queue
 import threading
+import weakref
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
@@ -35,7 +36,9 @@ from facerig.stage import Frames
 
 Source = str | os.PathLike[str] | np.ndarray[Any, Any] | bytes | Iterable[Any] | AsyncIterable[Any]
 BLOCK_SECONDS = 0.1
-FILE_AHEAD = 2.5  # seconds that a file is sent before its frames: a server holds 2 s, and wishes wait behind the rest
+# Seconds that a file is sent before its frames: more than goes on the wire (WIRE_AHEAD), and little, as a wish stands
+# behind all that was sent.
+FILE_AHEAD = 2.5
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 Opened = Callable[[Stream, asyncio.AbstractEventLoop], None]
@@ -51,7 +54,7 @@ class _End:
 class Playing(Iterator[Frame]):
     """The frames of a stream that runs in a thread of its own, and a hand on it while they come.
 
-    A file is sent FILE_AHEAD of its frames: wishes in its last seconds come too late.
+    A file is sent FILE_AHEAD of its frames: wishes in its last seconds come too late to be seen, and are no error.
     """
 
     def __init__(self, frames: Generator[Frame, None, None]) -> None:
@@ -100,12 +103,14 @@ def stream(source: Source, server: str | Target = DEFAULT, rate: int = 24_000, o
     and the loop, for controls that change meanwhile. `partner`: as in `astream`.
     """
     def both(running: Stream, loop: asyncio.AbstractEventLoop) -> None:
-        playing.opened(running, loop)
+        if (held := playing()) is not None:
+            held.opened(running, loop)
         if opened is not None:
             opened(running, loop)
 
-    playing = Playing(synchronous(lambda: astream(source, server, rate, both, partner, **wish)))
-    return playing
+    made = Playing(synchronous(lambda: astream(source, server, rate, both, partner, **wish)))
+    playing = weakref.ref(made)  # the thread would keep it, and a loop that is left would not close the stream
+    return made
 
 
 def synchronous(make: Callable[[], AsyncGenerator[Item, None]]) -> Generator[Item, None, None]:
@@ -113,26 +118,29 @@ def synchronous(make: Callable[[], AsyncGenerator[Item, None]]) -> Generator[Ite
     items: queue.Queue[Item | _End] = queue.Queue(maxsize=256)
     gone = threading.Event()
 
+    async def give(item: Item | _End) -> None:
+        while not gone.is_set():
+            try:
+                return items.put_nowait(item)
+            except queue.Full:  # the loop goes on meanwhile: whoever does not take frames may be asking it
+                await asyncio.sleep(0.01)
+
     async def run() -> None:
         async with contextlib.aclosing(make()) as running:
             async for item in running:
-                while not gone.is_set():
-                    try:
-                        items.put_nowait(item)
-                        break
-                    except queue.Full:  # the loop goes on meanwhile: whoever does not take frames may be asking it
-                        await asyncio.sleep(0.01)
+                await give(item)
                 if gone.is_set():
                     return
+        await give(_End())
+        while not gone.is_set():  # whoever has the last frames yet to take may still wish something
+            await asyncio.sleep(0.01)
 
     def work() -> None:
-        end = _End()
         try:
             asyncio.run(run())
         except BaseException as error:
-            end = _End(error)
-        if not gone.is_set():
-            items.put(end)
+            if not gone.is_set():
+                items.put(_End(error))
 
     thread = threading.Thread(target=work, name="facerig-client", daemon=True)
     thread.start()

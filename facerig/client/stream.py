@@ -24,13 +24,14 @@ from facerig.v1 import animation_pb2 as pb
 ANIMATE = "/facerig.v1.Animation/Animate"
 MESSAGE_MOST = 16_384  # bytes of audio in a message: 0.3 s of 24 kHz, small against any server's limit
 AHEAD_MOST = 30.0  # seconds of audio that `send` lets wait before it slows its caller down
-# Seconds beyond the last frame that go to a server which paces them: it reads on only while it holds little, and a
-# barge-in waits behind what it has not read. The same as kWireAhead of unreal_bridge/client/src/stream.cpp.
+# Seconds beyond the last frame that go to a server which paces them: less than it holds before it reads no further, so
+# that a barge-in never waits behind unread audio. The same as kWireAhead of unreal_bridge/client/src/stream.cpp.
 WIRE_AHEAD = 1.5
 ALIVE = 5.0  # seconds after which a stream whose caller takes no frames says that it is still there
 PAUSES = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)  # seconds before the tries to reconnect
 EVENTS_MOST = 1024  # that wait for the caller; then the server is read no further, and slows down
 FULL = "RESOURCE_EXHAUSTED"
+SILENT = "describe: got a stream whose last frame is out, accepted: one whose frames come; ask earlier"
 LOST = ("UNAVAILABLE", "INTERNAL", "UNKNOWN", "CANCELLED", "RESOURCE_EXHAUSTED", "ABORTED")
 
 
@@ -93,7 +94,10 @@ class Stream:
         """Audio in the wish's encoding, cut anywhere; beside it, or alone, what the partner in the talk says."""
         for given in (audio, partner):
             check_option("audio", type(given).__name__, "bytes", isinstance(given, bytes | bytearray | memoryview))
-        await self._listened("audio")
+        await self._settled()
+        if self.memory.ended:
+            raise ServiceError("audio: got a stream whose end was sent, accepted: controls until its last frame; open "
+                               "another stream for what is said next")
         self.memory.hear(audio, partner)
         self._news.set()
         most = int(AHEAD_MOST * self.wish.rate) * self.wish.width
@@ -108,7 +112,7 @@ class Stream:
             await self._moved.wait()
 
     async def end(self) -> None:
-        """No more audio and no more controls; an interrupt still drops what has not been shown."""
+        """No more audio. Controls are heard until the last frame; an interrupt drops what has not been shown."""
         await self._settled()
         self.memory.ended = True
         self._news.set()
@@ -144,10 +148,12 @@ class Stream:
         await self._control(controls.control("keyframes", frame, text=text))
 
     async def describe(self, span_ms: int = 10_000, frame: int | None = None) -> Description:
-        """What the controls do over so long, from a frame on (None: from where the audio is now)."""
+        """What the controls do over so long, from a frame on (None: the audio's now). Refused after the last frame."""
         control = controls.control("describe", frame, span_ms=span_ms)
         answer: asyncio.Future[Description] = asyncio.get_running_loop().create_future()
-        await self._listened("describe")
+        await self._settled()
+        if self._over:
+            raise ServiceError(SILENT)
         self._taken.set()
         self._questions.append(answer)  # with the control, at once: answers come in the order of the questions
         self.memory.place(control)
@@ -168,16 +174,10 @@ class Stream:
         await self._settled()
 
     async def _control(self, control: pb.Control) -> None:
-        await self._listened(control.WhichOneof("what") or "")
+        """No error once the last frame is out, though it says nothing then: the caller may not have taken that yet."""
+        await self._settled()
         self.memory.place(control)
         self._news.set()
-
-    async def _listened(self, what: str) -> None:
-        """Wait until something may be said; refuse it after the end."""
-        await self._settled()
-        if self.memory.ended:
-            raise ServiceError(f"{what}: got a stream whose end was sent, accepted: one that is still told something; "
-                               "open another stream for what comes next")
 
     async def _settled(self) -> None:
         """Wait until no interrupt is under way."""
@@ -225,7 +225,7 @@ class Stream:
             self._moved.set()
             for question in self._questions:
                 if not question.done():
-                    question.set_exception(self._failure or ServiceError("the stream is over; describe before its end"))
+                    question.set_exception(self._failure or ServiceError(SILENT))
 
     async def _until_done(self) -> None:
         tries, since, place = 0, time.monotonic(), self._place
@@ -265,6 +265,8 @@ class Stream:
                 if mouth is not None:
                     mouth.cancel()
                 call.cancel()
+                if mouth is not None:  # two would share the news; a cancel of ours is not taken for its own
+                    await asyncio.wait({mouth})
 
     async def _listen(self, call: Any) -> None:
         import grpc
@@ -328,7 +330,7 @@ class Stream:
         self._news.set()  # there may be room on the wire
 
     async def _speak(self, call: Any) -> None:
-        """Everything from where the memory begins, then what comes: after the end that is interrupts."""
+        """Everything from where the memory begins, then what comes: after the end that is controls."""
         import grpc
 
         memory = self.memory
@@ -357,12 +359,18 @@ class Stream:
                         ended = True
                         await call.write(pb.AnimateRequest(end=pb.End()))
                 held = answered == self._cuts and sample < memory.samples
-                try:
-                    await asyncio.wait_for(self._news.wait(), ALIVE if held else None)
-                except asyncio.TimeoutError:
+                if not await self._heard_news(ALIVE if held else None):
                     await call.write(pb.AnimateRequest(audio=pb.AudioChunk()))
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             return  # the listener hears of it too, and says so
+
+    async def _heard_news(self, seconds: float | None) -> bool:
+        """Whether there is any within so long. (Before Python 3.12 `wait_for` may swallow a cancel.)"""
+        news = asyncio.create_task(self._news.wait())
+        try:
+            return bool((await asyncio.wait({news}, timeout=seconds))[0])
+        finally:
+            news.cancel()
 
     async def _speak_audio(self, call: Any, sample: int) -> int:
         """The next message of audio, if any waits and it is time for it; the sample behind it."""

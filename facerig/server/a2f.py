@@ -66,14 +66,17 @@ class A2FService:
             self.house.check_open()
             header = await self._header(requests)
             guest = self.house.enter("a2f", context.invocation_metadata())
+            guest.break_off = self.house.breaker(context)
             stream = Stream(self.house, guest, header, context.invocation_metadata())
-            yield self._out(animation_data_stream_header=stream.header())
+            for first in guest.hand([self._out(animation_data_stream_header=stream.header())]):
+                yield first
             ear = asyncio.create_task(stream.hear(requests))
             async for answers in stream.answers():
-                for answer in answers:
+                for answer in guest.hand(answers):
                     yield answer
-            yield self._out(event={"event_type": 0})
-            yield self._say("SUCCESS", "sent all data successfully")
+            ends = [self._out(event={"event_type": 0}), self._say("SUCCESS", "sent all data successfully")]
+            for last in guest.hand(ends):
+                yield last
         except Exception as caught:
             error = caught
         finally:

@@ -10,19 +10,21 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from facerig.server.config import ServerConfig, cores
 from facerig.server.faults import Draining, Handover, Idle, Refused
 from facerig.server.metrics import Metrics
-from facerig.server.security import Key, Keys
+from facerig.server.security import Key, Keys, ended
 from facerig.server.session import Session
 from facerig.server.worker import SMOOTHING, Worker, capacity
 
 log = logging.getLogger("facerig.server")
 
 FRESH = 1.0  # seconds for which a measurement of pressure counts
+Answer = TypeVar("Answer")
 
 
 @dataclass(eq=False)
@@ -40,6 +42,13 @@ class Guest:
     writing: float = math.inf
     """Since when it writes what the client does not take."""
 
+    def hand(self, answers: Iterable[Answer]) -> Iterator[Answer]:
+        """Each of the answers, on its way until the next one is asked for."""
+        for answer in answers:
+            self.writing = time.monotonic()
+            yield answer
+            self.writing = math.inf
+
 
 class House:
     """What a server consists of, behind its fronts."""
@@ -52,6 +61,7 @@ class House:
         self.ready = False
         self.loop_lag = 0.0
         self._felt = 0.0
+        self._unheard: set[asyncio.Task[None]] = set()
         worker.load.observers.append(self._note_step)
 
     def measure(self) -> None:
@@ -83,7 +93,7 @@ class House:
     def leave(self, guest: Guest) -> None:
         if guest.left:
             return
-        guest.left = True
+        guest.left, guest.break_off = True, None
         self.guests.discard(guest)
         guest.key.running -= 1
         if guest.session is not None:
@@ -100,6 +110,21 @@ class House:
             fields |= {"rig": plan.rig, "fps": plan.fps, "pacing": plan.pacing.mode, "frames": session.next_frame,
                        "audio_seconds": round(session.audio_samples / plan.sound.rate, 3), "late": session.pacer.late}
         log.info("stream ended", extra={"fields": fields})
+
+    def breaker(self, context: Any) -> Callable[[], None]:
+        """Ends the call that asks for it though a write hangs: its coroutine at once, gRPC's side when the client takes
+        something again."""
+        call = asyncio.current_task()
+
+        def break_off() -> None:
+            if call is not None:
+                call.cancel()
+                reason = f"nothing was taken for {self.config.idle_seconds:g} s; read, or resume"
+                told = asyncio.create_task(ended(context, "DEADLINE_EXCEEDED", reason, None))
+                self._unheard.add(told)  # or nothing would hold it
+                told.add_done_callback(self._unheard.discard)
+
+        return break_off
 
     def check_open(self) -> None:
         """What can be said before a stream's header has come."""

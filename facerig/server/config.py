@@ -95,7 +95,8 @@ class ServerConfig:
     idle_seconds: float = 30.0
     """So is one that pauses for so long without the state idle or listening."""
     backlog_seconds: float = 2.0
-    """Audio of one stream that may wait before its sender is slowed down."""
+    """Audio of one stream that may wait before its sender's silence is ours. The sender itself is held back up to 8 s
+    later (`session.FURTHER`), so that an interrupt behind the audio is heard."""
     new_per_minute: int = 0
     """New streams a minute and key (0: any number)."""
     keepalive_seconds: float = 10.0

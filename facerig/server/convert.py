@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -166,7 +167,7 @@ def _ask_keyframes(session: Session, at: int, wire: pb.Keyframes) -> None:
     size = len(wire.text)
     check_option("keyframes", f"{size} characters", f"up to {KEYFRAME_BYTES}", size <= KEYFRAME_BYTES)
     if "".join(wire.text.split()) != "[]":  # the description of a stream of which nothing was asked
-        end = session.said_until(at)
+        end = session.now(wire.until) if wire.HasField("until") else math.inf
         keys = [key for key in keyframes.keyframes(wire.text) if at + round(key.time * FPS) < end]
         keyframes.apply(session.controls, keys, at)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
@@ -40,7 +39,6 @@ class AnimationService:
         self.house = house
         self._frames = house.metrics.frames.labels("facerig")  # looked up once: it costs as much as counting
         self._latency = house.metrics.latency
-        self._unheard: set[asyncio.Task[None]] = set()
 
     def handler(self) -> Any:
         import grpc
@@ -90,46 +88,30 @@ class AnimationService:
             self.house.check_open()
             header = await read_header()
             guest = self.house.enter("facerig", context.invocation_metadata(), header.HasField("resume"))
-            guest.break_off = self._breaker(asyncio.current_task(), context)
+            guest.break_off = self.house.breaker(context)
             session, codec = self._open(guest, header, pacing)
-            guest.writing = time.monotonic()
-            yield self._first(session, header)
-            for text in _notices(header):
-                yield pb.AnimateResponse(notice=pb.Notice(text=text))
-            guest.writing = math.inf
+            notices = [pb.AnimateResponse(notice=pb.Notice(text=text)) for text in _notices(header)]
+            for first in guest.hand([self._first(session, header), *notices]):
+                yield first
             ear = asyncio.create_task(hear(guest, session, codec))
             async for items in session.items():
                 sent += self._count(items, session)
-                for answer in convert.responses(items):
-                    guest.writing = time.monotonic()
+                for answer in guest.hand(convert.responses(items)):
                     yield answer
-                guest.writing = math.inf
-            guest.writing = time.monotonic()
-            yield pb.AnimateResponse(status=pb.Status(code=pb.Status.CODE_DONE, reason="done", frames=sent))
+            done = pb.Status(code=pb.Status.CODE_DONE, reason="done", frames=sent)
+            for last in guest.hand([pb.AnimateResponse(status=done)]):
+                yield last
         except Exception as caught:
             error = caught
         finally:
             if ear is not None:
                 ear.cancel()
             if guest is not None:
-                guest.break_off = None
                 self.house.leave(guest)
         if error is not None:
             told, error = self._blamed(error), None
             async for answer in self._say_goodbye(context, *told, sent, requests if guest is None else None):
                 yield answer
-
-    def _breaker(self, call: asyncio.Task[Any] | None, context: Any) -> Callable[[], None]:
-        """Ends a call whose write hangs: its coroutine at once, gRPC's side when the client takes something again."""
-        def break_off() -> None:
-            if call is not None:
-                call.cancel()
-                reason = f"nothing was taken for {self.house.config.idle_seconds:g} s; read, or resume"
-                told = asyncio.create_task(security.ended(context, "DEADLINE_EXCEEDED", reason, None))
-                self._unheard.add(told)  # or nothing would hold it
-                told.add_done_callback(self._unheard.discard)
-
-        return break_off
 
     def _open(self, guest: Guest, header: pb.Header, pacing: Pacing) -> tuple[Session, Decoder | None]:
         sound, codec = convert.sound_of(header.audio)

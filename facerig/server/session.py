@@ -9,7 +9,6 @@ not yet left.
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections import deque
 from collections.abc import AsyncIterator
@@ -233,12 +232,6 @@ class Session:
         if not (self._repeated and segment.fresh):
             step = flow.block if segment.due else 0  # it may be on its way
             self.controls.floor = min(segment.native_base + flow.position + step, self.now())
-
-    def said_until(self, native: int) -> float:
-        """Where what is said from a native frame on comes to its end: said again on resuming, at the interrupt that
-        was after it."""
-        base = self.segment.native_base
-        return base if self._repeated and self.segment.fresh and native < base else math.inf
 
     def set_state(self, row: int | None, name: str) -> None:
         """A state by name from a row on; the empty name: told by the voice."""

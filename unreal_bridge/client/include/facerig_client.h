@@ -31,7 +31,7 @@ typedef enum facerig_result {
   FACERIG_NOTHING = 1, /* nothing has come yet, or the time is over */
   FACERIG_DONE = 2,    /* the stream has ended well; all frames have been taken */
   FACERIG_FULL = 3,    /* too far ahead of the server: nothing was taken, send again later */
-  FACERIG_INVALID = 4, /* an argument that is not accepted, or a call that is not after facerig_end */
+  FACERIG_INVALID = 4, /* an argument that is not accepted, or audio after facerig_end */
   FACERIG_FAILED = 5   /* see facerig_error */
 } facerig_result;
 
@@ -99,7 +99,8 @@ FACERIG_API const char *facerig_channel_name(facerig_stream *stream, size_t chan
 
 /* Audio, cut anywhere; copied. */
 FACERIG_API facerig_result facerig_send(facerig_stream *stream, const void *data, size_t bytes);
-/* No more audio and no more controls (FACERIG_INVALID from here on); facerig_interrupt still drops what is left. */
+/* No more audio (FACERIG_INVALID from here on). Controls are heard until all frames are out (then FACERIG_DONE), and
+ * facerig_interrupt drops what is left. */
 FACERIG_API facerig_result facerig_end(facerig_stream *stream);
 
 /* Controls take effect where they stand in the audio that was sent before them. */

@@ -100,8 +100,11 @@ struct Memory {
     audio.clear();
     forget_if([&](const v1::Control &one) { return one.has_marker() || one.frame() >= frame; });
     gains.clear();
-    for (const auto &[number, one] : controls)  // each says all that was said until then
-      if (one.has_gains()) gains = {one.gains().regions().begin(), one.gains().regions().end()};
+    for (auto &[number, one] : controls) {
+      if (one.has_gains())  // each says all that was said until then
+        gains = {one.gains().regions().begin(), one.gains().regions().end()};
+      if (one.has_keyframes() && !one.keyframes().has_until()) one.mutable_keyframes()->set_until(frame);
+    }
     v1::Control by_voice;
     by_voice.set_frame(frame);
     by_voice.set_state(v1::STATE_UNSPECIFIED);

@@ -9,8 +9,8 @@ namespace {
 constexpr size_t kMessageMost = 16384;  // bytes of audio in a message: small against any server's limit
 constexpr size_t kEventsMost = 4096;    // then the server is read no further, and slows down
 constexpr int kBurst = 2;
-// Seconds beyond the last frame that go to a server which paces them: it reads on only while it holds little, and a
-// barge-in waits behind what it has not read. The same as WIRE_AHEAD of facerig/client/stream.py.
+// Seconds beyond the last frame that go to a server which paces them: less than it holds before it reads no further, so
+// that a barge-in never waits behind unread audio. The same as WIRE_AHEAD of facerig/client/stream.py.
 constexpr double kWireAhead = 1.5;
 constexpr std::chrono::seconds kAlive(5);  // then a stream whose caller takes no frames says that it is still there
 constexpr double kPauses[] = {0.0, 0.05, 0.1, 0.2, 0.5, 1.0};  // seconds before the tries to reconnect
@@ -93,7 +93,7 @@ Stream::Outcome Stream::end() {
 
 Stream::Outcome Stream::control(v1::Control control) {
   Lock lock(mutex_);
-  if (memory_.ended) return Outcome::invalid;
+  if (done_) return Outcome::done;  // no frame is left to show it
   if (asked_ != answered_)
     later_controls_.push_back(std::move(control));
   else
@@ -302,7 +302,7 @@ void Stream::push(Lock &lock, Event event) {
   events_.notify_all();
 }
 
-// Everything from where the memory begins, then what comes: after the end that is interrupts.
+// Everything from where the memory begins, then what comes: after the end that is controls.
 void Stream::speak(Wire &wire, const bool &over) {
   Lock lock(mutex_);
   memory_.forget_old(wish_);

@@ -60,7 +60,8 @@ static void end(facerig_stream *stream, Heard *heard) {
               facerig_emotion(stream, "joy", 1, 100), facerig_look_release(stream, 100));
   std::printf("\"interrupt\": %d, ", facerig_interrupt(stream, 100));
   hear(stream, heard, FACERIG_FRAME, ~0u);
-  std::printf("\"late\": %d, ", facerig_interrupt(stream, 100));
+  std::printf("\"late\": %d, \"late_control\": %d, ", facerig_interrupt(stream, 100),
+              facerig_look_release(stream, 100));
 }
 
 // Twenty seconds and their end are given at once, and dropped after half a second.
