@@ -35,7 +35,7 @@ def learn(folder: Path) -> None:
         (folder / f"made-{rank}").touch()
         return found
 
-    made = parallel.first_first(make)
+    made = parallel.first_then_others(make)
     agreed: list[float] = []
 
     def reload() -> None:

@@ -48,7 +48,7 @@ def shared(net: nn.Module) -> None:
             dist.broadcast(tensor, 0)
 
 
-def first_first(make: Callable[[], T]) -> T:
+def first_then_others(make: Callable[[], T]) -> T:
     """What `make` gives; the first process makes it before the others, who then find its files."""
     if rank():
         agreed(0.0)

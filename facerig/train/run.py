@@ -81,7 +81,7 @@ def train(plan: Plan, shown: Shown = _unseen) -> dict[str, Any]:
     """Train, write the model's files, return its figures; `shown` is told the part and how far it is. Of several
     processes the first alone goes on when the encoder is done; the others return nothing."""
     parallel.join()
-    parallel.first_first(lambda: build_corpora(plan.hours))
+    parallel.first_then_others(lambda: build_corpora(plan.hours))
     net = Net(recipe.config(plan.name))
     kept = plan.start if plan.decoder else None
     figures = kept_encoder(net, plan, kept) if kept else taught_encoder(net, plan, shown)
@@ -146,14 +146,14 @@ def encoder_trainer(plan: Plan, config: NetConfig) -> EncoderTrainer:
         due = not labels.is_file() and trainer.schedule.progress(trainer.step) >= RELABEL_AT
         if not parallel.agreed(due):
             return None
-        return parallel.first_first(lambda: taught(lambda: trained(trainer.path, config)))
+        return parallel.first_then_others(lambda: taught(lambda: trained(trainer.path, config)))
 
     run = Run(plan.run, seconds, batch=plan.batch, seed=plan.seed, shares=dict(recipe.LEARNT))
     start = plan.start
     if start:
         run = replace(run, start=start, peak=START_PEAK, ramp=0.0)
     by = (lambda: shipped(start, Encoder(config))) if start else None
-    data = parallel.first_first(lambda: taught(by))
+    data = parallel.first_then_others(lambda: taught(by))
     trainer = EncoderTrainer(config, run, data, recipe.judges(plan.features), fresh)
     return trainer
 
