@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
@@ -41,27 +42,33 @@ def test_a_wrong_control_is_an_error_of_ours(name, given):
         run(getattr(Stream(), name)(*given))
 
 
+@asynccontextmanager
+async def said_whole(seconds):
+    """A stream that was given all of its sound and its end, the first ten frames, and what comes behind them."""
+    async with serving(**TINY) as running:
+        target = Target((f"127.0.0.1:{running.ports['facerig']}",))
+        async with Stream(target, Wish(rate=RATE, pacing="realtime")) as talk:
+            await talk.send(noise(seconds).tobytes())
+            await talk.end()
+            events = aiter(talk)
+            yield talk, [await anext(events) for _ in range(10)], events
+
+
 @pytest.mark.parametrize("seconds", [1.4, 6.0])  # all of it is under way; the end waits behind the rest
 def test_after_the_end_controls_are_heard_and_audio_is_refused(seconds):
     async def work():
-        async with serving(**TINY) as running:
-            target = Target((f"127.0.0.1:{running.ports['facerig']}",))
-            async with Stream(target, Wish(rate=RATE, pacing="realtime")) as talk:
-                await talk.send(noise(seconds).tobytes())
-                await talk.end()
-                events = aiter(talk)
-                shown = [await anext(events) for _ in range(10)]
-                with pytest.raises(ServiceError, match="audio: got a stream whose end was sent"):
-                    await talk.send(b"\0\0")
-                await talk.emotion({"joy": 1.0}, fade_ms=0)
-                await talk.look_at(5, 0)
-                await talk.marker("late")
-                told = await talk.describe()
-                shown += [event async for event in events]
-                await talk.look_at(5, 0)  # no frame is left to show it
-                await talk.interrupt()  # and nothing to drop
-                with pytest.raises(ServiceError, match="whose last frame is out"):
-                    await talk.describe()
+        async with said_whole(seconds) as (talk, shown, events):
+            with pytest.raises(ServiceError, match="audio: got a stream whose end was sent"):
+                await talk.send(b"\0\0")
+            await talk.emotion({"joy": 1.0}, fade_ms=0)
+            await talk.look_at(5, 0)
+            await talk.marker("late")
+            told = await talk.describe()
+            shown += [event async for event in events]
+            await talk.look_at(5, 0)  # no frame is left to show it
+            await talk.interrupt()  # and nothing to drop
+            with pytest.raises(ServiceError, match="whose last frame is out"):
+                await talk.describe()
             return shown, told
 
     shown, told = run(work())
@@ -74,16 +81,10 @@ def test_after_the_end_controls_are_heard_and_audio_is_refused(seconds):
 @pytest.mark.parametrize("seconds", [1.4, 6.0])
 def test_an_interrupt_after_the_end_drops_what_is_left(seconds):
     async def work():
-        async with serving(**TINY) as running:
-            target = Target((f"127.0.0.1:{running.ports['facerig']}",))
-            async with Stream(target, Wish(rate=RATE, pacing="realtime")) as talk:
-                await talk.send(noise(seconds).tobytes())
-                await talk.end()
-                events = aiter(talk)
-                shown = [await anext(events) for _ in range(10)]
-                await talk.interrupt()
-                await talk.look_at(5, 0)
-                return shown + [event async for event in events]
+        async with said_whole(seconds) as (talk, shown, events):
+            await talk.interrupt()
+            await talk.look_at(5, 0)
+            return shown + [event async for event in events]
 
     shown = run(work())
     assert [type(event) for event in shown].count(Interrupted) == 1

@@ -21,7 +21,7 @@ from typing import Any, cast
 import numpy as np
 
 from facerig import protos
-from facerig.client.channel import credentials, open_channel
+from facerig.client.channel import came, credentials, open_channel
 from facerig.client.options import Target
 from facerig.client.simple import blocks_of, synchronous
 from facerig.client.stream import FULL, LOST, PAUSES
@@ -193,8 +193,7 @@ class A2FStream:
 
         with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):  # the listener hears of it too
             await call.write(self._opening())
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._greeted.wait(), GREETING)
+            await came(self._greeted, GREETING)
             while True:
                 if data := self.voice.chunk(sample):
                     sample += len(data) // 2

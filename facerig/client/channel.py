@@ -1,7 +1,8 @@
-"""A connection to a server: keepalive, TLS, the key."""
+"""A connection to a server: keepalive, TLS, the key, and the wait for what happens on it."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from facerig.client.options import Target, read_pem
@@ -29,3 +30,12 @@ def open_channel(target: Target, address: str) -> Any:
 
 def credentials(target: Target) -> tuple[tuple[str, str], ...]:
     return (("authorization", f"Bearer {target.api_key}"),) if target.api_key else ()
+
+
+async def came(event: asyncio.Event, seconds: float | None) -> bool:
+    """Whether it is set within so long. (Before Python 3.12 `wait_for` may swallow a cancel.)"""
+    waiting = asyncio.create_task(event.wait())
+    try:
+        return bool((await asyncio.wait({waiting}, timeout=seconds))[0])
+    finally:
+        waiting.cancel()

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, cast
 
 from facerig.client import controls
-from facerig.client.channel import credentials, open_channel
+from facerig.client.channel import came, credentials, open_channel
 from facerig.client.events import Description, Event, Frame, Interrupted, Marker, Notice
 from facerig.client.memory import Memory
 from facerig.client.options import Target, Wish
@@ -359,18 +359,10 @@ class Stream:
                         ended = True
                         await call.write(pb.AnimateRequest(end=pb.End()))
                 held = answered == self._cuts and sample < memory.samples
-                if not await self._heard_news(ALIVE if held else None):
+                if not await came(self._news, ALIVE if held else None):
                     await call.write(pb.AnimateRequest(audio=pb.AudioChunk()))
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             return  # the listener hears of it too, and says so
-
-    async def _heard_news(self, seconds: float | None) -> bool:
-        """Whether there is any within so long. (Before Python 3.12 `wait_for` may swallow a cancel.)"""
-        news = asyncio.create_task(self._news.wait())
-        try:
-            return bool((await asyncio.wait({news}, timeout=seconds))[0])
-        finally:
-            news.cancel()
 
     async def _speak_audio(self, call: Any, sample: int) -> int:
         """The next message of audio, if any waits and it is time for it; the sample behind it."""

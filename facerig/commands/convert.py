@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from facerig.commands._results import check_targets
 from facerig.commands.export import READ_FPS
 
 
@@ -30,7 +31,6 @@ def convert(
     """Convert curves between files, rigs and frame rates, both ways."""
     import exporters
     from facerig import retarget as retargeting
-    from facerig.commands._results import check_targets
     from facerig.commands.export import load_head
     from facerig.console import emit, emit_json
     from facerig.files import write_file

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from facerig.commands._asked import FACE, STILL
+from facerig.commands._results import check_targets
 from facerig.errors import OptionError, check_option
 
 if TYPE_CHECKING:
@@ -131,8 +132,6 @@ def _head(suffix: str, name: str) -> Any:
 
 def _check_files(script: Path, known: Script, wanted: Wanted, head: str, memory: Path | None) -> None:
     """No file is written over one that is read, nor over another one of these."""
-    from facerig.commands._results import check_targets
-
     read: list[tuple[str, Any]] = [("the script", script), ("the file of --head", head)]
     read += [(f"the audio of line {line.number + 1}", line.audio) for line in known.lines]
     minds = {} if memory is None else {one.name: _memory_file(memory, one.name) for one in known.characters}

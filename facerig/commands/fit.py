@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from facerig.commands._results import check_targets
 from facerig.errors import OptionError
 
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ def fit(
 ) -> None:
     """Find the ARKit weights and head pose that explain a track."""
     import exporters
-    from facerig.commands._results import check_targets
     from facerig.console import emit, emit_json
     from facerig.files import write_file
     from facerig.fit.files import read_track

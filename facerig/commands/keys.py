@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from facerig.commands._results import check_targets
+
 
 def register(app: typer.Typer) -> None:
     app.command(no_args_is_help=True)(keys)
@@ -24,7 +26,6 @@ def keys(
     """Reduce a take to the cubic keys that an animator would set, and say what is left."""
     import exporters
     from exporters.keys import reduce
-    from facerig.commands._results import check_targets
     from facerig.console import emit_json, table
 
     if out is not None:

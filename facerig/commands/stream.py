@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from facerig.commands._asked import FACE, PARTNER, SEED, SET, STATE, STILL, STYLE
+from facerig.commands._results import check_targets
 
 if TYPE_CHECKING:
     import asyncio
@@ -58,7 +59,6 @@ def stream(
     from facerig.asking import seeds
     from facerig.client import Target
     from facerig.client.simple import stream as frames_of
-    from facerig.commands._results import check_targets
     from facerig.console import emit_json, say
     from facerig.emotion.styles import portable
     from facerig.rig import rig as rig_by_name

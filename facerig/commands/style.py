@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from facerig.commands._results import check_targets
+
 if TYPE_CHECKING:
     from facerig.emotion.reference import Learnt
 
@@ -61,7 +63,6 @@ def apply(
 ) -> None:
     """Give a neutral take the sizes and habits of every single channel, which the eight numbers cannot say."""
     import exporters
-    from facerig.commands._results import check_targets
     from facerig.emotion.reference import read_learnt
     from facerig.errors import check_option
     from facerig.files import write_file

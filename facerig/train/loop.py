@@ -13,6 +13,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,7 @@ class EncoderTrainer:
     def path(self) -> Path:
         return self.run.folder / "encoder"
 
-    @property
+    @cached_property
     def _made(self) -> dict[str, Any]:
         """What a run is made of: one of other facts is another run."""
         start = hashlib.sha256(self.run.start.read_bytes()).hexdigest()[:16] if self.run.start else None
