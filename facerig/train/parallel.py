@@ -3,6 +3,7 @@ other crops, average their gradients and go by the first one's clock. The first 
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ def join() -> tuple[int, int]:
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     if processes > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
+        atexit.register(dist.destroy_process_group)  # its threads would be running still, and end the process by abort
     return (dist.get_rank(), processes) if processes > 1 else (0, 1)
 
 
