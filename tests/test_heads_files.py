@@ -138,6 +138,8 @@ BAD: dict[str, Callable[[], bytes]] = {
     "base64.gltf": lambda: json.dumps(document(buffers=[{"uri": "data:;base64,@@", "byteLength": 9}])).encode(),
     "double-name.glb": lambda: glb(document(meshes=[{"extras": {"targetNames": ["a", "b"]}, "primitives":
                                             document()["meshes"][0]["primitives"]}]), BINARY),
+    "no-joint.glb": lambda: glb(document(nodes=[{"mesh": 0, "skin": 0}], skins=[{"joints": [7]}], meshes=[
+        {"primitives": [{"attributes": {"POSITION": 0, "JOINTS_0": 0, "WEIGHTS_0": 0}}]}]), BINARY),
     "no-mesh.glb": lambda: glb(document(meshes=[], nodes=[{}])),
     "index.obj": lambda: b"v 0 0 0\nf 1 2 3\n", "words.obj": lambda: b"v a b c\n", "nan.obj": lambda: b"v nan 0 0\n",
     "two-corners.obj": lambda: b"v 0 0 0\nv 1 0 0\nf 1 2\n", "huge.obj": lambda: b"v 1e999 0 0\n",
@@ -206,6 +208,37 @@ def test_a_folder_of_obj_files(tmp_path: Path) -> None:
     (tmp_path / "short.obj").write_text("v 0 0 0\n")
     with pytest.raises(HeadError, match=r"1 vertices, neutral\.obj has 4"):
         read_head(tmp_path)
+
+
+def test_the_nearest_name_goes_first() -> None:
+    match = match_names(("lowerMouthLeft", "jawOpen", "mouthLeft"))
+    assert match.renamed == {"mouthLeft": "mouthLeft", "jawOpen": "jawOpen"}
+    assert "lowerMouthLeft" in match.unmatched
+    assert match_names(("JawOpen", "jawOpen")).renamed == {"jawOpen": "jawOpen"}
+
+
+def test_names_are_matched_part_by_part(tmp_path: Path) -> None:
+    rows = [{"name": name, "extras": {"targetNames": [f"{name}BS.jawOpen"]},
+             "primitives": document()["meshes"][0]["primitives"]} for name in ("face", "teeth")]
+    (tmp_path / "a.glb").write_bytes(glb(document(meshes=rows, scenes=[{"nodes": [0, 1]}],
+                                                  nodes=[{"mesh": 0}, {"mesh": 1}]), BINARY))
+    head, match = read_head(tmp_path / "a.glb")
+    assert [list(part.shapes) for part in head.parts] == [["jawOpen"], ["jawOpen"]]
+    assert match.renamed == {"faceBS.jawOpen": "jawOpen", "teethBS.jawOpen": "jawOpen"}
+    assert not match.unmatched
+
+
+def test_a_folder_of_another_writing_and_unit(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    lines = "".join(f"v {20 * x} {20 * y} {20 * z}\n" for x, y, z in POINTS) + "f 1 2 3\nf 1 3 4\n"
+    (tmp_path / "NEUTRAL.OBJ").write_text(lines)
+    assert read_head(tmp_path)[0].metres_per_unit == 1
+    assert "its longest side is 20 m" in caplog.text
+    assert "--units m|cm|mm" in caplog.text
+    caplog.clear()
+    assert read_head(tmp_path, "cm")[0].metres_per_unit == 0.01
+    assert not caplog.text
+    with pytest.raises(OptionError, match="got 'ft', accepted: m, cm, mm"):
+        read_head(tmp_path, "ft")
 
 
 @pytest.mark.parametrize("suffix", [".glb", ".fbx", ".usda"])
@@ -283,6 +316,46 @@ def test_commands_add_show_and_remove(tmp_path: Path, monkeypatch: pytest.Monkey
     assert run(["heads", "add", "flame"]) == 2
     assert run(["heads", "add", str(tmp_path / "none.glb")]) == 3
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_adding_replaces_nothing_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                         capsys: pytest.CaptureFixture[str]) -> None:
+    from facerig.cli import run
+
+    monkeypatch.setenv("FACERIG_HOME", str(tmp_path / "home"))
+    first, second, third = (tmp_path / name for name in ("My Head.glb", "my_head.glb", "Tête.glb"))
+    first.write_bytes(glb(document(), BINARY))
+    second.write_bytes(glb(document(nodes=[{"mesh": 0}]), BINARY))
+    third.write_bytes(first.read_bytes())
+    assert run(["heads", "add", str(first)]) == 0
+    assert run(["heads", "add", str(second)]) == 2
+    assert "my-head is there already; --name" in capsys.readouterr().err
+    assert load_head("my-head").vertices[:, 1].max() == 3
+    assert run(["heads", "add", str(second), "--replace", "--units", "cm"]) == 0
+    assert load_head("my-head").vertices[:, 1].max() == 1
+    assert load_head("my-head").metres_per_unit == 0.01
+    assert run(["heads", "add", str(third)]) == 0
+    assert stored_names() == ["my-head", "tete"]
+    assert run(["heads", "add", str(tmp_path / "none.glb"), "--name", "Not One"]) == 2  # before anything is read
+    assert "accepted: 1 to 40 small letters" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("words", "told"), [
+    (["a.glb", "b.glb"], "a second path does not count for a file"), (["a.glb", "--from", "b"], "does not count"),
+    (["a.glb", "--eyelids", "x.npz"], "--eyelids does not count for a file"), (["a.glb", "--mirror", "x"], "--mirror"),
+    (["a.glb", "--accept-licence"], "accepted: --units, --name, --replace"),
+    (["flame", "x.pkl", "--units", "cm"], "--units does not count for flame"),
+    (["ict", "x", "--unverified"], "--unverified does not count for a copy"), (["ict", "x", "--from", "y"], "one of"),
+    (["ict", "--eyelids", "x.npz"], "--eyelids does not count for a download")])
+def test_options_that_do_not_count_are_refused(words: list[str], told: str, tmp_path: Path,
+                                               monkeypatch: pytest.MonkeyPatch,
+                                               capsys: pytest.CaptureFixture[str]) -> None:
+    from facerig.cli import run
+
+    monkeypatch.setenv("FACERIG_HOME", str(tmp_path))
+    assert run(["heads", "add", *words]) == 2
+    assert told in capsys.readouterr().err
+    assert stored_names() == []
 
 
 def test_damaged_npz_never_crashes(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,15 @@ from facerig.errors import OptionError
 if TYPE_CHECKING:
     from facerig.heads.foreign import Match
     from facerig.mesh import Head
+
+OPEN = ("ict", "makehuman")
+LOCAL = "--from or a second path"
+# What a head comes from -> the options that count for it, besides --name and --replace.
+HEEDED = {
+    "a download": ("--mirror", "--unverified", "--accept-licence"),
+    "a copy of ict or makehuman": (LOCAL, "--accept-licence"),
+    "flame": (LOCAL, "--eyelids"), "a file or folder": ("--units",),
+}
 
 heads_app = typer.Typer(name="heads", help="List, show, add and remove heads.", no_args_is_help=True)
 
@@ -67,6 +77,10 @@ def add(
     mirror: Annotated[str | None, typer.Option(help="ict, makehuman: download from here and not from GitHub.",
                                                show_default=False)] = None,
     name: Annotated[str | None, typer.Option(help="Name to keep it under.", show_default=False)] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="In the place of a head that has the name.")] = False,
+    units: Annotated[str | None, typer.Option(help="A file's or folder's unit of length: m, cm or mm. Default: what it "
+                                                   "says; OBJ, PLY and STL say nothing and count as metres.",
+                                              show_default=False)] = None,
     accept: Annotated[bool, typer.Option("--accept-licence", help="Do not ask about the licence.")] = False,
     unverified: Annotated[bool, typer.Option("--unverified", help="Take files that differ from the published "
                                                                  "ones.")] = False,
@@ -76,13 +90,44 @@ def add(
     from facerig.console import emit
     from facerig.heads.store import store
 
+    if path is not None and source is not None:
+        raise OptionError(f"--from: got {source} and the path {path}, accepted: one of them")
+    local = path or source
+    _check_heeded(_kind(what, local), {LOCAL: local, "--mirror": mirror, "--unverified": unverified,
+                                       "--accept-licence": accept, "--eyelids": eyelids, "--units": units})
+    kept = _free_name(name or _name_of(what), replace)
     if what == "flame":
-        head, kept = _flame(path, eyelids), name or "flame"
-    elif what in ("ict", "makehuman"):
-        head, kept = _open_head(what, source or path, accept, unverified, mirror), name or what
+        head = _flame(local, eyelids)
+    elif what in OPEN:
+        head = _open_head(what, local, accept, unverified, mirror)
     else:
-        head, kept = _foreign(Path(what)), name or _name_of(Path(what))
+        head = _foreign(Path(what), units)
     emit(f"{store(kept, head)}  {head.vertex_count} vertices, {len(head.shape_names)} shapes; use it as --head {kept}")
+
+
+def _kind(what: str, local: Path | None) -> str:
+    if what == "flame":
+        return "flame"
+    if what in OPEN:
+        return "a download" if local is None else "a copy of ict or makehuman"
+    return "a file or folder"
+
+
+def _check_heeded(kind: str, given: dict[str, object]) -> None:
+    """Refuse what would not count."""
+    for option, value in given.items():
+        if value and option not in HEEDED[kind]:
+            raise OptionError(f"{option} does not count for {kind}, accepted: "
+                              f"{', '.join((*HEEDED[kind], '--name', '--replace'))}")
+
+
+def _free_name(name: str, replace: bool) -> str:
+    from facerig.heads.store import check_name, stored_names
+
+    if check_name(name) in stored_names() and not replace:
+        raise OptionError(f"head name: {name} is there already; --name keeps this one under another, --replace in its "
+                          "place")
+    return name
 
 
 @heads_app.command(no_args_is_help=True)
@@ -138,10 +183,10 @@ def _fetch(what: str, folder: Path, unverified: bool, mirror: str | None) -> Non
         fetch(what, folder, shown, unverified, mirror or GITHUB)
 
 
-def _foreign(path: Path) -> Head:
+def _foreign(path: Path, units: str | None) -> Head:
     from facerig.heads.foreign import read_head
 
-    return _told(*read_head(path))
+    return _told(*read_head(path, units))
 
 
 def _told(head: Head, match: Match) -> Head:
@@ -155,6 +200,8 @@ def _told(head: Head, match: Match) -> Head:
     return head
 
 
-def _name_of(path: Path) -> str:
-    text = "".join(c if c.isalnum() else "-" for c in path.stem.lower()).strip("-")
+def _name_of(what: str) -> str:
+    """A file's name in small letters of ASCII, é as e."""
+    plain = unicodedata.normalize("NFKD", Path(what).stem.lower()).encode("ascii", "ignore").decode()
+    text = "".join(c if c.isalnum() else "-" for c in plain).strip("-")
     return text[:40] or "head"

@@ -14,13 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerig.errors import HeadError
+from facerig.heads.fbx_places import MAX_DEPTH, table_of, world, world_axes
 from facerig.heads.gltf import material_for
-from facerig.mesh import Head, Part, Shape, vertex_normals
+from facerig.heads.placing import Doubles, Place, placed_part, vertex_places
+from facerig.mesh import Floats, Head, Part, Shape
 
 MAGIC = b"Kaydara FBX Binary  \x00"
 MAX_BYTES = 512 << 20
 MAX_ARRAY = 256 << 20  # bytes of one unpacked array
-MAX_DEPTH = 64
+MAX_PARTS = 10_000
 ARRAYS = {b"f": "<f4", b"d": "<f8", b"l": "<i8", b"i": "<i4", b"b": "i1", b"c": "i1"}
 NUMBERS = {b"Y": "<h", b"C": "<b", b"I": "<i", b"F": "<f", b"D": "<d", b"L": "<q"}
 
@@ -118,85 +120,126 @@ def _value(data: bytes, at: int, limit: int) -> tuple[int, Any]:
     return at + 13 + length, np.frombuffer(raw, dtype)
 
 
+class _Links:
+    """The objects and what hangs on what."""
+
+    def __init__(self, objects: Node, links: Node) -> None:
+        self.nodes = {node.values[0]: node for node in objects.children if node.values}
+        self.below: dict[Any, list[Any]] = {}
+        self.above: dict[Any, list[Any]] = {}
+        for link in links.children:
+            if len(link.values) >= 3 and link.values[0] == "OO":
+                self.below.setdefault(link.values[2], []).append(link.values[1])
+                self.above.setdefault(link.values[1], []).append(link.values[2])
+
+    def models(self, node: Node) -> list[Node]:
+        """The nodes of the scene that an object hangs on."""
+        found = (self.nodes.get(key) for key in self.above.get(node.values[0], []))
+        return [model for model in found if model is not None and model.name == "Model"]
+
+    def parent(self, node: Node) -> Node | None:
+        return next(iter(self.models(node)), None)
+
+
 def _head(root: Node, path: Path) -> Head:
     objects = root.first("Objects")
     links = root.first("Connections")
     if objects is None or links is None:
         raise HeadError(f"{path.name}: holds no objects")
-    by_id = {node.values[0]: node for node in objects.children if node.values}
-    into: dict[Any, list[Any]] = {}
-    for link in links.children:
-        if len(link.values) >= 3:
-            into.setdefault(link.values[2], []).append(link.values[1])
-    shared = any(isinstance(k, str) for k in by_id)  # before 7000 objects are named, and meshes lie in their models
-    parts = [_part(node, by_id, into, shared) for node in objects.children if _is_mesh(node)]
-    if not parts:
-        raise HeadError(f"{path.name}: holds no mesh")
-    return Head(path.stem, tuple(parts), (), _metres(root))
+    linked = _Links(objects, links)
+    settings = table_of(root.first("GlobalSettings"))
+    axes = world_axes(settings)
+    meshes = [node for node in objects.children if _is_mesh(node)]
+    # Before 7000 a mesh lies in its model; later ones hang on a model, or on several.
+    pairs = [(mesh, model) for mesh in meshes for model in ([mesh] if mesh.name == "Model" else linked.models(mesh))]
+    if not pairs:  # geometry alone
+        pairs = [(mesh, mesh) for mesh in meshes]
+    if not 1 <= len(pairs) <= MAX_PARTS:
+        raise HeadError(f"{path.name}: holds {len(pairs) or 'no'} mesh(es), accepted: 1 to {MAX_PARTS}")
+    parts = [_part(mesh, model, axes @ world(model, linked.parent), linked) for mesh, model in pairs]
+    # Centimetres a unit are among the settings; FBX means centimetres where they are silent.
+    return Head(path.stem, tuple(parts), (), float(settings.get("UnitScaleFactor", [1.0])[-1]) / 100)
 
 
 def _is_mesh(node: Node) -> bool:
     return node.first("Vertices") is not None and node.first("PolygonVertexIndex") is not None
 
 
-def _metres(root: Node) -> float:
-    """Centimetres a unit are among the settings; FBX means centimetres where they are silent."""
-    settings = root.first("GlobalSettings")
-    table = settings and (settings.first("Properties70") or settings.first("Properties60"))
-    for row in table.children if table else []:
-        if row.values and row.values[0] == "UnitScaleFactor":
-            return float(row.values[-1]) / 100
-    return 0.01
+def _part(node: Node, model: Node, matrix: Doubles, linked: _Links) -> Part:
+    place = Place(matrix)
+    points = np.asarray(node.array("Vertices"), np.float64).reshape(-1, 3)
+    corners, ends = _corners(node, len(points))
+    shapes = dict(_shapes(node.values[0], linked, len(points), place)) or dict(_inner_shapes(node, len(points), place))
+    label = _label(node) or _label(model) or "mesh"
+    return placed_part(label, material_for(label), place.points(points), place.triangles(_fans(corners, ends)),
+                       _uvs(node, corners, len(points)), shapes)
 
 
-def _part(node: Node, by_id: dict[Any, Node], into: dict[Any, list[Any]], shared: bool) -> Part:
-    points = np.asarray(node.array("Vertices"), np.float64).reshape(-1, 3).astype(np.float32)
-    triangles = _fans(np.asarray(node.array("PolygonVertexIndex"), np.int64), len(points))
-    shapes = dict(_inner_shapes(node, len(points)) if shared else _shapes(node.values[0], by_id, into, len(points)))
-    label = _label(node)
-    return Part(label, material_for(label), points, triangles, vertex_normals(points, triangles),
-                np.zeros((len(points), 2), np.float32), shapes)
+def _uvs(node: Node, corners: NDArray[np.int64], count: int) -> Floats:
+    """The first layer of texture places, given for corners or for vertices, with numbers or in their order."""
+    layer = node.first("LayerElementUV")
+    if layer is None:
+        return np.zeros((count, 2), np.float32)
+    places = np.asarray(layer.array("UV"), np.float64).reshape(-1, 2)
+    by_corner = "Polygon" in str(_value_of(layer, "MappingInformationType"))
+    named = np.asarray(layer.array("UVIndex"), np.int64)
+    where = corners if by_corner else np.arange(count)
+    numbers = named if len(named) else np.arange(len(places))
+    shared = min(len(where), len(numbers))
+    return vertex_places(count, where[:shared], numbers[:shared], places)
+
+
+def _value_of(node: Node, name: str) -> Any:
+    child = node.first(name)
+    return child.values[0] if child is not None and child.values else None
 
 
 def _label(node: Node) -> str:
-    text = next((v for v in node.values if isinstance(v, str) and v), "mesh")
-    return text.split("\x00")[0].split("::")[-1] or "mesh"
+    text = next((v for v in node.values if isinstance(v, str) and v), "")
+    return text.split("\x00")[0].split("::")[-1]
 
 
-def _fans(corners: NDArray[np.int64], count: int) -> Any:
-    """A polygon's last corner is written as its complement."""
-    ends = np.flatnonzero(corners < 0)
+def _corners(node: Node, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The vertex of each corner, and which corners are the last of their polygon (written as their complement)."""
+    corners = np.asarray(node.array("PolygonVertexIndex"), np.int64)
     clean = np.where(corners < 0, ~corners, corners)
     if len(clean) and (clean.min() < 0 or clean.max() >= count):
         raise HeadError(f"a face names vertex {int(clean.max())} of {count}")
+    return clean, np.flatnonzero(corners < 0)
+
+
+def _fans(corners: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.int32]:
     starts = np.concatenate([[0], ends[:-1] + 1]) if len(ends) else ends
-    rows = [clean[[s, s + k, s + k + 1]] for s, e in zip(starts, ends, strict=True) for k in range(1, e - s)]
+    rows = [corners[[s, s + k, s + k + 1]] for s, e in zip(starts, ends, strict=True) for k in range(1, e - s)]
     return np.array(rows, np.int32).reshape(-1, 3)
 
 
-def _shapes(mesh: Any, by_id: dict[Any, Node], into: dict[Any, list[Any]], count: int) -> Iterator[tuple[str, Shape]]:
+def _shapes(mesh: Any, linked: _Links, count: int, place: Place) -> Iterator[tuple[str, Shape]]:
     """mesh <- BlendShape <- BlendShapeChannel <- Shape; of in-between shapes the last, full one counts."""
-    for skin in into.get(mesh, []):
-        for channel in into.get(skin, []):
-            node = by_id.get(channel)
+    for skin in linked.below.get(mesh, []):
+        for channel in linked.below.get(skin, []):
+            node = linked.nodes.get(channel)
             if node is None or "BlendShapeChannel" not in node.values:
                 continue
-            targets = [by_id[t] for t in into.get(channel, []) if t in by_id and by_id[t].first("Indexes")]
+            found = (linked.nodes.get(target) for target in linked.below.get(channel, []))
+            targets = [target for target in found if target is not None and target.first("Indexes")]
             if targets:
-                yield _label(node).rsplit(".", 1)[-1], _shape(targets[-1], count)
+                yield (_label(node) or "mesh").rsplit(".", 1)[-1], _shape(targets[-1], count, place)
 
 
-def _inner_shapes(node: Node, count: int) -> Iterator[tuple[str, Shape]]:
+def _inner_shapes(node: Node, count: int, place: Place) -> Iterator[tuple[str, Shape]]:
+    """Before 7200 shapes may lie in their mesh."""
     for child in node.children:
         if child.name == "Shape" and child.values:
-            yield str(child.values[0]), _shape(child, count)
+            yield str(child.values[0]), _shape(child, count, place)
 
 
-def _shape(node: Node, count: int) -> Shape:
+def _shape(node: Node, count: int, place: Place) -> Shape:
     index = np.asarray(node.array("Indexes"), np.int64)
     offsets = np.asarray(node.array("Vertices"), np.float64).reshape(-1, 3)
     if len(index) != len(offsets) or (len(index) and (index.min() < 0 or index.max() >= count)):
         what = f"{len(index)} vertex numbers for {len(offsets)} offsets, or one outside"
         raise HeadError(f"shape {_label(node)!r}: {what}")
     order = np.unique(index, return_index=True)[1]
-    return Shape(index[order].astype(np.int32), offsets[order].astype(np.float32))
+    index = index[order]
+    return Shape(index.astype(np.int32), place.offsets(offsets[order], index))

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
-from facerig.errors import HeadError
+import numpy as np
+
+from facerig.errors import HeadError, OptionError
 from facerig.heads.ict import sparse_shape
 from facerig.heads.npz import head_from_npz
 from facerig.heads.obj import read_obj
 from facerig.mesh import Head, Part, vertex_normals
+
+log = logging.getLogger(__name__)
+
+# Metres of one unit of length; files that name none are taken for metres.
+UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001}
+SIZES = (0.05, 2.0)  # metres, of the longest side: from a mask to a whole body
 
 
 @dataclass(frozen=True)
@@ -23,12 +33,18 @@ class Match:
     unmatched: dict[str, str]  # file's name -> the nearest channel, or ""
 
 
-def read_head(path: Path) -> tuple[Head, Match]:
-    """Read by kind: a folder (ICT-FaceKit, MakeHuman, OBJ files) or a file by its suffix."""
+def read_head(path: Path, units: str | None = None) -> tuple[Head, Match]:
+    """Read by kind: a folder (ICT-FaceKit, MakeHuman, OBJ files) or a file by its suffix; `units` (of UNITS) counts
+    before what the file says of its lengths."""
+    if units is not None and units not in UNITS:
+        raise OptionError(f"units: got {units!r}, accepted: {', '.join(UNITS)}")
     try:
         head = _read(path)
     except OSError as error:
         raise HeadError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if units is not None:
+        head = replace(head, metres_per_unit=UNITS[units])
+    _tell_size(head)
     return matched_head(head)
 
 
@@ -59,7 +75,7 @@ MAX_SHAPES = 2000
 
 def obj_folder(path: Path) -> Head:
     """neutral.obj (or base, basis, rest; else the first name) and one OBJ a shape, all with the same vertices."""
-    files = sorted(path.glob("*.obj"))
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() == ".obj")
     if not 1 <= len(files) <= MAX_SHAPES:
         raise HeadError(f"{path}: {len(files)} OBJ files, accepted: 1 to {MAX_SHAPES}, one of them neutral.obj")
     base = next((f for f in files if f.stem.lower() in NEUTRAL_WORDS), files[0])
@@ -91,8 +107,6 @@ def _npz(path: Path) -> Head:
 
 def _plain_mesh(path: Path) -> Head:
     """A still mesh through trimesh."""
-    import numpy as np
-
     from facerig.errors import MissingExtra
 
     try:
@@ -134,31 +148,61 @@ READERS: dict[str, Callable[[Path], Head]] = {
 }
 
 
+def _tell_size(head: Head) -> None:
+    if not head.vertex_count:
+        return
+    longest = float(np.ptp(head.vertices, axis=0).max()) * head.metres_per_unit
+    if not SIZES[0] <= longest <= SIZES[1]:
+        unit = next((name for name, metres in UNITS.items() if metres == head.metres_per_unit), "in their own unit")
+        log.warning("%s: its longest side is %.3g m, that of a head %g to %g m; if its lengths are not %s, bring it "
+                    "with facerig heads add --units %s", head.name, longest, *SIZES, unit, "|".join(UNITS))
+
+
 def matched_head(head: Head) -> tuple[Head, Match]:
-    """The head with its shapes under the facerig rig's names."""
-    match = match_names(head.shape_names)
+    """The head with its shapes under the facerig rig's names, part by part: parts may write one shape's name in several
+    ways."""
+    matches = [match_names(tuple(part.shapes)) for part in head.parts]
     parts = tuple(replace(part, shapes={match.renamed.get(name, name): shape for name, shape in part.shapes.items()})
-                  for part in head.parts)
-    return replace(head, parts=parts), match
+                  for part, match in zip(head.parts, matches, strict=True))
+    renamed = {name: channel for match in matches for name, channel in match.renamed.items()}
+    unmatched = {name: near for match in matches for name, near in match.unmatched.items() if name not in renamed}
+    return replace(head, parts=parts), Match(renamed, unmatched)
 
 
 def match_names(names: tuple[str, ...]) -> Match:
-    """Names that differ from a channel only in case, dividers, a prefix or how sides are written are the channel."""
+    """Names of one mesh that differ from a channel only in case, dividers, a prefix or how sides are written are the
+    channel. The nearest kin goes first: the very name, then one without a prefix, then the longest ending."""
+    channels = _channels()
+    renamed: dict[str, str] = {}
+    for found in (_itself, _by_whole, _by_ending):
+        for name in names:
+            channel = None if name in renamed else found(name)
+            if channel and channel not in renamed.values():
+                renamed[name] = channel
+    near = {name: get_close_matches(_plain(name), channels, 1, 0.72) for name in names if name not in renamed}
+    return Match(renamed, {name: channels[close[0]] if close else "" for name, close in near.items()})
+
+
+@cache
+def _channels() -> dict[str, str]:
+    """Plain name -> channel."""
     from facerig.rig import rig
 
-    channels = tuple(rig("facerig").names)
-    plain = {_plain(channel): channel for channel in channels}
-    renamed: dict[str, str] = {}
-    unmatched: dict[str, str] = {}
-    for name in names:
-        key = _plain(name)
-        channel = plain.get(key) or next((c for p, c in plain.items() if key.endswith(p) and len(p) > 6), None)
-        if channel and channel not in renamed.values():
-            renamed[name] = channel
-        else:
-            near = get_close_matches(key, plain, 1, 0.72)
-            unmatched[name] = plain[near[0]] if near else ""
-    return Match(renamed, unmatched)
+    return {_plain(channel): channel for channel in rig("facerig").names}
+
+
+def _itself(name: str) -> str | None:
+    return name if name in _channels().values() else None
+
+
+def _by_whole(name: str) -> str | None:
+    return _channels().get(_plain(name))
+
+
+def _by_ending(name: str) -> str | None:
+    key = _plain(name)
+    fitting = [plain for plain in _channels() if key.endswith(plain) and len(plain) > 6]
+    return _channels()[max(fitting, key=len)] if fitting else None
 
 
 def _plain(name: str) -> str:

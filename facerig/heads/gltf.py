@@ -1,4 +1,5 @@
-"""glTF 2.0 (.glb, .gltf) -> Head: every mesh with its morph targets, placed by its node. Skins and animation are left.
+"""glTF 2.0 (.glb, .gltf) -> Head: every mesh with its morph targets, placed by its node or, at rest, by its skin.
+Animation is left.
 
 Written for files that strangers send: every count, offset and link is checked against the bytes that are there before
 anything is allocated, nodes may form no ring, and outside files must lie in the same folder.
@@ -18,13 +19,14 @@ from numpy.typing import NDArray
 
 from facerig.errors import HeadError
 from facerig.heads.ict import sparse_shape
-from facerig.mesh import Head, Part, vertex_normals
+from facerig.heads.placing import Doubles, Place, placed_part
+from facerig.mesh import Head, Part
 
 Json = dict[str, Any]
-Doubles = NDArray[np.float64]
 
 MAX_BYTES = 512 << 20
 MAX_DEPTH = 64
+MAX_SETS = 8  # of four joints a vertex
 COMPONENTS = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
 # words in a material's or mesh's name -> our material
@@ -72,26 +74,34 @@ class _Reader:
             raise HeadError(f"{path.name}: not a glTF document")
         self.document, self.binary, self.path = document, binary, path
         self._buffers: dict[int, bytes] = {}
+        self._worlds: dict[int, Doubles] = {}
 
     def head(self) -> Head:
         parts: list[Part] = []
-        for mesh, matrix in self._placed():
-            for number, primitive in enumerate(self.document["meshes"][mesh]["primitives"]):
+        for node, matrix in self._meshes():
+            for number, primitive in enumerate(self.document["meshes"][node["mesh"]]["primitives"]):
                 if primitive.get("mode", 4) == 4 and "POSITION" in primitive["attributes"]:
-                    parts.append(self._part(mesh, number, primitive, matrix, len(parts)))
+                    parts.append(self._part(node, number, primitive, matrix, len(parts)))
         if not parts:
             raise HeadError(f"{self.path.name}: holds no triangle mesh")
         return Head(self.path.stem, tuple(parts), (), 1.0)
 
-    def _placed(self) -> Iterator[tuple[int, Doubles]]:
-        """Meshes in world space; a node that is met twice on one way down is a ring."""
+    def _meshes(self) -> Iterator[tuple[Json, Doubles]]:
+        """The nodes with a mesh, in world space; all meshes where there are no nodes."""
         nodes = self.document.get("nodes", [])
+        if not nodes:
+            yield from (({"mesh": mesh}, np.eye(4)) for mesh in range(len(self.document.get("meshes", []))))
+            return
+        placed = list(self._placed(nodes))
+        self._worlds = dict(placed)
+        yield from ((nodes[number], matrix) for number, matrix in placed if "mesh" in nodes[number])
+
+    def _placed(self, nodes: list[Json]) -> Iterator[tuple[int, Doubles]]:
+        """Nodes in world space; one that is met twice on one way down is a ring."""
         children = {int(c) for node in nodes for c in node.get("children", [])}
         scene = self.document.get("scenes", [{}])[self.document.get("scene", 0)]
         roots = scene.get("nodes") or [n for n in range(len(nodes)) if n not in children]
-        if not nodes:
-            yield from ((mesh, np.eye(4)) for mesh in range(len(self.document.get("meshes", []))))
-        if nodes and not roots:
+        if not roots:
             raise HeadError(f"{self.path.name}: its nodes form a ring")
         stack: list[tuple[int, Doubles, tuple[int, ...]]] = [(int(n), np.eye(4), ()) for n in reversed(roots)]
         visited = 0
@@ -100,14 +110,12 @@ class _Reader:
             visited += 1
             if number in way or len(way) > MAX_DEPTH or visited > 10_000:
                 raise HeadError(f"{self.path.name}: its nodes form a ring, or lie more than {MAX_DEPTH} deep")
-            node = nodes[number]
-            matrix = above @ _local(node)
-            if "mesh" in node:
-                yield int(node["mesh"]), matrix
-            stack += [(int(c), matrix, (*way, number)) for c in reversed(node.get("children", []))]
+            matrix = above @ _local(nodes[number])
+            yield number, matrix
+            stack += [(int(c), matrix, (*way, number)) for c in reversed(nodes[number].get("children", []))]
 
-    def _part(self, mesh: int, number: int, primitive: Json, matrix: Doubles, order: int) -> Part:
-        row = self.document["meshes"][mesh]
+    def _part(self, node: Json, number: int, primitive: Json, matrix: Doubles, order: int) -> Part:
+        row = self.document["meshes"][node["mesh"]]
         attributes = primitive["attributes"]
         points = self._accessor(attributes["POSITION"], 3)
         corners = self._accessor(primitive["indices"], 1).ravel() if "indices" in primitive else np.arange(len(points))
@@ -115,8 +123,8 @@ class _Reader:
         if triangles.size and (triangles.min() < 0 or triangles.max() >= len(points)):
             raise HeadError(f"{self.path.name}: a triangle names vertex {int(triangles.max())} of {len(points)}")
         uvs = self._accessor(attributes["TEXCOORD_0"], 2) if "TEXCOORD_0" in attributes else np.zeros((len(points), 2))
-        turn = matrix[:3, :3]
-        placed = (points @ turn.T + matrix[:3, 3]).astype(np.float32)
+        skinned = "skin" in node and "JOINTS_0" in attributes
+        place = Place(self._bound(int(node["skin"]), attributes, len(points), matrix) if skinned else matrix)
         names = _target_names(row, primitive, len(primitive.get("targets", [])))
         shapes = {}
         for name, target in zip(names, primitive.get("targets", []), strict=True):
@@ -125,14 +133,41 @@ class _Reader:
                 raise HeadError(f"{self.path.name}: target {name} has {len(delta)} vertices, its mesh {len(points)}")
             if not np.isfinite(delta).all():
                 raise HeadError(f"{self.path.name}: target {name} holds a NaN or an infinity")
-            shape = sparse_shape((delta @ turn.T).astype(np.float32), 1e-7)
+            shape = sparse_shape(place.offsets(delta), 1e-7)
             if len(shape.index):
                 shapes[name] = shape
-        faces = triangles.astype(np.int32)
         label = str(row.get("name") or f"part{order}")
         flipped = np.stack([uvs[:, 0], 1 - uvs[:, 1]], axis=1).astype(np.float32)
-        return Part(f"{label}{number or ''}", self._material(primitive, label), placed, faces,
-                    vertex_normals(placed, faces), flipped, shapes)
+        return placed_part(f"{label}{number or ''}", self._material(primitive, label), place.points(points),
+                           place.triangles(triangles), flipped, shapes)
+
+    def _bound(self, skin: int, attributes: Json, count: int, without: Doubles) -> Doubles:
+        """A matrix a vertex [V, 4, 4]: its joints' as they stand, by its weights, whatever the mesh's own node says.
+        `without` is for vertices that no joint holds."""
+        row = self.document["skins"][skin]
+        missing = [joint for joint in row["joints"] if joint not in self._worlds]
+        if missing:
+            raise HeadError(f"{self.path.name}: the joint {missing[0]} of a skin is not in its scene")
+        worlds = np.stack([self._worlds[joint] for joint in row["joints"]])
+        if "inverseBindMatrices" in row:
+            inverse = self._accessor(row["inverseBindMatrices"], 16).reshape(-1, 4, 4).transpose(0, 2, 1)
+            worlds = worlds @ inverse[: len(worlds)]
+        sums, total = np.zeros((count, 4, 4)), np.zeros(count)
+        for number in range(MAX_SETS):
+            if f"JOINTS_{number}" not in attributes:
+                break
+            joints = self._accessor(attributes[f"JOINTS_{number}"], 4)
+            weights = self._accessor(attributes[f"WEIGHTS_{number}"], 4)
+            if joints.shape != (count, 4) or weights.shape != (count, 4):
+                raise HeadError(f"{self.path.name}: {len(joints)} rows of joints, {len(weights)} of weights for a mesh "
+                                f"of {count} vertices")
+            for column in range(4):
+                sums += weights[:, column, None, None] * worlds[joints[:, column].astype(np.int64)]
+            total += weights.sum(axis=1)
+        held = total > 0
+        sums[held] /= total[held, None, None]
+        sums[~held] = without
+        return sums
 
     def _material(self, primitive: Json, label: str) -> str:
         materials = self.document.get("materials", [])

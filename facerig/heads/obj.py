@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerig.errors import HeadError
+from facerig.heads.placing import vertex_places
 from facerig.mesh import Floats, Ints
 
 MAX_BYTES = 256 << 20  # an OBJ of two million vertices; more is no head
@@ -31,10 +32,7 @@ class ObjMesh:
 
     def vertex_places(self) -> Floats:
         """One texture place a vertex [V, 2]: the last corner that names one (seams are not split)."""
-        out = np.zeros((len(self.positions), 2), np.float32)
-        known = self.triangle_places >= 0
-        out[self.triangles[known]] = self.places[self.triangle_places[known]]
-        return out
+        return vertex_places(len(self.positions), self.triangles, self.triangle_places, self.places)
 
     def triangles_of(self, first: int, last: int) -> Ints:
         """The triangles of polygons first <= n < last."""

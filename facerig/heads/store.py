@@ -21,10 +21,17 @@ def stored_names() -> list[str]:
     return sorted(path.stem for path in heads_folder().glob("*.npz") if NAME.fullmatch(path.stem))
 
 
-def store(name: str, head: Head) -> Path:
-    """Keep a head under a name of its own."""
+def check_name(name: str) -> str:
+    """The name, where it may be one."""
     if not NAME.fullmatch(name) or name == "builtin":
-        raise OptionError(f"head name: got {name!r}, accepted: small letters, digits, - and _, not builtin")
+        raise OptionError(f"head name: got {name!r}, accepted: 1 to 40 small letters, digits, - and _, not builtin; "
+                          "--name gives another")
+    return name
+
+
+def store(name: str, head: Head) -> Path:
+    """Keep a head under this name, in the place of one that has it already."""
+    check_name(name)
     return write_file(heads_folder() / f"{name}.npz", head_to_npz(head))
 
 

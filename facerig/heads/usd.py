@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facerig.errors import HeadError, MissingExtra
 from facerig.heads.gltf import material_for
-from facerig.mesh import Head, Part, Shape, vertex_normals
+from facerig.heads.placing import Doubles, Place, placed_part, vertex_places
+from facerig.mesh import Floats, Head, Part, Shape
 
 MAX_BYTES = 512 << 20
+UPRIGHT = {"Z": np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])}  # up axis -> turn to +Y
 
 
 def read_usd(path: Path) -> Head:
@@ -29,7 +32,9 @@ def read_usd(path: Path) -> Head:
     if not meshes:
         raise HeadError(f"{path.name}: holds no mesh")
     cache = UsdGeom.XformCache()
-    parts = tuple(_part(prim, np.array(cache.GetLocalToWorldTransform(prim)), path.name) for prim in meshes)
+    upright = UPRIGHT.get(str(UsdGeom.GetStageUpAxis(stage)), np.eye(4))
+    # USD multiplies rows
+    parts = tuple(_part(prim, upright @ np.array(cache.GetLocalToWorldTransform(prim)).T, path.name) for prim in meshes)
     return Head(path.stem, parts, (), float(UsdGeom.GetStageMetersPerUnit(stage)))
 
 
@@ -49,7 +54,7 @@ def _check_size(path: Path) -> None:
         raise HeadError(f"{path.name}: {size >> 20} MiB, accepted: up to {MAX_BYTES >> 20} MiB")
 
 
-def _part(prim: Any, matrix: Any, where: str) -> Part:
+def _part(prim: Any, matrix: Doubles, where: str) -> Part:
     from pxr import UsdGeom
 
     mesh = UsdGeom.Mesh(prim)
@@ -60,12 +65,24 @@ def _part(prim: Any, matrix: Any, where: str) -> Part:
         raise HeadError(f"{where}: {prim.GetName()}: {int(counts.sum())} corners in faces, {len(corners)} given")
     if len(corners) and (corners.min() < 0 or corners.max() >= len(points)):
         raise HeadError(f"{where}: {prim.GetName()}: a face names vertex {int(corners.max())} of {len(points)}")
-    turn = matrix[:3, :3]  # USD multiplies rows
-    placed = (points @ turn + matrix[3, :3]).astype(np.float32)
-    triangles = _fans(counts, corners)
-    shapes = dict(_shapes(prim, len(points), turn, where))
-    return Part(prim.GetName(), material_for(prim.GetName()), placed, triangles, vertex_normals(placed, triangles),
-                np.zeros((len(points), 2), np.float32), shapes)
+    place = Place(matrix, str(mesh.GetOrientationAttr().Get()) == "leftHanded")
+    shapes = dict(_shapes(prim, len(points), place, where))
+    return placed_part(prim.GetName(), material_for(prim.GetName()), place.points(points),
+                       place.triangles(_fans(counts, corners)), _uvs(prim, corners, len(points)), shapes)
+
+
+def _uvs(prim: Any, corners: NDArray[np.int64], count: int) -> Floats:
+    """The primvar st, or the first other one of texture places; given for corners or for vertices."""
+    from pxr import UsdGeom
+
+    found = [v for v in UsdGeom.PrimvarsAPI(prim).GetPrimvarsWithValues()
+             if v.GetTypeName().role == "TextureCoordinate" or v.GetPrimvarName() == "st"]
+    for primvar in sorted(found, key=lambda v: str(v.GetPrimvarName()) != "st"):
+        places = np.array(primvar.ComputeFlattened() or [], np.float64)
+        where = corners if str(primvar.GetInterpolation()) == "faceVarying" else np.arange(count)
+        if places.ndim == 2 and places.shape[1] >= 2 and len(places) == len(where):
+            return vertex_places(count, where, np.arange(len(where)), places[:, :2])
+    return np.zeros((count, 2), np.float32)
 
 
 def _fans(counts: Any, corners: Any) -> Any:
@@ -74,7 +91,7 @@ def _fans(counts: Any, corners: Any) -> Any:
     return np.array(rows, np.int32).reshape(-1, 3)
 
 
-def _shapes(prim: Any, count: int, turn: Any, where: str) -> Any:
+def _shapes(prim: Any, count: int, place: Place, where: str) -> Any:
     from pxr import UsdSkel
 
     binding = UsdSkel.BindingAPI(prim)
@@ -88,4 +105,5 @@ def _shapes(prim: Any, count: int, turn: Any, where: str) -> Any:
         if len(index) != len(offsets) or (len(index) and (index.min() < 0 or index.max() >= count)):
             raise HeadError(f"{where}: shape {name} names vertices that its mesh has not")
         order = np.unique(index, return_index=True)[1]
-        yield name, Shape(index[order].astype(np.int32), (offsets @ turn)[order].astype(np.float32))
+        index = index[order]
+        yield name, Shape(index.astype(np.int32), place.offsets(offsets[order], index))
