@@ -42,8 +42,10 @@ EXPORTERS: dict[str, Exporter] = {row.suffix: row for row in (
     Exporter(".vhap.npz", "FLAME npz, VHAP / GaussianAvatars names", "flame:write_vhap"),
     Exporter(".fbx", "FBX, a head or curves alone", "fbx:write", "optional", heeds=(*_SCENE, "keys", "fbx_version")),
     Exporter(".curves.fbx", "FBX, curves alone", "fbx:write_curves", heeds=("name", "keys", "fbx_version")),
-    Exporter(".glb", "glTF binary", "gltf:write_glb", "needed", heeds=(*_SCENE, "keys", "quantise", "audio")),
-    Exporter(".gltf", "glTF text", "gltf:write_gltf", "needed", heeds=(*_SCENE, "keys", "quantise", "audio")),
+    Exporter(".glb", "glTF binary", "gltf:write_glb", "needed", heeds=(*_SCENE, "keys", "quantise", "audio"),
+             together=True),
+    Exporter(".gltf", "glTF text", "gltf:write_gltf", "needed", heeds=(*_SCENE, "keys", "quantise", "audio"),
+             together=True),
     Exporter(".usda", "USD text", "usd:write_usda", "optional", heeds=("joints", "layout")),
     Exporter(".usdc", "USD binary", "usd:write_usdc", "optional", heeds=("joints", "layout")),
     Exporter(".usd", "USD binary", "usd:write_usdc", "optional", heeds=("joints", "layout")),
@@ -76,11 +78,12 @@ READERS: dict[str, Reader] = {row.suffix: row for row in (
 
 
 def format_of(name: str | os.PathLike[str]) -> str:
-    """The longest suffix of a file name (or a bare `csv`, `.a2f.csv`) that the table knows."""
-    text = os.fspath(name).lower()
-    text = Path(text).name
-    parts = text.lstrip(".").split(".")
-    for first in range(len(parts)):
+    """The longest suffix of a file name (or, as text, of a bare `csv`, `a2f.csv`) that the table knows.
+
+    A path's name has a stem before its suffix: `curves.fbx` is an FBX file called curves.
+    """
+    parts = Path(os.fspath(name).lower()).name.lstrip(".").split(".")
+    for first in range(isinstance(name, os.PathLike), len(parts)):
         suffix = "." + ".".join(parts[first:])
         if suffix in EXPORTERS:
             return suffix

@@ -30,7 +30,7 @@ class ExportOptions:
     rig: str | None = None
     """retarget to this rig first"""
     name: str = "facerig"
-    """of the take: animation stack, clip, subject"""
+    """of the take: animation stack, clip"""
     keys: float | None = None
     """error bound of key reduction (0.02 is a good value); None writes a key on every frame"""
     calibrated: bool = True
@@ -80,6 +80,8 @@ class Exporter:
     """a take without frames can be written"""
     heeds: tuple[str, ...] = ()
     """names of the options that change the result, besides `rig`"""
+    together: bool = False
+    """reduced keys of all channels stand on the same frames"""
 
     def __call__(self, curves: Curves, head: Head | None, options: ExportOptions) -> bytes:
         if not curves.frames and not self.empty:

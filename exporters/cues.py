@@ -55,6 +55,8 @@ Span = tuple[int, int, str]
 
 def _spans(curves: Curves, names: dict[str, str]) -> list[Span]:
     """Rows [first, last) of each drawn mouth; neighbours that look alike are one."""
+    if curves.start < 0:
+        raise CurvesError("mouth cues: the take starts before frame 0; move it first (facerig convert --start 0)")
     out: list[Span] = []
     for cue in visemes(curves):
         name = names[cue.viseme]

@@ -1,17 +1,19 @@
 """Reads one FBX file with ufbx and prints its animation as one JSON object. Runs in a process of its own; imports
 nothing of ours.
 
-usage: fbx_process.py FILE
+usage: fbx_process.py FILE [JOINT ...]      names of joints (letters only, lower case) whose turns are wanted
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from typing import Any
 
-TRANSFORMS = ("T", "R", "S", "DeformPercent")
+TRANSFORMS = ("Lcl Translation", "Lcl Rotation", "Lcl Scaling", "Visibility")
+Moved = list[tuple[Any, str, Any]]  # element, property, its animated value
 
 
 def _listed(found: Any, kept: list[Any]) -> list[Any]:
@@ -21,43 +23,87 @@ def _listed(found: Any, kept: list[Any]) -> list[Any]:
     return out
 
 
-def _answer(path: str) -> dict[str, Any]:
+def _answer(path: str, joints: list[str]) -> dict[str, Any]:
     import ufbx
 
     kept: list[Any] = []
     scene = ufbx.load_file(path)
     kept.append(scene)
-    stacks = _listed(scene.anim_stacks, kept)
-    if not stacks:
+    takes = [(stack, _moved(stack, kept)) for stack in _listed(scene.anim_stacks, kept)]
+    if not takes:
         return {"error": "holds no animation"}
-    stack = stacks[0]
+    shapes = _listed(scene.blend_channels, kept)
+    faces = [take for take in takes if any(_of_a_face(ufbx, *each[:2], joints, not shapes) for each in take[1])]
+    stack, moved = (faces or takes)[0]
+    rate = round(scene.settings.frames_per_second)
+    frames = range(round(stack.time_begin * rate), _last(stack, moved, rate, kept) + 1)
     animation = stack.anim
     kept.append(animation)
-    rate = round(scene.settings.frames_per_second)
-    first, last = round(stack.time_begin * rate), round(stack.time_end * rate)
     columns: dict[str, list[float]] = {}
-    for channel in _listed(scene.blend_channels, kept):
+    for channel in shapes:
         if channel.name not in columns:
-            columns[channel.name] = [ufbx.evaluate_blend_weight(animation, channel, frame / rate)
-                                     for frame in range(first, last + 1)]
+            columns[channel.name] = [ufbx.evaluate_blend_weight(animation, channel, frame / rate) for frame in frames]
     if not columns:
-        columns = _numbers(ufbx, scene, kept, rate, first, last)
-    return {"fps": rate, "start": first, "channels": list(columns), "values": list(columns.values())}
+        columns = _numbers(ufbx, moved, rate, frames)
+    turned = [node for node, name, _ in moved if _of_a_face(ufbx, node, name, joints, False) and name == "Lcl Rotation"]
+    return {"fps": rate, "start": frames[0], "take": stack.name, "channels": columns,
+            "turns": [{"joint": node.name, "bind": _bind(node, kept), "turns": [
+                _quaternion(ufbx.evaluate_transform(animation, node, frame / rate)) for frame in frames]}
+                for node in turned],
+            "others": [other.name for other, _ in faces[1:]]}
 
 
-def _numbers(ufbx: Any, scene: Any, kept: list[Any], rate: int, first: int, last: int) -> dict[str, list[float]]:
+def _moved(stack: Any, kept: list[Any]) -> Moved:
+    props = [prop for layer in _listed(stack.layers, kept) for prop in _listed(layer.anim_props, kept)]
+    moved = [(prop.element, prop.prop_name, prop.anim_value) for prop in props]
+    kept.append(moved)
+    return moved
+
+
+def _of_a_face(ufbx: Any, element: Any, prop: str, joints: list[str], numbers: bool) -> bool:
+    """Whether it is a shape's weight or a wanted joint's turn; with `numbers` also a bone's own property."""
+    if isinstance(element, ufbx.Node):
+        joint = prop == "Lcl Rotation" and re.sub(r"[^a-z]", "", element.name.lower()) in joints
+        return joint or (numbers and prop not in TRANSFORMS)
+    return isinstance(element, ufbx.BlendChannel)
+
+
+def _last(stack: Any, moved: Moved, rate: int, kept: list[Any]) -> int:
+    """The last frame; a take of one frame is written as long as two, with one key a curve."""
+    first: int = round(stack.time_begin * rate)
+    last: int = round(stack.time_end * rate)
+    curves = [curve for _, _, value in moved for curve in _listed(value.curves, kept) if curve is not None]
+    return first if last == first + 1 and all(len(curve.keyframes) == 1 for curve in curves) else last
+
+
+def _numbers(ufbx: Any, moved: Moved, rate: int, frames: range) -> dict[str, list[float]]:
     """The animated numbers that are no transforms: a bone's user properties."""
     columns: dict[str, list[float]] = {}
-    for value in _listed(scene.anim_values, kept):
-        if value.name not in TRANSFORMS and value.name not in columns:
-            columns[value.name] = [ufbx.evaluate_anim_value_real(value, frame / rate)
-                                   for frame in range(first, last + 1)]
+    for element, name, value in moved:
+        if isinstance(element, ufbx.Node) and name not in TRANSFORMS and name not in columns:
+            columns[name] = [ufbx.evaluate_anim_value_real(value, frame / rate) for frame in frames]
     return columns
+
+
+def _bind(node: Any, kept: list[Any]) -> list[Any] | None:
+    """Columns of the joint's matrices to the world and to its parent in the pose that the mesh was bound in."""
+    pose = node.bind_pose
+    kept.append(pose)
+    for row in _listed(pose.bone_poses, kept) if pose is not None else []:
+        if row.bone_node.element_id == node.element_id:
+            return [[[axis.x, axis.y, axis.z] for axis in (matrix.c0, matrix.c1, matrix.c2)]
+                    for matrix in (row.bone_to_world, row.bone_to_parent)]
+    return None
+
+
+def _quaternion(transform: Any) -> list[float]:
+    turn = transform.rotation
+    return [turn.x, turn.y, turn.z, turn.w]
 
 
 if __name__ == "__main__":
     try:
-        print(json.dumps(_answer(sys.argv[1])))
+        print(json.dumps(_answer(sys.argv[1], sys.argv[2:])))
     except Exception as problem:
         print(json.dumps({"error": f"cannot be read ({type(problem).__name__}: {problem})"}))
     sys.stdout.flush()

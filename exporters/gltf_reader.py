@@ -5,23 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from exporters.gltf_container import Json, parse, read_accessor
 from exporters.keys import hermite
-from exporters.scene import kind_of, matrices_of, yaw_pitch_roll
+from exporters.scene_reader import angles_of, is_read, tell_others
 from exporters.timing import check_span, guess_rate
 from facerig.curves import Curves
 from facerig.errors import CurvesError
+from facerig.turns import Doubles, matrices_of
 
-Doubles = NDArray[np.float64]
-CAMEL = {"headyaw": "headYaw", "headpitch": "headPitch", "headroll": "headRoll"} | {
-    f"{side}eye{angle}": f"{side}Eye{angle.capitalize()}"
-    for side in ("left", "right") for angle in ("yaw", "pitch", "roll")}
+STEP_SLACK = 0.05  # of a frame: a time is a float32, which lies so far beside its frame after hours
 
 
 def read(data: bytes, name: str, fps: int | None = None) -> Curves:
-    """The first animation; a shape that several meshes have is taken from the first of them."""
+    """The first animation that moves a face; a shape that several meshes have is taken from the first of them."""
     document, binary = parse(data, name)
     try:
         return _read(document, binary, name, fps)
@@ -30,15 +27,11 @@ def read(data: bytes, name: str, fps: int | None = None) -> Curves:
 
 
 def _read(document: Json, binary: bytes, name: str, fps: int | None) -> Curves:
-    animations = document.get("animations", [])
-    if not animations:
-        raise CurvesError(f"{name}: holds no animation")
-    clip, extras = animations[0], animations[0].get("extras", {})
+    clip = _clip(document, name)
+    extras = clip.get("extras", {})
     samples = [(channel["target"], *_sampler(document, binary, clip["samplers"][channel["sampler"]], name))
-               for channel in clip["channels"]]
+               for channel in clip["channels"] if "node" in channel["target"]]
     times = [time for _, time, _, _ in samples]
-    if not times:
-        raise CurvesError(f"{name}: its animation has no channels")
     densest = max(times, key=len)
     stated = extras["fps"] if isinstance(extras.get("fps"), int) else None
     rate = stated or fps or guess_rate(densest)  # glTF itself knows instants alone
@@ -47,12 +40,36 @@ def _read(document: Json, binary: bytes, name: str, fps: int | None) -> Curves:
     grid = np.arange(first, last + 1)
     columns: dict[str, Doubles] = {}
     for target, time, values, kind in samples:
-        for channel, column in _channels(document, target, _evaluated(time, values, kind, grid / rate)):
+        wanted = (grid + STEP_SLACK if kind == "STEP" else grid) / rate
+        for channel, column in _channels(document, target, _evaluated(time, values, kind, wanted)):
             columns.setdefault(channel, column)
     if not columns:
         raise CurvesError(f"{name}: its animation moves no shapes, head or eyes")
     start = first + (extras["start"] if isinstance(extras.get("start"), int) and rate == stated else 0)
     return Curves(tuple(columns), rate, np.stack(list(columns.values()), axis=1).astype(np.float32), start)
+
+
+def _clip(document: Json, name: str) -> Json:
+    clips: list[Json] = document.get("animations", [])
+    if not clips:
+        raise CurvesError(f"{name}: holds no animation")
+    if not any(clip["channels"] for clip in clips):
+        raise CurvesError(f"{name}: its animation has no channels")
+    faces = [(clip, str(clip.get("name", f"animation {number}"))) for number, clip in enumerate(clips)
+             if any(_moves_a_face(document, channel["target"]) for channel in clip["channels"])]
+    if not faces:
+        raise CurvesError(f"{name}: its animation moves no shapes, head or eyes")
+    clip, first = faces[0]
+    tell_others(name, first, [other for _, other in faces[1:]])
+    return clip
+
+
+def _moves_a_face(document: Json, target: Json) -> bool:
+    """Not where it names no node: extensions animate other things so."""
+    if "node" not in target:
+        return False
+    node = document["nodes"][target["node"]]
+    return target["path"] == "weights" or (target["path"] == "rotation" and is_read(node.get("name", "")))
 
 
 def _sampler(document: Json, binary: bytes, sampler: Json, name: str) -> tuple[Doubles, Doubles, str]:
@@ -88,8 +105,6 @@ def _channels(document: Json, target: Json, values: Doubles) -> list[tuple[str, 
         numbered = [f"{mesh.get('name', 'shape')}{number}" for number in range(values.shape[1])]
         names = mesh.get("extras", {}).get("targetNames") or numbered
         return list(zip(map(str, names), values.T, strict=True))
-    kind = kind_of(node.get("name", "")) if target["path"] == "rotation" else None
-    if kind is None or kind.channels[0] not in CAMEL:
-        return []
-    angles = zip(kind.channels, kind.signs, yaw_pitch_roll(matrices_of(values)), strict=True)
-    return [(CAMEL[channel], sign * angle) for channel, sign, angle in angles]
+    if target["path"] == "rotation":
+        return list(angles_of(node.get("name", ""), matrices_of(values)).items())
+    return []

@@ -6,7 +6,9 @@ A timecode counts sixtieths of a second whatever the frame rate; its decimals ar
 
 from __future__ import annotations
 
+import hashlib
 import re
+import unicodedata
 from collections.abc import Iterator
 
 import numpy as np
@@ -66,6 +68,24 @@ def file_name(slate: str, take: int, subject: str, calibrated: bool = True) -> s
     if take < 0:
         raise OptionError(f"take: got {take}, accepted: 0 or more")
     return f"{slate}_{take}_{subject}_{'cal' if calibrated else 'raw'}.csv"
+
+
+def spelt(text: str, otherwise: str) -> str:
+    """In letters, digits and hyphens of ASCII (é: e); `otherwise` where that leaves nothing."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9]+", "-", plain).strip("-") or otherwise
+
+
+def slate_of(name: str) -> str:
+    """A slate for a clip of any name.
+
+    An underscore, which parts slate from take, becomes a hyphen; where the name has more than a slate can spell, a hash
+    of it keeps the files of two names apart.
+    """
+    slate = spelt(name, "voice")
+    if slate != name.replace("_", "-"):
+        slate += f"-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+    return slate
 
 
 def from_table(table: Table, name: str) -> Curves:

@@ -7,9 +7,10 @@ slope in value a second. Never opened in a running Maya; the syntax follows Maya
 
 from __future__ import annotations
 
+import logging
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ from facerig.curves import Curves
 from facerig.errors import CurvesError
 from facerig.mesh import Head
 
+log = logging.getLogger(__name__)
+
 VERSION = "2022"
 TIME_UNITS = {24: "film", 25: "pal", 30: "ntsc", 48: "show", 50: "palf", 60: "ntscf", 15: "game"}
 RATES = {name: rate for rate, name in TIME_UNITS.items()}
@@ -29,6 +32,10 @@ RATES = {name: rate for rate, name in TIME_UNITS.items()}
 NUMBERED = frozenset((2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 40, 75, 80, 90, 100, 120, 125, 150, 200, 240, 250, 300, 375,
                       400, 500, 600, 750))
 MAX_NUMBER = 1e15
+# How a tangent of a kind leaves or reaches its key: a slope in value a frame, NaN for a straight line, infinite for a
+# step (the key's own value until the next key, or the next one's at once). `fixed` ones state their angle.
+STEP, STEP_NEXT = math.inf, -math.inf
+TANGENTS = {"linear": math.nan, "flat": 0.0, "step": STEP, "stepnext": STEP_NEXT}
 _ATTRIBUTE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -92,10 +99,10 @@ def _data(track: Track, fps: int, indent: str) -> Iterator[str]:
 def read(data: bytes, name: str, fps: int | None = None) -> Curves:
     """Either format: every animated attribute becomes a channel, its keys are evaluated on every frame."""
     text = re.sub(r"//[^\n]*", "", text_of(data, name))
-    unit = re.search(r"\btimeUnit\s+(\w+)\s*;", text)
+    unit = re.search(r"\btimeUnit\s+([\w.]+)\s*;", text)
     if not re.search(r"\b(animVersion|atomVersion)\b", text) or not unit:
         raise CurvesError(f"{name}: not a Maya .anim or .atom file (no version or no timeUnit)")
-    rate = _rate(unit[1], name)
+    rate = _rate(unit[1], name, fps)
     found = re.findall(r"\banim\s+(\S+)\s[^;]*;\s*animData\s*\{([^{}]*)keys\s*\{([^{}]*)\}", text)
     if not found:
         raise CurvesError(f"{name}: holds no animation curves")
@@ -103,36 +110,48 @@ def read(data: bytes, name: str, fps: int | None = None) -> Curves:
     first = min(math.ceil(keys[0, 0]) for keys in columns.values())
     last = max(math.floor(keys[-1, 0]) for keys in columns.values())
     check_span(name, last - first, len(columns))
+    _tell_guessed(name, (keys for _, _, keys in found))
     frames = np.arange(first, max(last, first) + 1)
     values = np.stack([_evaluated(keys, frames) for keys in columns.values()], axis=1)
     return Curves(tuple(columns), rate, values.astype(np.float32), first)
 
 
-def _rate(unit: str, name: str) -> int:
-    numbered = re.fullmatch(r"(\d+)fps", unit)
-    if unit not in RATES and not numbered:
-        raise CurvesError(f"{name}: time unit {unit!r}, accepted: {', '.join(RATES)} or a whole number and fps")
+def _rate(unit: str, name: str, fps: int | None) -> int:
+    numbered = re.fullmatch(r"(\d+)(\.\d+)?(fps|df)", unit)
+    if numbered and numbered[2] and fps is not None:
+        return fps
+    if unit not in RATES and (not numbered or numbered[2]):
+        raise CurvesError(f"{name}: time unit {unit!r}, accepted: {', '.join(RATES)} or a whole number and fps; "
+                          f"frames of another rate are read with --read-fps, at a whole one")
     return int(numbered[1]) if numbered else RATES[unit]
 
 
 def _keys(text: str, name: str, fps: int) -> NDArray[np.float64]:
     """Rows of frame, value, slope into the key, slope out of it (value a frame; NaN where it is a straight line)."""
     rows = []
-    for statement in text.split(";"):
-        cells = statement.split()
-        if not cells:
-            continue
+    for cells in _statements(text):
         try:
             fixed = [float(cell) for cell in cells[7:]]
             slopes = iter(math.tan(math.radians(angle)) / fps for angle in fixed[0::2])
-            into = next(slopes) if cells[2] == "fixed" else math.nan
-            out = next(slopes) if cells[3] == "fixed" else math.nan
+            into, out = [next(slopes) if kind == "fixed" else TANGENTS.get(kind, math.nan) for kind in cells[2:4]]
             rows.append((_finite(cells[0]), _finite(cells[1]), into, out))
         except (IndexError, ValueError, StopIteration):
-            raise CurvesError(f"{name}: key {statement.strip()!r} cannot be read") from None
+            raise CurvesError(f"{name}: key {' '.join(cells)!r} cannot be read") from None
     if not rows:
         raise CurvesError(f"{name}: a curve has no keys")
     return np.array(sorted(rows))
+
+
+def _statements(text: str) -> Iterator[list[str]]:
+    return (statement.split() for statement in text.split(";") if statement.strip())
+
+
+def _tell_guessed(name: str, curves: Iterable[str]) -> None:
+    kinds = {kind for text in curves for cells in _statements(text) for kind in cells[2:4]}
+    guessed = sorted(kinds - TANGENTS.keys() - {"fixed"})
+    if guessed:
+        log.warning("%s: tangents of the kind %s are read as straight lines; bake them in Maya to keep their bends",
+                    name, ", ".join(guessed))
 
 
 def _finite(text: str) -> float:
@@ -150,6 +169,10 @@ def _evaluated(keys: NDArray[np.float64], frames: NDArray[np.int64]) -> NDArray[
     left = np.clip(np.searchsorted(at, wanted, "right") - 1, 0, len(at) - 2)
     width = np.maximum(np.diff(at)[left], 1e-9)
     straight = (value[left + 1] - value[left]) / width
-    m0 = np.where(np.isnan(out[left]), straight, out[left])
-    m1 = np.where(np.isnan(into[left + 1]), straight, into[left + 1])
-    return hermite((wanted - at[left]) / width, width, value[left], value[left + 1], m0, m1)
+    m0 = np.where(np.isfinite(out[left]), out[left], straight)
+    m1 = np.where(np.isfinite(into[left + 1]), into[left + 1], straight)
+    u = (wanted - at[left]) / width
+    smooth = hermite(u, width, value[left], value[left + 1], m0, m1)
+    held = np.where(u < 1, value[left], value[left + 1])
+    ahead = np.where(u > 0, value[left + 1], value[left])
+    return np.where(out[left] == STEP, held, np.where(out[left] == STEP_NEXT, ahead, smooth))

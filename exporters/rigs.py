@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from facerig.curves import Curves
-from facerig.errors import RigError
-from facerig.rig import identify, rig
+from facerig.rig import rig
 
 
 def to_rig(curves: Curves, name: str) -> Curves:
@@ -15,14 +12,3 @@ def to_rig(curves: Curves, name: str) -> Curves:
 
     target = rig(name)
     return curves if curves.channels == target.names else retarget(curves, target)
-
-
-def like(curves: Curves, channels: Sequence[str]) -> Curves:
-    """The curves in the rig that has these channels, where there is one and a way to it; else as they are."""
-    wanted = identify(channels)
-    if wanted is None:
-        return curves
-    try:
-        return to_rig(curves, wanted.name)
-    except RigError:
-        return curves

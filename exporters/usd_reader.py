@@ -1,5 +1,5 @@
-"""USD back to curves: the weights of its first skeletal animation, and the turns of head and eye joints. Needs
-usd-core.
+"""USD back to curves: the weights of its first skeletal animation that moves a face, and the turns of head and eye
+joints. Needs usd-core.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from exporters.gltf_reader import CAMEL, Doubles
-from exporters.scene import kind_of, matrices_of, yaw_pitch_roll
+from exporters.scene_reader import angles_of, is_read, tell_others
 from exporters.timing import on_grid
 from exporters.usd import pxr
 from facerig.curves import Curves
 from facerig.errors import CurvesError, FacerigError
+from facerig.turns import Doubles, matrices_of
 
 
 def read(data: bytes, name: str, fps: int | None = None) -> Curves:
@@ -36,7 +36,9 @@ def _curves(u: Any, stage: Any, name: str) -> Curves:
     animations = [prim for prim in stage.Traverse() if prim.IsA(u.UsdSkel.Animation)]
     if not animations:
         raise CurvesError(f"{name}: holds no skeletal animation")
-    animation = u.UsdSkel.Animation(animations[0])
+    faces = [prim for prim in animations if _moves_a_face(u.UsdSkel.Animation(prim))]
+    animation = u.UsdSkel.Animation((faces or animations)[0])
+    tell_others(name, str(animation.GetPrim().GetName()), [str(prim.GetName()) for prim in faces[1:]])
     rate = float(stage.GetTimeCodesPerSecond())
     weights = animation.GetBlendShapeWeightsAttr()
     names = [str(token) for token in animation.GetBlendShapesAttr().Get() or ()]
@@ -60,17 +62,23 @@ def _curves(u: Any, stage: Any, name: str) -> Curves:
     return on_grid(name, tuple(columns), times / rate, np.stack(list(columns.values()), axis=1), whole)
 
 
+def _moves_a_face(animation: Any) -> bool:
+    joints = _joints(animation) if animation.GetRotationsAttr().GetNumTimeSamples() else []
+    shapes = animation.GetBlendShapesAttr().Get() and animation.GetBlendShapeWeightsAttr().GetNumTimeSamples()
+    return bool(shapes) or any(map(is_read, joints))
+
+
+def _joints(animation: Any) -> list[str]:
+    return [str(token).rsplit("/", 1)[-1] for token in animation.GetJointsAttr().Get() or ()]
+
+
 def _turns(animation: Any, rotations: Any, times: Doubles) -> dict[str, Doubles]:
-    joints = [str(token).rsplit("/", 1)[-1] for token in animation.GetJointsAttr().Get() or ()]
     columns: dict[str, Doubles] = {}
     if not rotations.GetNumTimeSamples():
         return columns
     turns = [rotations.Get(time) for time in times]
-    for number, joint in enumerate(joints):
-        kind = kind_of(joint)
-        if kind is None or kind.channels[0] not in CAMEL:
-            continue
-        q = np.array([[*turn[number].GetImaginary(), turn[number].GetReal()] for turn in turns], np.float64)
-        for channel, sign, angle in zip(kind.channels, kind.signs, yaw_pitch_roll(matrices_of(q)), strict=True):
-            columns[CAMEL[channel]] = sign * angle
+    for number, joint in enumerate(_joints(animation)):
+        if is_read(joint):
+            q = np.array([[*turn[number].GetImaginary(), turn[number].GetReal()] for turn in turns], np.float64)
+            columns |= angles_of(joint, matrices_of(q))
     return columns

@@ -63,6 +63,7 @@ def run(arguments: list[str]) -> int:
     """The exit code of a command line; whatever goes wrong is one line on stderr."""
     try:
         result = typer.main.get_command(application()).main(arguments, prog_name="facerig", standalone_mode=False)
+        print(end="", flush=True)  # here, and not at exit, it shows that the reader went away
         if result == INTERRUPTED:  # typer turns Ctrl-C into this code, without a word
             raise KeyboardInterrupt
         return result if isinstance(result, int) else 0
@@ -79,8 +80,11 @@ def run(arguments: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort, EOFError):
         return _fail("interrupted; nothing half-written is left", INTERRUPTED)
     except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - the reader went away; stay silent at exit
-        return 0
+        return _unread()
+    except SystemExit as leaving:  # how typer and rich leave, with 1, where the reader went away
+        if not isinstance(leaving.__context__, BrokenPipeError):
+            raise
+        return _unread()
     except MemoryError:
         return _fail("out of memory: give smaller input, or fewer jobs at once", 1)
     except Exception as error:
@@ -88,6 +92,13 @@ def run(arguments: list[str]) -> int:
             raise
         return _fail(f"a fault of facerig's own: {type(error).__name__}: {error}; FACERIG_DEBUG=1 shows where. "
                      "Please report it", 1)
+
+
+def _unread() -> int:
+    """The reader has what it wanted (`| head`): no mistake. What is still to be flushed at exit goes nowhere."""
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), sys.__stdout__.fileno() if sys.__stdout__ else 1)
+    return 0
 
 
 def _fail(message: str, code: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -89,13 +90,33 @@ def test_bad_rows_are_kept_with_their_problem(tmp_path: Path) -> None:
 
 def test_names_of_files(tmp_path: Path) -> None:
     line = Line(2, tmp_path / "my_line 01.wav", "Ann Lee", formats=(".csv", ".fbx"))
-    assert file_names(line) == {".csv": "Ann-Lee/my-line-01_1_Ann-Lee_cal.csv", ".fbx": "Ann-Lee/my-line-01.fbx"}
-    assert file_names(Line(2, Path("größe.wav"), "", formats=(".csv",))) == {".csv": "facerig/größe.csv"}
+    assert file_names(line) == {".csv": "Ann-Lee/my-line-01-e9f3e9cc_1_Ann-Lee_cal.csv",
+                                ".fbx": "Ann-Lee/my-line-01.fbx"}
+    (name,) = file_names(Line(2, Path("Zeile ü.wav"), "Änna Müller", formats=(".csv",))).values()
+    assert re.fullmatch(r"Änna-Müller/Zeile-u-[0-9a-f]{8}_1_Anna-Muller_cal\.csv", name)
+    assert file_names(Line(2, Path("a_b.wav"), "安奈", formats=(".csv",))) == {".csv": "安奈/a-b_1_facerig_cal.csv"}
     assert file_names(Line(7, Path("!!.wav"), "../../etc", formats=(".npz",))) == {".npz": "etc/line7.npz"}
     assert clashes([line, Line(3, tmp_path / "my line-01.flac", "Ann-Lee", formats=(".fbx",))]).keys() == {3}
 
 
 # ---- runs -----------------------------------------------------------------------------------------------------------
+
+
+def test_lines_of_like_names_are_all_made_and_known_again(tmp_path: Path) -> None:
+    """As `animate` names them: but for hyphens and underscores, no two names make one Live Link CSV."""
+    lines = [Line(n, voice(tmp_path / f"{name}.wav"), formats=(".csv",))
+             for n, name in enumerate(("line one", "line-one", "line.one", "ana", "aña"), 2)]
+    store = Store(tmp_path / "out", "fake")
+    assert statuses(run(lines, FAKE, store)) == ["done"] * 5
+    assert statuses(run(lines, FAKE, store)) == ["skipped"] * 5
+
+
+def test_a_column_that_nobody_reads_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    read_table(table(tmp_path, "audio,Charcter,take,gain:jaw,mood\na.wav,Ann,1,1,joy\n"))
+    assert "Charcter; did you mean character?" in caplog.text
+    caplog.clear()
+    read_table(table(tmp_path, "audio,Character,take,gain:jaw,mood\na.wav,Ann,1,1,joy\n"))
+    assert not caplog.text
 
 
 def test_lines_are_made_once_and_then_skipped(tmp_path: Path, lines: list[Line]) -> None:

@@ -45,6 +45,16 @@ def test_animate_writes_each_format_at_each_rate(voice: Path, suffix: str, fps: 
     assert json.loads(capsys.readouterr().out)["frames"] == fps
 
 
+@pytest.mark.parametrize(("name", "made"), [
+    ("line v1.2.json", "line v1.2_take{}.json"), ("x.a2f.json", "x_take{}.a2f.json"), ("a2f.json", "a2f_take{}.json"),
+    ("X.JSON", "X_take{}.JSON")])
+def test_takes_are_counted_before_the_suffix(tmp_path: Path, name: str, made: str) -> None:
+    from facerig.commands.animate import plan
+
+    jobs = plan([tmp_path / "v.wav"], tmp_path / name, None, (0, 1))
+    assert [job.target.name for job in jobs] == [made.format(1), made.format(2)]
+
+
 @pytest.mark.parametrize("fps", [30, 60])
 def test_live_link_csv_passes_the_independent_reader(voice: Path, fps: int, validators: Path) -> None:
     assert facerig("animate", voice, "-o", voice.with_name("out"), "--fps", fps, "--model", "fake") == 0
@@ -177,6 +187,10 @@ MISTAKES: dict[str, tuple[list[object], int, str]] = {
     "mean of files that are not there": (["train", "--mean", "a.safetensors", "--mean", "b.safetensors"], 2, "b.saf"),
     "mean of no models": (["train", "--mean", V, "--mean", V], 6, ".json is missing"),
     "mean and a run": (["train", "--mean", V, "--mean", V, "--decoder", "--start", V], 2, "it is no run"),
+    "train into a file": (["train", "tiny", "-o", lambda p: made("a", b"")(p) / "models"], 5, "a folder that can be"),
+    "train seed": (["train", "tiny", "--seed", "-1"], 2, "0 or more"),
+    "expression from": (["train", "--expression", "--batch", "2"], 2, "beside --batch', accepted: alone or"),
+    "ear and head": (["train", "--heard", "--expression"], 2, "beside --expression"),
     "bench unknown": (["bench", "nosuch"], 2, "accepted"),
     "info model unknown": (["info", "--model", "nosuch"], 6, "nosuch"),
 }
@@ -351,6 +365,17 @@ def test_a_terminal_of_few_letters_is_told_all_the_same(voice: Path) -> None:
         assert (done.returncode, done.stderr) == (0, b"")
         last = done.stdout.decode("ascii").splitlines()[-1]
         assert json.loads(last)["done"][0]["input"] == odd.name if more else "frames at 60 fps" in last
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pipes of its own kind")
+@pytest.mark.parametrize("arguments", [("formats",), ("style", "list"), ("export", "--help")])
+def test_a_reader_that_went_away_is_no_mistake(arguments: tuple[str, ...]) -> None:
+    """`facerig formats | head -1`: an end of the pipe that is closed before anything is written."""
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as pipe:
+        done = subprocess.run([sys.executable, "-m", "facerig", *arguments], stdout=pipe, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_a_full_disk_leaves_the_old_file(voice: Path, monkeypatch: pytest.MonkeyPatch,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,47 @@ def test_live_link_files_get_unreals_name(source: Path, tmp_path: Path) -> None:
     assert run(["export", str(source), "-o", str(out), "--format", "csv", "--take", "4", "--subject", "Ann"]) == 0
     assert [path.name for path in out.iterdir()] == ["take_4_Ann_cal.csv"]
     assert run(["export", str(source), "-o", str(out / "my slate.csv"), "--take", "4", "--raw"]) == 0
-    assert (out / "my-slate_4_facerig_raw.csv").is_file()
+    assert (out / "my-slate-6e3dd259_4_facerig_raw.csv").is_file()
+    odd = write_file(tmp_path / "tëst é.json", source.read_bytes())
+    assert run(["export", str(odd), "--take", "1", "--format", "csv", "-o", str(tmp_path / "u")]) == 0
+    (made,) = (tmp_path / "u").iterdir()
+    assert re.fullmatch(r"test-e-[0-9a-f]{8}_1_facerig_cal\.csv", made.name)
+
+
+def test_a_folder_may_have_a_suffix(source: Path, tmp_path: Path) -> None:
+    assert run(["export", str(source), "-o", str(tmp_path / "night.v2"), "--format", "npz"]) == 0
+    assert [path.name for path in (tmp_path / "night.v2").iterdir()] == ["take.npz"]
+    assert run(["export", str(source), "-o", str(tmp_path / "x.a2f.json"), "--format", "a2f.json"]) == 0
+    assert (tmp_path / "x.a2f.json").is_file()
+
+
+def test_the_sound_of_a_glb_is_never_overwritten(source: Path, tmp_path: Path,
+                                                 capsys: pytest.CaptureFixture[str]) -> None:
+    voice = write_file(tmp_path / "voice.wav", b"RIFF\x24\0\0\0WAVEfmt " + bytes(20))
+    kept = voice.read_bytes()
+    link = tmp_path / "link.glb"
+    link.symlink_to(voice)
+    for target in (["-o", str(voice), "--format", "glb"], ["-o", str(link)]):
+        out = [*target, "--audio", str(voice), "--head", "builtin"]
+        assert run(["export", str(source), *out]) == 2
+        assert voice.read_bytes() == kept
+    assert "overwrite the sound of --audio" in capsys.readouterr().err
+
+
+def test_a_fit_and_a_style_write_scenes(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("scipy")
+    from facerig.heads.builtin import builtin_head
+    from facerig.mesh import deform
+
+    head = builtin_head()
+    np.save(tmp_path / "verts.npy", deform(head, take(3, channels=("jawOpen",))))
+    assert run(["fit", str(tmp_path / "verts.npy"), "-o", str(tmp_path / "fit.glb"), "--head", "builtin"]) == 0
+    assert "jawOpen" in exporters.read(tmp_path / "fit.glb").channels
+    assert run(["style", "learn", str(write_file(tmp_path / "long.json", exporters.export(take(360), "json"))), "-o",
+                str(tmp_path / "a.style.json")]) == 0
+    apply = ["style", "apply", str(source), "--style", str(tmp_path / "a.style.json"), "-o", str(tmp_path / "sa.glb")]
+    assert run([*apply, "--head", "builtin"]) == 0
+    assert exporters.read(tmp_path / "sa.glb").frames == 60
 
 
 def test_many_inputs_go_to_a_folder(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,6 +149,16 @@ def test_keys_says_how_few(source: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert "jawOpen" in capsys.readouterr().out
 
 
+def test_keys_that_all_channels_share_are_counted_so(source: Path, tmp_path: Path,
+                                                     capsys: pytest.CaptureFixture[str]) -> None:
+    counted = {}
+    for suffix in ("anim", "glb"):
+        assert run(["keys", str(source), "--json", "-o", str(tmp_path / f"x.{suffix}"), "--head", "builtin"]) == 0
+        counted[suffix] = printed(capsys)
+    assert int(str(counted["glb"]["keys"])) % len(ARKIT) == 0
+    assert float(str(counted["glb"]["share"])) > 1.5 * float(str(counted["anim"]["share"]))
+
+
 def test_formats_lists_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["formats", "--json"]) == 0
     assert printed(capsys).keys() == exporters.EXPORTERS.keys()
@@ -129,6 +180,13 @@ def test_formats_lists_all(capsys: pytest.CaptureFixture[str]) -> None:
     (["export", "{s}", "-o", "{t}/x.csv", "--take", "1", "--subject", "a b"], 2, "subject"),
     (["export", "{s}", "--format", "json"], 2, "overwrite the input"),
     (["export", "{s}", "-o", "{t}/h.glb", "--head", "{t}/h.glb"], 2, "overwrite the file of --head"),
+    (["export", "{s}", "-o", "{t}/wrong.json", "--format", "fbx"], 2, "which is .json; accepted"),
+    (["animate", "{t}/v.wav", "-o", "{t}/wrong.json", "--format", "fbx"], 2, "which is .json; accepted"),
+    (["animate", "{t}/v.wav", "{t}/w.wav", "-o", "{t}/x.v2"], 2, "accepted"),
+    (["export", "{s}", "-o", "{t}/x.csv", "--subject", "Ann"], 2, "without --take"),
+    (["fit", "{t}/none.npy", "-o", "{t}/fit.nope"], 2, "accepted"),
+    (["fit", "{t}/none.npy", "-o", "{t}/fit.json", "--smooth", "-1"], 2, "--smooth: got -1.0"),
+    (["style", "apply", "{s}", "--style", "{t}/none.style.json", "-o", "{t}/x.nope"], 2, "accepted"),
     (["convert", "{s}", "{t}/./take.json", "--fps", "24"], 2, "overwrite the input"),
     (["convert", "{s}", "{t}/m.json", "--map", "{t}/m.json"], 2, "overwrite the file of --map"),
     (["keys", "{s}", "-o", "{s}"], 2, "overwrite the input"),

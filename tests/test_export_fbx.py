@@ -7,16 +7,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from export_readers import fbx_records, three, ufbx
+from export_readers import fbx_records, needs, three, ufbx
 from export_samples import ANGLES, ARKIT, head, take
 
 import exporters
-from exporters import ExportOptions
-from exporters.fbx_container import Node, doubles, encode, integer, leaf, ticks
+from exporters import ExportOptions, fbx
+from exporters.fbx_animation import Animation
+from exporters.fbx_container import Node, double, doubles, encode, integer, leaf, ticks
+from exporters.fbx_document import Document, prop
+from exporters.fbx_reader import _from_bind
+from exporters.keys import dense
 from exporters.scene import quaternions, scene
 from facerig.curves import Curves
 from facerig.errors import CurvesError, HeadError, OptionError
 from facerig.files import write_file
+from facerig.turns import turned
 
 FRAMES = 45
 
@@ -169,3 +174,56 @@ def test_options_are_checked() -> None:
     for wrong in ({"fbx_version": 6100}, {"keys": 0.0}, {"keys": 2.0}, {"layout": "x"}, {"name": " "}, {"node": "a b"}):
         with pytest.raises(OptionError, match="accepted"):
             ExportOptions(**wrong)  # type: ignore[arg-type]
+
+
+# ---- reading ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("keys", [None, 0.02])
+def test_head_and_eyes_come_back(tmp_path: Path, keys: float | None) -> None:
+    needs("ufbx", "fbx")
+    curves = take(FRAMES, channels=ARKIT + ANGLES, start=-7)
+    read = exporters.read(written(tmp_path / "face.fbx", curves, keys=keys))
+    assert (read.fps, read.start, read.frames) == (60, -7, FRAMES)
+    assert set(read.channels) == set(curves.channels)
+    assert np.abs(read.select(curves.channels).values - curves.values).max() <= (keys or 1e-4)
+    still = exporters.read(written(tmp_path / "still.fbx", take(FRAMES)))
+    assert set(still.channels) == set(ARKIT)  # joints that nothing turns are no channels
+
+
+@pytest.mark.parametrize("mesh", [True, False])
+def test_a_take_of_one_frame_comes_back_as_one(tmp_path: Path, mesh: bool) -> None:
+    needs("ufbx", "fbx")
+    for frames in (1, 2):
+        read = exporters.read(written(tmp_path / "x.fbx", take(frames, start=5), mesh))
+        assert (read.start, read.frames) == (5, frames)
+
+
+def test_a_turn_is_counted_from_the_bind_pose_about_the_files_axes() -> None:
+    angles = np.linspace(-0.5, 0.5, 9)
+    turns = turned(angles, 0.4 * angles, -0.3 * angles)
+    parent, rest = turned(np.array([0.7]), np.array([-0.2]), np.array([1.5]))[0], turned(*np.ones((3, 1)))[0]
+    local = parent.T @ turns @ parent @ rest
+    bind = [(2 * parent @ rest).T.tolist(), rest.T.tolist()]  # columns; a scale is no turn
+    assert np.abs(_from_bind(local, bind) - turns).max() < 1e-12
+    assert _from_bind(local, None) is local
+
+
+def test_the_first_take_that_moves_a_face_is_read_and_the_others_named(tmp_path: Path,
+                                                                       caplog: pytest.LogCaptureFixture) -> None:
+    needs("ufbx", "fbx")
+    curves = take(FRAMES, channels=("jawOpen",))
+    document = Document()
+    hips = fbx._bone(document, "hips", (0, 0, 0), [])
+    bone = fbx._bone(document, "root", (0, 0, 0), [prop("jawOpen", "Number", "", "A+U", double(0))])
+    for each in (hips, bone):
+        document.link(each, 0)
+    track = dense(curves)["jawOpen"]
+    Animation(document, "walk", 60, 0, 9).add(hips, "Lcl Rotation", "R", {"X": track}, 50)
+    for name in ("line 1", "line 2"):
+        Animation(document, name, 60, 0, FRAMES - 1).add(bone, "jawOpen", "jawOpen", {"jawOpen": track},
+                                                         1 if name == "line 1" else 0.5)
+    read = exporters.read(write_file(tmp_path / "x.fbx", document.bytes("walk", 60, 0, FRAMES - 1, 7400)))
+    assert (read.channels, read.frames) == (("jawOpen",), FRAMES)
+    assert np.abs(read.values - curves.values).max() < 1e-4
+    assert "2 takes of a face; read is 'line 1', left out: 'line 2'" in caplog.text

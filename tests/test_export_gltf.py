@@ -6,6 +6,7 @@ import io
 import json
 import wave
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ import exporters
 from exporters import ExportOptions
 from exporters.gltf_container import parse
 from exporters.scene import quaternions, scene
-from facerig.curves import Mark
+from facerig.curves import Curves, Mark
 from facerig.errors import CurvesError, HeadError
 from facerig.files import write_file
 from facerig.mesh import Head
@@ -129,6 +130,44 @@ def test_a_head_that_cannot_be_written_is_refused() -> None:
         exporters.export(CURVES, "glb", head(shapes=(), joints=False))
     with pytest.raises(HeadError, match="without triangles"):
         exporters.export(CURVES, "glb", Head("nothing", ()))
+
+
+def document_of(curves: Curves) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(exporters.export(curves, "gltf", head(6)))
+    return found
+
+
+def read_document(folder: Path, document: dict[str, Any]) -> Curves:
+    return exporters.read(write_file(folder / "x.gltf", json.dumps(document).encode()))
+
+
+def test_steps_hold_no_key_too_long(tmp_path: Path) -> None:
+    """Times are float32: of 40 frames at 30 a second 25 lie a little behind their instant."""
+    for fps in (24, 30, 60, 120):
+        curves = take(40, fps)
+        document = document_of(curves)
+        for sampler in document["animations"][0]["samplers"]:
+            sampler["interpolation"] = "STEP"
+        assert np.abs(read_document(tmp_path, document).select(ARKIT).values - curves.values).max() < 1e-6
+
+
+def test_the_first_clip_that_moves_a_face_is_read_and_the_others_named(tmp_path: Path,
+                                                                       caplog: pytest.LogCaptureFixture) -> None:
+    document = document_of(take(12))
+    face = document["animations"][0]
+    idle = {**face, "name": "idle", "channels": [{"sampler": 0, "target": {"node": 0, "path": "translation"}}]}
+    document["animations"] = [{**idle, "channels": []}, idle, {**face, "name": "line 1"}]
+    assert read_document(tmp_path, document).frames == 12
+    assert caplog.text == ""
+    document["animations"] += [{**face, "name": "line 2"}]
+    assert set(read_document(tmp_path, document).channels) == set(ARKIT)
+    assert "2 takes of a face; read is 'line 1', left out: 'line 2'" in caplog.text
+
+
+def test_what_an_extension_animates_is_no_channel_of_a_face(tmp_path: Path) -> None:
+    document = document_of(take(12))
+    document["animations"][0]["channels"] += [{"sampler": 0, "target": {"path": "pointer"}}]
+    assert read_document(tmp_path, document).frames == 12
 
 
 @pytest.mark.parametrize(("data", "said"), [

@@ -101,6 +101,37 @@ animData {
     assert math.isclose(smooth[-1], 0)
 
 
+def maya_of(keys: str, unit: str = "ntsc") -> bytes:
+    return (f"animVersion 1.1;\ntimeUnit {unit};\nanim jawOpen jawOpen blendShape1 0 0 0;\nanimData {{\n  input time;\n"
+            f"  keys {{\n{keys}  }}\n}}\n").encode()
+
+
+@pytest.mark.parametrize(("keys", "said"), [
+    ("0 0 linear step 1 1 0;\n 3 1 linear step 1 1 0;\n 6 0.5 linear step 1 1 0;\n", [0, 0, 0, 1, 1, 1, 0.5]),
+    ("0 0 linear stepnext 1 1 0;\n 3 1 linear linear 1 1 0;\n", [0, 1, 1, 1]),
+    ("0 0 flat flat 1 1 0;\n 4 1 flat flat 1 1 0;\n", [0, 0.15625, 0.5, 0.84375, 1]),
+    ("0 0 linear linear 1 1 0;\n 4 1 linear linear 1 1 0;\n", [0, 0.25, 0.5, 0.75, 1]),
+])
+def test_mayas_tangents_step_and_rest(keys: str, said: list[float]) -> None:
+    assert READERS[".anim"](maya_of(keys), "x.anim")["jawOpen"].tolist() == pytest.approx(said)
+
+
+def test_tangents_that_only_maya_knows_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    READERS[".anim"](maya_of("0 0 flat step 1 1 0;\n 4 1 fixed linear 1 1 0 0 1;\n"), "x.anim")
+    assert caplog.text == ""
+    READERS[".anim"](maya_of("0 0 spline auto 1 1 0;\n 4 1 flat flat 1 1 0;\n"), "x.anim")
+    assert "x.anim: tangents of the kind auto, spline are read as straight lines" in caplog.text
+
+
+@pytest.mark.parametrize("unit", ["23.976fps", "29.97df", "59.94fps"])
+def test_a_broken_rate_of_maya_is_named_and_can_be_replaced(unit: str) -> None:
+    data = maya_of("0 0 flat flat 1 1 0;\n 4 1 flat flat 1 1 0;\n", unit)
+    with pytest.raises(CurvesError, match=f"time unit '{unit}', accepted: film.*--read-fps"):
+        READERS[".anim"](data, "x.anim")
+    read = READERS[".anim"](data, "x.anim", 24)
+    assert (read.fps, read.frames) == (24, 5)
+
+
 @pytest.mark.parametrize(("text", "said"), [
     ("animVersion 1.1;", "not a Maya"), ("animVersion 1.1;\ntimeUnit weeks;", "time unit 'weeks'"),
     ("animVersion 1.1;\ntimeUnit film;", "no animation curves"),
@@ -170,6 +201,12 @@ def test_rhubarb_in_three_forms() -> None:
         assert read.frames == 90
         again = exporters.export(read, "tsv").decode()
         assert again == tsv
+
+
+@pytest.mark.parametrize("suffix", ["dat", "tsv", "xml", "rhubarb.json"])
+def test_no_cue_stands_before_the_sound(suffix: str) -> None:
+    with pytest.raises(CurvesError, match="starts before frame 0; move it first"):
+        exporters.export(spoken().moved(-30), suffix)
 
 
 def test_short_flickers_go_and_short_closures_stay() -> None:

@@ -131,6 +131,24 @@ def test_it_reads_back(tmp_path: Path) -> None:
         assert np.abs(read.select(kept).values - CURVES.select(kept).values).max() < 1e-5
 
 
+def test_the_first_animation_that_moves_a_face_is_read_and_the_others_named(tmp_path: Path,
+                                                                            caplog: pytest.LogCaptureFixture) -> None:
+    from pxr import Gf, Sdf, Usd, UsdSkel
+
+    path = write_file(tmp_path / "a.usda", exporters.export(CURVES, "usda", head()))
+    stage = Usd.Stage.Open(str(path))
+    face = next(prim for prim in stage.Traverse() if prim.IsA(UsdSkel.Animation))
+    idle = UsdSkel.Animation.Define(stage, "/idle")
+    idle.CreateJointsAttr(["hips"])
+    idle.CreateRotationsAttr().Set([Gf.Quatf(1)], 0)
+    Sdf.CopySpec(stage.GetRootLayer(), face.GetPath(), stage.GetRootLayer(), "/line2")
+    stage.GetPseudoRoot().SetChildrenReorder(["idle"])
+    stage.Save()
+    read = exporters.read(path)
+    assert set(CURVES.channels) <= set(read.channels)
+    assert f"2 takes of a face; read is {face.GetName()!r}, left out: 'line2'" in caplog.text
+
+
 def test_packages_are_stored_on_boundaries_without_a_clock(tmp_path: Path) -> None:
     files = {"face.usdc": b"x" * 1000, "a/b.txt": b"", "ü.bin": bytes(range(200))}
     data = stored(files)

@@ -87,6 +87,21 @@ def test_curves_of_a_fit_carry_the_head() -> None:
     assert np.allclose(curves["headYaw"], turns[:, 1], atol=0.03)
 
 
+def test_the_heads_angles_are_those_that_files_and_pictures_turn_by() -> None:
+    from facerig.preview.pose import poses
+
+    vectors = np.array([[0.4, 0.6, 0.2], [-0.5, 0.8, 0.0]])
+    still = np.zeros(2)
+    found = Fitted(("jawOpen",), np.zeros((2, 1)), vectors, still, np.zeros((2, 3)), still)
+    assert np.allclose(poses(found.curves(30), HEAD).turns["head"], vectors, atol=1e-6)
+
+
+def test_frames_at_rest_are_frames_of_the_track() -> None:
+    _, _, placed = rendered(6)
+    with pytest.raises(InputError, match="the track has 6 frames"):
+        fitted(placed, FitOptions(neutral=(0, 900)))
+
+
 def test_refining_by_gradient_shrugs_off_outliers() -> None:
     pytest.importorskip("torch")
     from facerig.fit.refine import refined

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from facerig.curves import Curves, Mark
-from facerig.errors import MissingExtra, OptionError
+from facerig.errors import HeadError, MissingExtra, OptionError
 from facerig.heads.builtin import builtin_head
-from facerig.preview.pose import PHONE_UNIT, matched, rotations_of
+from facerig.matching import PHONE_UNIT
+from facerig.preview.pose import poses
 
 pytest.importorskip("PIL")
 HEAD = builtin_head()
@@ -206,6 +207,10 @@ def test_the_commands_draw(renderer, tmp_path: Path) -> None:  # type: ignore[no
                  ["preview", str(tmp_path / "take.npz"), "-o", "a.png", "--size", "\u00b2x\u00b2"],
                  ["preview", str(tmp_path / "take.npz"), "-o", "a.png", "--view", "below"],
                  ["preview", str(tmp_path / "take.npz"), "-o", "talk.mp4", "--audio", "talk.mp4"],
+                 ["preview", str(tmp_path / "take.npz"), "-o", "a.png", "--audio", "none.wav"],
+                 ["preview", str(tmp_path / "take.npz"), "-o", "a.png", "--view", "turntable"],
+                 ["preview", str(tmp_path / "take.npz"), "-o", "a.mp4", "--frame", "3"],
+                 ["preview", "--grid", "visemes", "-o", "a.png", "--view", "turntable"],
                  ["preview", "--grid", "cats", "-o", str(tmp_path / "d.png")],
                  ["plot", str(tmp_path / "take.npz"), "-o", "a.doc"]):
         assert run(line) == 2
@@ -226,16 +231,87 @@ def test_plots_of_one_and_of_two_takes(suffix: str) -> None:
 
 
 def test_head_channels_become_joint_turns() -> None:
-    ours = rotations_of(take(), HEAD)
+    ours = poses(take(), HEAD).turns
     assert set(ours) == {"head"}
     assert np.allclose(ours["head"][:, 1], take()["headYaw"])
     phone = Curves(("HeadPitch",), 30, np.ones((1, 1)))
-    assert rotations_of(phone, HEAD)["head"][0, 0] == pytest.approx(PHONE_UNIT)
+    assert poses(phone, HEAD).turns["head"][0, 0] == pytest.approx(PHONE_UNIT)
 
 
-def test_channel_spelling_does_not_matter() -> None:
-    curves = Curves(("JawOpen", "mouthSmile_L", "other"), 30, np.zeros((1, 3)))
-    assert matched(curves, HEAD).channels == ("jawOpen", "mouthSmileLeft", "other")
+def test_pictures_turn_the_head_as_files_do() -> None:
+    from exporters import ExportOptions
+    from exporters.scene import quaternions, scene
+    from facerig.mesh import rotation_matrices
+    from facerig.turns import matrices_of
+
+    names = ("headYaw", "headPitch", "headRoll", "jaw_x", "jaw_y", "neck_z")
+    curves = Curves(names, 60, np.random.default_rng(0).uniform(-1.2, 1.2, (40, 6)))
+    drawn = poses(curves, HEAD).turns
+    filed = scene(curves, HEAD, ExportOptions()).joint_turns
+    assert set(drawn) == {HEAD.joints[number].name for number in filed} == {"head", "jaw", "neck"}
+    for number, turn in filed.items():
+        vectors = drawn[HEAD.joints[number].name]
+        assert np.allclose(rotation_matrices(vectors), matrices_of(quaternions(turn)), atol=1e-5)
+
+
+def test_channel_spelling_does_not_matter(caplog: pytest.LogCaptureFixture) -> None:
+    curves = Curves(("JawOpen", "mouthSmile_L", "other"), 30, np.array([[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]]))
+    found = poses(curves, HEAD)
+    assert dict(zip(found.shapes, found.weights.T.tolist(), strict=True)) == {
+        name: pytest.approx(values) for name, values in (("jawOpen", (0.1, 0.4)), ("mouthSmileLeft", (0.2, 0.5)))}
+    assert "no shape for other" in caplog.text
+    both = poses(Curves(("jawopen", "jawOpen"), 30, np.array([[0.1, 0.2]])), HEAD)
+    assert (both.shapes, both.weights.tolist()) == (("jawOpen",), [[pytest.approx(0.2)]])
+
+
+def test_curves_that_move_nothing_are_refused() -> None:
+    with pytest.raises(HeadError, match="none of the curves' channels"):
+        poses(Curves(("nothing", "known"), 30, np.ones((2, 2))), HEAD)
+
+
+@pytest.mark.parametrize("to", ["arkit", "metahuman", "oculus", "livelink", "FLAME"])
+def test_a_take_of_any_rig_moves_the_face(renderer, to: str) -> None:  # type: ignore[no-untyped-def]
+    from PIL import Image
+
+    from facerig.preview.gl import Style
+    from facerig.preview.pictures import one_frame
+    from facerig.retarget import retarget
+    from facerig.rig import rig
+
+    def seen(curves: Curves) -> np.ndarray:
+        data = one_frame(curves, HEAD, Style(128, 128, close=True), 0)
+        return np.asarray(Image.open(io.BytesIO(data))).astype(np.float64)
+
+    open_jaw = Curves(("jawOpen",), 60, np.array([[0.0], [0.8]])).select(rig("arkit").names, fill=0)
+    flame = Curves(("jaw_x", "expression000"), 60, np.array([[0.0, 0.0], [0.3, 0.0]]))
+    curves = flame if to == "FLAME" else retarget(open_jaw, rig(to))
+    rest = seen(Curves(("jawOpen",), 60, np.zeros((1, 1))))
+    assert np.abs(seen(curves.slice(1, 2).moved(0)) - rest).max() > 60
+
+
+@pytest.mark.parametrize("start", [-30, 0, 30])
+def test_sound_stays_with_the_picture_wherever_a_take_begins(tmp_path: Path, start: int) -> None:
+    soundfile = pytest.importorskip("soundfile")
+    from facerig.commands.preview import _sound
+
+    click = np.zeros(48_000)
+    click[24_000] = 0.8  # at .5 s of the file, which is frame 30
+    soundfile.write(tmp_path / "click.wav", click, 48_000)
+    sound, rate = _sound(tmp_path / "click.wav", Curves(("jawOpen",), 60, np.zeros((90, 1)), start))
+    assert int(np.argmax(sound)) == (30 - start) * rate // 60
+
+
+def test_a_frame_is_counted_as_the_take_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from facerig.cli import run
+
+    asked = []
+    monkeypatch.setattr("facerig.preview.pictures.one_frame",
+                        lambda curves, *rest: asked.append((curves.fps, curves.frames, rest[-1])) or b"picture")
+    (tmp_path / "take.npz").write_bytes(Curves(("jawOpen",), 120, np.zeros((974, 1))).to_npz())
+    line = ["preview", str(tmp_path / "take.npz"), "-o", str(tmp_path / "a.png"), "--frame", "900"]
+    assert run(line) == 0
+    assert run([*line, "--fps", "30"]) == 0
+    assert asked == [(120, 974, 900), (30, 244, 900)]
 
 
 def test_normals_are_those_of_the_mesh() -> None:

@@ -116,6 +116,18 @@ def test_metahuman_and_back_for_one_shape(target: str, shape: str) -> None:
     assert back == pytest.approx({} if (target, shape) == ("metahuman-2022", "tongueStretch") else start, abs=1e-3)
 
 
+@pytest.mark.parametrize(("source", "target"), [METAHUMANS, METAHUMANS[::-1]])
+def test_controls_of_both_lists_stay_as_they_are(source: str, target: str) -> None:
+    start = curves(source)
+    made = retarget(start, target)
+    shared = [name for name in start.channels if name in made.channels]
+    assert len(shared) == 236
+    assert all((made[name] == start[name]).all() for name in shared)
+    tongue = {"tongueRollUp": 0.4, "tongueRollLeft": 0.3}
+    back = nonzero(retarget(retarget(retarget(one("facerig", **tongue), source), target), "facerig"))
+    assert back == pytest.approx(tongue)
+
+
 # ---- every map -----------------------------------------------------------------------------------------------
 
 

@@ -7,14 +7,16 @@ one by one, and only the one that kills its worker a second time fails.
 from __future__ import annotations
 
 import os
+import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 
-from facerig.batch.store import Store, clashes, file_names
+from facerig.batch.store import Store, clashes, file_names, overwriting
 from facerig.batch.table import Line
 from facerig.batch.work import Result, Settings, make
 from facerig.errors import FacerigError, check_option
@@ -40,11 +42,12 @@ class Plan:
 
 def plan(lines: list[Line], settings: Settings, store: Store, force: bool = False) -> Plan:
     """Lines that must be made, with their keys; the others' results."""
-    twice = clashes([line for line in lines if not line.problem])
+    usable = [line for line in lines if not line.problem]
+    clashing = {**clashes(usable), **overwriting(usable, settings, store.folder)}
     todo: list[Todo] = []
     settled: list[Result] = []
     for line in lines:
-        problem = line.problem or twice.get(line.number, "")
+        problem = line.problem or clashing.get(line.number, "")
         try:
             key = "" if problem else store.key(line, settings)
         except FacerigError as error:
@@ -100,7 +103,7 @@ def _in_turn(todo: Sequence[Todo], settings: Settings, head: Head | None) -> Mad
 def _in_processes(todo: Sequence[Todo], settings: Settings, head: Head | None, jobs: int) -> Made:
     waiting = deque(todo)
     air: dict[Future[Result], Todo] = {}
-    with _pool(min(jobs, len(todo) or 1)) as pool:
+    with _workers(min(jobs, len(todo) or 1)) as pool:
         while waiting or air:
             try:
                 while waiting and len(air) < jobs * AHEAD:
@@ -115,13 +118,27 @@ def _in_processes(todo: Sequence[Todo], settings: Settings, head: Head | None, j
         yield entry, _alone(entry, settings, head)
 
 
-def _pool(workers: int) -> ProcessPoolExecutor:
+@contextmanager
+def _workers(count: int) -> Iterator[ProcessPoolExecutor]:
+    """A pool of processes; Ctrl-C ends them at once, and what they were to make is left."""
     # Spawned, as forking a process that holds threads (onnxruntime's) can hang.
-    return ProcessPoolExecutor(workers, get_context("spawn"), initializer=_one_thread)
+    pool = ProcessPoolExecutor(count, get_context("spawn"), initializer=_as_worker)
+    try:
+        yield pool
+    except BaseException:
+        started = list(pool._processes.values())  # Python 3.14 has terminate_workers for this
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in started:
+            process.terminate()
+        raise
+    pool.shutdown()
 
 
-def _one_thread() -> None:
-    """Before numpy or a model is loaded: workers share the cores, each needs one."""
+def _as_worker() -> None:
+    """Before numpy or a model is loaded: workers share the cores, each needs one. A terminal sends Ctrl-C to all of
+    them, and it is for the one who hands out the work.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     for name in THREADS:
         os.environ.setdefault(name, "1")
 
@@ -129,7 +146,7 @@ def _one_thread() -> None:
 def _alone(entry: Todo, settings: Settings, head: Head | None) -> Result:
     """In a worker of its own, after one died that was shared."""
     try:
-        with _pool(1) as pool:
+        with _workers(1) as pool:
             return pool.submit(make, entry[0], settings, head).result()
     except BrokenProcessPool:
         return Result(entry[0].number, "failed", error="the worker process died (a crash, or no memory); is the audio "

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 import facerig
-from facerig.batch.table import Line
-from facerig.batch.work import Result, Settings
+from facerig.batch.table import DEFAULT_CHARACTER, DEFAULT_FOLDER, Line
+from facerig.batch.work import Result, Settings, files_read
 from facerig.errors import InputError
 from facerig.files import write_file
 from facerig.mesh import Head
@@ -41,7 +41,7 @@ class Store:
         known = {"facerig": facerig.__version__, "model": self.model, "head": self.head, "settings": asdict(settings),
                  "character": line.character, "emotion": line.emotion, "transcript": line.transcript,
                  "formats": line.formats, "name": line.name, "audio": file_hash(line.audio),
-                 "asked": [line.seed, line.style, line.state, *line.sets], "keyframes": _keyframes(line, settings)}
+                 "asked": [line.seed, line.style, line.state, *line.sets], "files": [file_hash(path) for path in files_read(line, settings)[1:]]}
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
     def done(self, line: Line, key: str, names: dict[str, str]) -> Result | None:
@@ -70,14 +70,8 @@ class Store:
 
     def _note(self, line: Line) -> Path:
         """By place and name, not by row: a row that moves in the table keeps its files."""
-        label = hashlib.sha256(f"{line.folder}/{line.name}".encode()).hexdigest()[:16]
+        label = hashlib.sha256(f"{line.folder}/{line.audio.stem}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
         return self.folder / NOTES / f"{line.name[:40]}.{label}.json"
-
-
-def _keyframes(line: Line, settings: Settings) -> str:
-    """The hash of the file that the emotion names, where it does."""
-    named = line.audio.parent / (line.emotion or settings.emotion)
-    return file_hash(named) if os.path.isfile(named) else ""
 
 
 def file_hash(path: Path) -> str:
@@ -107,15 +101,12 @@ def head_digest(head: Head | None) -> str:
 
 def file_names(line: Line) -> dict[str, str]:
     """Where each format goes: a folder a character; Live Link's CSV by the rule that Unreal's importer reads."""
-    from exporters.livelink_csv import file_name
+    from exporters.livelink_csv import file_name, slate_of, spelt
 
-    names = {}
-    for suffix in line.formats:
-        plain = f"{line.name}{suffix}"
-        if suffix == ".csv" and line.name.isascii() and line.folder.isascii():
-            plain = file_name(line.name, 1, line.folder)
-        names[suffix] = f"{line.folder}/{plain}"
-    return names
+    subject = DEFAULT_CHARACTER if line.folder == DEFAULT_FOLDER else spelt(line.folder, DEFAULT_CHARACTER)
+    live_link = file_name(slate_of(line.audio.stem), 1, subject)
+    names = {suffix: live_link if suffix == ".csv" else f"{line.name}{suffix}" for suffix in line.formats}
+    return {suffix: f"{line.folder}/{name}" for suffix, name in names.items()}
 
 
 def clashes(lines: list[Line]) -> dict[int, str]:
@@ -127,4 +118,16 @@ def clashes(lines: list[Line]) -> dict[int, str]:
             first = taken.setdefault(name, line.number)
             if first != line.number:
                 out[line.number] = f"row {first} writes {name} already; rename the audio file or the character"
+    return out
+
+
+def overwriting(lines: list[Line], settings: Settings, folder: Path) -> dict[int, str]:
+    """Lines whose files would lie over one that a line reads, with the reason."""
+    read = {os.path.realpath(path): line.number for line in lines for path in files_read(line, settings)}
+    out: dict[int, str] = {}
+    for line in lines:
+        for name in file_names(line).values():
+            reader = read.get(os.path.realpath(folder / name))
+            if reader is not None:
+                out[line.number] = f"{name} would overwrite what row {reader} reads; give another --out or character"
     return out

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
+import os.path
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from facerig.controls import COLUMNS as CONTROLS
-from facerig.errors import InputError, OptionError
+from facerig.errors import InputError, OptionError, did_you_mean
+from facerig.transcript.read import READERS
+
+log = logging.getLogger(__name__)
 
 # our column | names that tables give it (lower case, without spaces)
 COLUMNS: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -27,7 +32,8 @@ COLUMNS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("state", ("state",)),
 )
 MAX_TABLE_BYTES = 64_000_000
-DEFAULT_CHARACTER = "facerig"
+DEFAULT_CHARACTER = "facerig"  # the subject of a Live Link CSV where none is named
+DEFAULT_FOLDER = "lines"  # no name of a package: Python started beside it would take the folder for that
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,15 @@ class Line:
 
     @property
     def folder(self) -> str:
-        return _plain(self.character) or DEFAULT_CHARACTER
+        return _plain(self.character) or DEFAULT_FOLDER
+
+    @property
+    def transcript_file(self) -> Path | None:
+        """Where the cell names a file, which lies beside the audio, and does not hold the words."""
+        text = self.transcript.strip()
+        path = self.audio.parent / text
+        named = text.lower().endswith(tuple(READERS)) and (len(text.split()) == 1 or os.path.isfile(path))
+        return path if named else None
 
 
 def _plain(text: str) -> str:
@@ -72,6 +86,7 @@ def read_table(path: Path, formats: tuple[str, ...] = (".csv",)) -> list[Line]:
         raise InputError(f"{path.name}: header {', '.join(rows[0])!r} has no column audio; columns are audio, "
                          f"character, emotion, transcript, formats, seed, style, state and any control (only the "
                          f"first is needed)")
+    _tell_unread(path, header)
     at = {ours: rows[0].index(cell) for ours, cell in columns.items() if cell is not None}
     at |= {control: rows[0].index(header[_bare(control)]) for control in CONTROLS if _bare(control) in header}
     lines = [_line(path, number, {ours: _cell(row, place) for ours, place in at.items()}, formats)
@@ -79,6 +94,14 @@ def read_table(path: Path, formats: tuple[str, ...] = (".csv",)) -> list[Line]:
     if not lines:
         raise InputError(f"{path.name}: the table has a header and no lines")
     return lines
+
+
+def _tell_unread(path: Path, header: Mapping[str, str]) -> None:
+    """A misspelt column is one that nobody reads, and tables have such of their own: told and not refused."""
+    known = {name for _, names in COLUMNS for name in names} | {_bare(control) for control in CONTROLS}
+    unread = [f"{cell}{did_you_mean(bare, known, 1)}" for bare, cell in header.items() if bare not in known]
+    if unread:
+        log.warning("%s: no column of ours: %s", path.name, ", ".join(unread))
 
 
 def _bare(name: str) -> str:

@@ -11,16 +11,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from facerig.asking import Asked
+from facerig.audio import open_audio
 from facerig.batch.table import Line
-from facerig.controls import Controls
 from facerig.curves import Curves
 from facerig.errors import FacerigError
 from facerig.mesh import Head
+
+log = logging.getLogger(__name__)
 
 PLOT_POINTS = 160
 # Drawn in the report: the channels that show speech best.
@@ -45,6 +48,9 @@ class Settings:
     sets: tuple[str, ...] = ()
     """NAME=VALUE controls of every line; a line's own columns come on top"""
     still: bool = False
+    style: str = ""
+    """of lines that name none, as `state`"""
+    state: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,14 @@ def _animator(model: str, alive: bool, emotion: str) -> Any:
 
 def asked(line: Line, settings: Settings) -> Asked:
     """What a line and its batch ask for."""
-    return Asked((*settings.sets, *line.sets), line.emotion or settings.emotion, line.style, line.state)
+    return Asked((*settings.sets, *line.sets), line.emotion or settings.emotion, line.style or settings.style,
+                 line.state or settings.state)
+
+
+def files_read(line: Line, settings: Settings) -> tuple[Path, ...]:
+    """Every file that a line is made from, be it there or not: the audio first."""
+    said = line.transcript_file
+    return (line.audio, *asked(line, settings).files(line.audio.parent), *(() if said is None else (said,)))
 
 
 def _animated(line: Line, settings: Settings) -> Curves:
@@ -106,24 +119,27 @@ def _animated(line: Line, settings: Settings) -> Curves:
     animator = _animator(settings.model, not settings.still, wanted.hears)
     controls = wanted.controls(folder=line.audio.parent)
     seed = line.seed if line.seed is not None else settings.seed or 0
-    if line.transcript:
-        curves = _said(animator, line, settings.language, controls, seed)
-    else:
-        curves = animator.animate(line.audio, controls=controls, seed=seed)
+    with open_audio(line.audio) as source:
+        if line.transcript:
+            curves = animator.animate_said(source.whole(), _transcript(line), settings.language, controls, seed)
+        else:
+            curves = animator.animate_source(source, controls=controls, seed=seed)
+    for note in source.notes:
+        log.warning("%s", note)
     if settings.rig:
         from facerig.retarget import retarget
 
         curves = retarget(curves, settings.rig)
-    return curves.resample(settings.fps)
+    resampled: Curves = curves.resample(settings.fps)
+    return resampled
 
 
-def _said(animator: Any, line: Line, language: str, controls: Controls, seed: int) -> Curves:
-    from facerig.audio import read
-    from facerig.transcript.read import parse
+def _transcript(line: Line) -> Any:
+    from facerig.transcript.read import parse, read_transcript
 
-    transcript = parse(line.transcript, ".txt", f"transcript of {line.name}")
-    curves: Curves = animator.animate_said(read(line.audio), transcript, language, controls, seed)
-    return curves
+    if line.transcript_file is not None:
+        return read_transcript(line.transcript_file)
+    return parse(line.transcript, ".txt", f"transcript of {line.name}")
 
 
 def _exported(line: Line, curves: Curves, settings: Settings, head: Head | None) -> dict[str, bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import typer
@@ -28,6 +29,29 @@ def check_targets(targets: Iterable[Place], read: Iterable[tuple[str, Place | No
         if place in taken:
             raise OptionError(f"two results would be written to {target}; rename one or give each its own --out")
         taken.add(place)
+
+
+def one_file(sources: Sequence[Path], out: Path | None, format: str | None) -> str | None:
+    """The format of the one file that --out names; None where it names a folder or nothing, and --format counts.
+
+    A name is a file's where it ends in a format. Another with a suffix is a folder's where --format names the format.
+    """
+    import exporters
+
+    if out is None or not out.suffix or os.path.isdir(out):
+        return None
+    try:
+        suffix = exporters.format_of(out)
+    except OptionError:
+        if format is None or os.path.exists(out):
+            raise
+        return None
+    if len(sources) > 1:
+        raise OptionError(f"--out: got the file {out} for {len(sources)} inputs, accepted: a folder")
+    if format is not None and exporters.format_of(format) != suffix:
+        raise OptionError(f"--format: got {format} for {out}, which is {suffix}; accepted: an --out with the format's "
+                          f"suffix, or a folder")
+    return suffix
 
 
 def each(jobs: Sequence[Job], make: Callable[[Job], dict[str, object]]

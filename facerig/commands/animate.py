@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from facerig.commands._asked import EMOTION, FACE, PARTNER, PRESET, SEED, SET, STATE, STILL, STYLE
-from facerig.commands._results import check_targets, each, report
+from facerig.commands._results import check_targets, each, one_file, report
 from facerig.errors import FacerigError, OptionError
 
 FPS_ACCEPTED = (24, 25, 30, 50, 60, 120)
@@ -64,7 +60,8 @@ def animate(
     audio: Annotated[list[Path], typer.Argument(help="Audio or video files.", show_default=False)],
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Output file, or a folder for several inputs "
                                              "(default: beside each input).", show_default=False)] = None,
-    format: Annotated[str, typer.Option(help="Output format by suffix, where --out is no file name.")] = "csv",
+    format: Annotated[str | None, typer.Option(help="Output format by suffix, where --out is no file name; default: "
+                                               "csv.", show_default=False)] = None,
     fps: Annotated[int, typer.Option(help="Frames a second: 24, 25, 30, 50, 60 or 120.")] = 60,
     rig: Annotated[str | None, typer.Option(help="Rig to write (see facerig rigs); default: the format's own.",
                                             show_default=False)] = None,
@@ -124,45 +121,34 @@ def animate(
     report(*_run(work, jobs, json_output), json_output, _line)
 
 
-def plan(sources: list[Path], out: Path | None, format: str, seeds: Sequence[int] = (0,)) -> list[Job]:
+def plan(sources: list[Path], out: Path | None, format: str | None, seeds: Sequence[int] = (0,)) -> list[Job]:
     """Where each take of each input goes; formats are refused before any work is done."""
     import exporters
 
-    one_file = out is not None and bool(out.suffix) and not os.path.isdir(out)
-    if one_file and len(sources) > 1:
-        raise OptionError(f"--out: got the file {out} for {len(sources)} inputs, accepted: a folder")
     takes = [(seed, take if len(seeds) > 1 else 0) for take, seed in enumerate(seeds, 1)]
-    if one_file and out is not None:
-        suffix = exporters.format_of(out)
-        return [Job(sources[0], _of_take(out, take), suffix, seed, take) for seed, take in takes]
-    suffix = exporters.format_of(format)
+    named = one_file(sources, out, format)
+    if named is not None and out is not None:
+        return [Job(sources[0], _of_take(out, named, take), named, seed, take) for seed, take in takes]
+    suffix = exporters.format_of(format or "csv")
     return [Job(source, (out or source.parent) / file_name(source, suffix, take), suffix, seed, take)
             for source in sources for seed, take in takes]
 
 
-def _of_take(target: Path, take: int) -> Path:
+def _of_take(target: Path, suffix: str, take: int) -> Path:
     """voice.glb -> voice_take2.glb; the suffix may have two parts (.a2f.json)."""
     if not take:
         return target
-    stem, dot, suffix = target.name.partition(".") if not target.name.startswith(".") else (target.name, "", "")
-    return target.with_name(f"{stem}_take{take}{dot}{suffix}")
+    length = len(suffix) if len(target.name) > len(suffix) else len(target.suffix)  # a2f.json is a name and a suffix
+    return target.with_name(f"{target.name[:-length]}_take{take}{target.name[-length:]}")
 
 
 def file_name(source: Path, suffix: str, take: int = 0) -> str:
-    """The input's name with the suffix; a Live Link CSV is named as Unreal imports it: slate, take, subject.
-
-    A slate has letters, digits and hyphens of ASCII. An underscore, which parts slate from take, becomes a hyphen;
-    where the name has more, a hash of it keeps the files of two names apart.
-    """
+    """The input's name with the suffix; a Live Link CSV is named as Unreal imports it: slate, take, subject."""
     if suffix != ".csv":
         return f"{source.stem}{f'_take{take}' if take else ''}{suffix}"
     from exporters import livelink_csv
 
-    plain = unicodedata.normalize("NFKD", source.stem).encode("ascii", "ignore").decode()  # é -> e
-    slate = re.sub(r"[^A-Za-z0-9]+", "-", plain).strip("-") or "voice"
-    if slate != source.stem.replace("_", "-"):
-        slate += f"-{hashlib.sha256(source.stem.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
-    return livelink_csv.file_name(slate, take or 1, "facerig")
+    return livelink_csv.file_name(livelink_csv.slate_of(source.stem), take or 1, "facerig")
 
 
 def _converter(rig: str | None, map_file: Path | None, fps: int) -> Any:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from facerig.commands._results import check_targets, each, report
+from facerig.commands._results import check_targets, each, one_file, report
 from facerig.errors import InputError, OptionError
 
 READ_FPS = Annotated[int | None, typer.Option(
@@ -36,13 +35,14 @@ def export(
     read_fps: READ_FPS = None,
     keys: Annotated[bool, typer.Option("--keys", help="Few cubic keys instead of one a frame.")] = False,
     bound: Annotated[float, typer.Option(help="Largest error of --keys on any frame.")] = 0.02,
-    name: Annotated[str | None, typer.Option(help="Of the take: animation stack, clip, subject.",
+    name: Annotated[str | None, typer.Option(help="Of the take: animation stack, clip.",
                                              show_default=False)] = None,
     node: Annotated[str, typer.Option(help="Maya: the node that bears the curves.")] = "blendShape1",
     raw: Annotated[bool, typer.Option("--raw", help="Live Link CSV: leave values outside 0..1 as they are.")] = False,
     take: Annotated[int | None, typer.Option(help="Live Link CSV: name the file <Slate>_<Take>_<Subject>_cal.csv.",
                                              show_default=False)] = None,
-    subject: Annotated[str, typer.Option(help="Live Link CSV: the subject of --take.")] = "facerig",
+    subject: Annotated[str | None, typer.Option(help="Live Link CSV: the subject of --take; default: facerig.",
+                                                show_default=False)] = None,
     no_joints: Annotated[bool, typer.Option("--no-joints", help="Leave the head's joints out.")] = False,
     quantise: Annotated[bool, typer.Option("--quantise", help="glTF: small integers for lengths.")] = False,
     audio: Annotated[Path | None, typer.Option(help="glTF: a wav file to carry along.", show_default=False)] = None,
@@ -52,13 +52,17 @@ def export(
 ) -> None:
     """Export curves to FBX, glTF, USD, CSV, Maya, engine tables and more."""
     import exporters
+
+    if subject is not None and take is None:
+        raise OptionError(f"--subject: got {subject!r} without --take, accepted: both, which name a Live Link CSV")
     options = exporters.ExportOptions(
         rig=rig, name=name or "facerig", keys=bound if keys else None, calibrated=not raw, joints=not no_joints,
         quantise=quantise, audio=None if audio is None else _bytes(audio), fbx_version=fbx_version, layout=layout,
         node=node)
-    targets = _targets(curves, out, format, None if take is None else (take, subject, not raw))
+    targets = _targets(curves, out, format, None if take is None else (take, subject or "facerig", not raw))
     check_targets((target for _, target, _ in targets),
-                  [*(("the input", source) for source in curves), ("the file of --head", head)])
+                  [*(("the input", source) for source in curves), ("the file of --head", head),
+                   ("the sound of --audio", audio)])
     mesh = load_head(head)
     report(*each(targets, lambda job: _one(*job, mesh, options, fps, read_fps)), json_output, _line)
 
@@ -86,20 +90,17 @@ def _targets(sources: list[Path], out: Path | None, format: str | None,
              slate: tuple[int, str, bool] | None) -> list[tuple[Path, Path, str]]:
     """Each input, where it goes and in which format."""
     import exporters
-    from exporters.livelink_csv import file_name
+    from exporters.livelink_csv import file_name, slate_of
 
-    one_file = out is not None and bool(out.suffix) and not os.path.isdir(out)
-    if one_file and len(sources) > 1:
-        raise OptionError(f"--out: got the file {out} for {len(sources)} inputs, accepted: a folder")
-    if not one_file and format is None:
+    named = one_file(sources, out, format)
+    if named is None and format is None:
         raise OptionError("--format: got none, accepted: a format (facerig formats), or an --out with a suffix")
+    suffix = named or exporters.format_of(format or "")
     targets = []
     for source in sources:
-        suffix = exporters.format_of(format or out or "")
-        target = out if one_file and out is not None else (out or source.parent) / f"{source.stem}{suffix}"
+        target = out if named and out is not None else (out or source.parent) / f"{source.stem}{suffix}"
         if slate is not None and suffix == ".csv":
-            stem = "".join(c if c.isalnum() or c == "-" else "-" for c in target.name.removesuffix(suffix))
-            target = target.with_name(file_name(stem, *slate))
+            target = target.with_name(file_name(slate_of(target.stem), *slate))
         targets.append((source, target, suffix))
     return targets
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from facerig.commands._results import check_targets
-from facerig.errors import OptionError
+from facerig.errors import OptionError, check_option
 
 if TYPE_CHECKING:
     from facerig.curves import Curves
@@ -48,12 +48,13 @@ def fit(
 
     if silhouettes is not None and not (refine and y_down):
         raise OptionError("--silhouettes: needs --refine, and --y-down for a track in the pictures' pixels")
+    suffix = exporters.format_of(out)
     check_targets([out], [("the input", track), ("the file of --head", head), ("the file of --layout", layout),
                           ("the file of --silhouettes", silhouettes)])
-    shape = load_head(head)
     options = _options(neutral, smooth)
+    shape = load_head(head)
     found, curves = _fitted(read_track(track, y_down), shape, layout, options, fps, refine, silhouettes)
-    write_file(out, exporters.export(curves, exporters.format_of(out), None, exporters.ExportOptions()))
+    write_file(out, exporters.export(curves, suffix, shape))
     figures = {"output": str(out), "frames": curves.frames, "residual_mm": round(float(found.residual_mm.mean()), 3)}
     if json_output:
         emit_json(figures)
@@ -64,6 +65,7 @@ def fit(
 def _options(neutral: str | None, smooth: float) -> FitOptions:
     from facerig.fit.tracks import FitOptions
 
+    check_option("--smooth", smooth, "0 or more", 0 <= smooth < float("inf"))
     if neutral is None:
         return FitOptions(smooth=smooth)
     first, _, last = neutral.partition(":")

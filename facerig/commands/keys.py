@@ -17,7 +17,8 @@ def register(app: typer.Typer) -> None:
 def keys(
     curves: Annotated[Path, typer.Argument(help="Any file that facerig reads.", show_default=False)],
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Write the rebuilt take: .anim, .fbx and the like "
-                                             "get the cubic keys, others their values on every frame.",
+                                             "get the cubic keys (glTF: on frames that all channels "
+                                             "share, so more of them), others their values on every frame.",
                                              show_default=False)] = None,
     bound: Annotated[float, typer.Option(help="Largest error on any frame.")] = 0.02,
     head: Annotated[str | None, typer.Option(help="Head for glTF and FBX.", show_default=False)] = None,
@@ -28,10 +29,12 @@ def keys(
     from exporters.keys import reduce
     from facerig.console import emit_json, table
 
+    together = False
     if out is not None:
         check_targets([out], [("the input", curves), ("the file of --head", head)])
+        together = exporters.EXPORTERS[exporters.format_of(out)].together
     take = exporters.read(curves)
-    tracks = reduce(take, bound)
+    tracks = reduce(take, bound, together)
     rows = _rows(take, tracks)
     if out is not None:
         _write(take, tracks, out, bound, head)

@@ -27,13 +27,13 @@ def preview(
                                                   show_default=False)] = None,
     out: Annotated[Path, typer.Option("-o", "--out", help=".png, .gif or .mp4")] = Path("preview.mp4"),
     head: Annotated[str, typer.Option(help="A head of facerig heads list, or a file.")] = "builtin",
-    audio: Annotated[Path | None, typer.Option(help="Sound for the mp4.", show_default=False)] = None,
-    view: Annotated[str, typer.Option(help="front, three-quarter, profile or turntable.")] = "front",
+    audio: Annotated[Path | None, typer.Option(help="mp4: its sound, from frame 0 on.", show_default=False)] = None,
+    view: Annotated[str, typer.Option(help="front, three-quarter, profile; gif, mp4: turntable.")] = "front",
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of a picture (of one tile with --grid).")] = "512x512",
-    fps: Annotated[int | None, typer.Option(help="Frames a second; default: the curves', at most 60.",
+    fps: Annotated[int | None, typer.Option(help="Frames a second; default: the curves', of films at most 60.",
                                             show_default=False)] = None,
-    frame: Annotated[int | None, typer.Option(help="png: this frame; default: the one that moves most.",
-                                              show_default=False)] = None,
+    frame: Annotated[int | None, typer.Option(help="png: this frame, counted as the take does (with --fps at that "
+                                              "rate); default: the one that moves most.", show_default=False)] = None,
     grid: Annotated[str | None, typer.Option(help="png: a contact sheet of visemes, emotions or shapes.",
                                              show_default=False)] = None,
     close: Annotated[bool, typer.Option("--close", help="The face instead of the whole head.")] = False,
@@ -49,15 +49,25 @@ def preview(
     if (curves is None) == (grid is None):
         got = "neither" if grid is None else "both"
         raise OptionError(f"preview: got {got}, accepted: a curves file, or --grid")
+    _check_kind(kind if grid is None else "--grid", audio, view, frame)
     check_targets([out], [("the input", curves), ("the sound of --audio", audio), ("the file of --head", head)])
     style = _style(size, view, wire, close)
     shown = load_head(head)
     if grid is not None:
         data = _grid(grid, shown, style, view, kind)
     else:
-        data = _moving(_read(curves, fps), shown, style, view, kind, frame, audio)
+        data = _moving(_read(curves, fps, kind), shown, style, view, kind, frame, audio)
     write_file(out, data)
     print(out)
+
+
+def _check_kind(kind: str, audio: Path | None, view: str, frame: int | None) -> None:
+    """Refuse what a picture of this kind cannot show."""
+    for option, given, kinds in (("--audio", audio is not None, (".mp4",)), ("--frame", frame is not None, (".png",)),
+                                 ("--view turntable", view == "turntable", (".gif", ".mp4"))):
+        if given and kind not in kinds:
+            raise OptionError(f"{option}: got it for {kind}, accepted: with {' or '.join(kinds)} of a take; leave it "
+                              f"out or give another --out")
 
 
 def _style(size: str, view: str, wire: bool, close: bool) -> Style:
@@ -71,11 +81,12 @@ def _style(size: str, view: str, wire: bool, close: bool) -> Style:
     return Style(int(sides[0]), int(sides[1]), "front" if view == "turntable" else view, wire, close)
 
 
-def _read(path: Path | None, fps: int | None) -> Curves:
+def _read(path: Path | None, fps: int | None, kind: str) -> Curves:
+    """At most 60 frames a second of a film; of a picture all, as --frame counts the take's own."""
     import exporters
 
     take = exporters.read(path or "")
-    return take.resample(fps or min(take.fps, 60))
+    return take.resample(fps or (take.fps if kind == ".png" else min(take.fps, 60)))
 
 
 def _grid(name: str, head: Head, style: Style, view: str, kind: str) -> bytes:
@@ -115,11 +126,13 @@ def _watched(pictures: Iterator[Picture], total: int) -> Iterator[Picture]:
 
 
 def _sound(path: Path | None, take: Curves) -> tuple[Any, int]:
-    """Mono samples that begin with the take's first frame."""
+    """Mono samples that begin with the take's first frame; what lies before frame 0 is silent."""
     if path is None:
         return None, 48_000
+    import numpy as np
+
     from facerig.audio import read
 
     audio = read(path)
-    first = round(max(take.start, 0) * audio.rate / take.fps)
-    return audio.samples[first:], audio.rate
+    first = round(take.start * audio.rate / take.fps)
+    return np.pad(audio.samples[max(first, 0):], (max(-first, 0), 0)), audio.rate

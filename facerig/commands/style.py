@@ -60,17 +60,22 @@ def apply(
     style: Annotated[Path, typer.Option(help="A file of `facerig style learn`.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Curves file (see facerig formats).")],
     strength: Annotated[float, typer.Option(help="0 to 1.5; 0 changes nothing.")] = 1.0,
+    head: Annotated[str | None, typer.Option(help="Head by name or path, for FBX, glTF and USD.",
+                                             show_default=False)] = None,
 ) -> None:
     """Give a neutral take the sizes and habits of every single channel, which the eight numbers cannot say."""
     import exporters
+    from facerig.commands.export import load_head
     from facerig.emotion.reference import read_learnt
     from facerig.errors import check_option
     from facerig.files import write_file
 
     check_option("--strength", strength, "0 to 1.5", 0 <= strength <= 1.5)
-    check_targets([out], [("the input", take), ("the file of --style", style)])
+    suffix = exporters.format_of(out)
+    check_targets([out], [("the input", take), ("the file of --style", style), ("the file of --head", head)])
+    shape = load_head(head)
     changed = read_learnt(style).apply(exporters.read(take), strength)
-    print(write_file(out, exporters.export(changed, out)))
+    print(write_file(out, exporters.export(changed, suffix, shape)))
 
 
 def _learnt(paths: list[Path]) -> Learnt:

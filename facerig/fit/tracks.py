@@ -18,6 +18,7 @@ from facerig.errors import InputError, extra_module
 from facerig.heads.landmarks import point_deltas
 from facerig.heads.solve import Solving, box_least_squares
 from facerig.mesh import Head
+from facerig.turns import about_vector, yaw_pitch_roll
 
 Doubles = NDArray[np.float64]
 BLOCK = 512  # frames a batch: per-frame Gram matrices of 52 channels take 21 kB each
@@ -47,8 +48,8 @@ class Fitted:
     residual_mm: Doubles
 
     def curves(self, fps: int, start: int = 0) -> Curves:
-        """Weights and head pose (radians: yaw to the own left, pitch downwards, roll about the view)."""
-        pitch, yaw, roll = self.rotations.T
+        """Weights and head pose (radians: yaw to the own left, pitch downwards, roll about the view, applied first)."""
+        yaw, pitch, roll = yaw_pitch_roll(about_vector(self.rotations))
         names = (*self.channels, "headYaw", "headPitch", "headRoll")
         values = np.concatenate([self.weights, yaw[:, None], pitch[:, None], roll[:, None]], axis=1)
         return Curves(names, fps, values.astype(np.float32), start)
@@ -108,6 +109,8 @@ class _Fit:
 
     def _own_neutral(self, first: int, last: int) -> Doubles:
         """The person's points at rest, laid over the head; depth stays the head's where the track has none."""
+        if last > len(self.seen):
+            raise InputError(f"neutral frames {first} to {last}: the track has {len(self.seen)} frames")
         rest = slice(first, last)
         with np.errstate(invalid="ignore"):
             mean = np.nanmean(np.where(self.known[rest][..., None], self.seen[rest], np.nan), axis=0)

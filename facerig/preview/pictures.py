@@ -13,7 +13,7 @@ from facerig.curves import Curves
 from facerig.errors import OptionError
 from facerig.mesh import Head
 from facerig.preview.gl import VIEWS, Picture, Renderer, Style
-from facerig.preview.pose import matched, rotations_of
+from facerig.preview.pose import Poses, poses
 
 TURN_SECONDS = 6.0  # of one round of the turntable
 MAX_GIF_FRAMES = 900
@@ -62,24 +62,27 @@ def weights_of(pose: Mapping[str, float], names: Sequence[str]) -> np.ndarray[tu
 
 def frames(curves: Curves, head: Head, style: Style, turntable: bool = False) -> Iterator[Picture]:
     """One picture a frame."""
-    curves = matched(curves, head)
-    turns = rotations_of(curves, head)
-    with Renderer(head, curves.channels, style) as renderer:
-        for row in range(curves.frames):
-            yaw = 360.0 * row / (TURN_SECONDS * curves.fps) if turntable else None
-            rotations = {joint: vectors[row] for joint, vectors in turns.items()}
-            yield renderer.frame(curves.values[row], rotations, yaw)
+    return _drawn(poses(curves, head), range(curves.frames), head, style, curves.fps if turntable else None)
+
+
+def _drawn(taken: Poses, rows: range, head: Head, style: Style, round_at: int | None = None) -> Iterator[Picture]:
+    """Pictures of these rows; round the head where `round_at` says how many there are a second."""
+    with Renderer(head, taken.shapes, style) as renderer:
+        for row in rows:
+            yaw = None if round_at is None else 360.0 * row / (TURN_SECONDS * round_at)
+            turns = {joint: vectors[row] for joint, vectors in taken.turns.items()}
+            yield renderer.frame(taken.weights[row], turns, yaw)
 
 
 def one_frame(curves: Curves, head: Head, style: Style, frame: int | None = None) -> bytes:
     """PNG of one frame: the one asked for, or the one that moves most."""
     if not curves.frames:
         raise OptionError("curves: got none, accepted: one frame or more")
-    row = int(np.abs(curves.values).sum(axis=1).argmax()) if frame is None else frame - curves.start
+    taken = poses(curves, head)
+    row = int(taken.effort().argmax()) if frame is None else frame - curves.start
     if not 0 <= row < curves.frames:
         raise OptionError(f"frame: got {frame}, accepted: {curves.start} to {curves.end - 1}")
-    piece = curves.slice(curves.start + row, curves.start + row + 1)
-    return png(next(iter(frames(piece, head, style))))
+    return png(next(_drawn(taken, range(row, row + 1), head, style)))
 
 
 def sheet(poses: Mapping[str, Mapping[str, float]], head: Head, style: Style, columns: int = 5,

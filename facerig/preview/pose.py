@@ -1,48 +1,38 @@
-"""Which channels turn which joints of a head, and how: table of names, angles in radians unless said otherwise."""
+"""What a renderer needs of curves: the weights of a head's shapes and the rotation vectors of its joints."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from facerig.curves import Curves
+from facerig.matching import match
 from facerig.mesh import Floats, Head
-
-PHONE_UNIT = float(np.radians(50))  # Live Link's HeadYaw runs from -1 to 1, which Unreal turns into 50 degrees
-# joint (lower case), channel prefix (lower case)
-TURNED = (("head", "head"), ("neck", "neck"), ("jaw", "jaw"))
-AXES = (("pitch", 0), ("yaw", 1), ("roll", 2))  # about +X, +Y, +Z: to the head's left and downwards positive
+from facerig.turns import vectors_of
 
 
-def rotations_of(curves: Curves, head: Head) -> dict[str, Floats]:
-    """Rotation vectors [T, 3] for each joint that some channel turns (gaze moves through shapes)."""
-    by_name = {name.lower(): name for name in curves.channels}
-    out = {}
-    for joint, prefix in TURNED:
-        names = {axis: by_name[prefix + word] for word, axis in AXES if prefix + word in by_name}
-        bone = next((j.name for j in head.joints if j.name.lower() == joint), None)
-        if names and bone:
-            out[bone] = _vectors(curves, names)
-    return out
+@dataclass(frozen=True, eq=False)
+class Poses:
+    """A face at every frame of a take."""
+
+    shapes: tuple[str, ...]
+    weights: Floats
+    """[T, shapes]"""
+    turns: dict[str, Floats]
+    """rotation vectors [T, 3] in radians, by joint"""
+
+    def effort(self) -> Floats:
+        """How far each frame is from the face at rest."""
+        parts = (np.abs(values).sum(axis=1) for values in (self.weights, *self.turns.values()))
+        effort: Floats = np.sum(list(parts), axis=0)
+        return effort
 
 
-def _vectors(curves: Curves, names: dict[int, str]) -> Floats:
-    vectors = np.zeros((curves.frames, 3), np.float32)
-    for axis, name in names.items():
-        vectors[:, axis] = curves[name] * (PHONE_UNIT if name[0].isupper() else 1.0)
-    return vectors
-
-
-def matched(curves: Curves, head: Head) -> Curves:
-    """The curves under the head's own spelling of the channels (case and a dividing _ do not count)."""
-    own = {_plain(name): name for name in head.shape_names}
-    names = [own.get(_plain(name), name) for name in curves.channels]
-    if len(set(names)) != len(names):
-        return curves
-    return Curves(tuple(names), curves.fps, curves.values, curves.start, curves.marks)
-
-
-def _plain(name: str) -> str:
-    for ending, word in (("_l", "left"), ("_r", "right")):
-        if name.lower().endswith(ending):
-            name = name[:-2] + word
-    return name.lower().replace("_", "")
+def poses(curves: Curves, head: Head) -> Poses:
+    """As `facerig.matching` lays the curves on the head."""
+    found = match(curves, head)
+    columns = [found.curves.index(channel) for channel in found.channels.values()]
+    turns = {head.joints[number].name: vectors_of(matrices).astype(np.float32)
+             for number, matrices in found.turns.items()}
+    return Poses(tuple(found.channels), found.curves.values[:, columns], turns)
