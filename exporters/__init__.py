@@ -9,25 +9,29 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
+
 from exporters.base import Exporter, ExportOptions, Reader
 from exporters.rigs import to_rig
 from facerig.curves import Curves
-from facerig.errors import CurvesError, InputError, OptionError
+from facerig.errors import CurvesError, InputError, OptionError, RigError
 from facerig.mesh import Head
+from facerig.rig import identify, rig
 
-__all__ = ["EXPORTERS", "READERS", "ExportOptions", "Exporter", "Reader", "export", "format_of", "read"]
+__all__ = ["EXPORTERS", "READERS", "ExportOptions", "Exporter", "Reader", "export", "format_of", "held", "read",
+           "undone"]
 
 _SCENE = ("joints", "name")
 
-# suffix | what it is | who writes it | head | a take without frames | options that change it
+# suffix | what it is | who writes it | head | a take without frames | options that count | its own rig
 EXPORTERS: dict[str, Exporter] = {row.suffix: row for row in (
-    Exporter(".csv", "Live Link Face CSV", "livelink_csv:write", heeds=("calibrated",)),
+    Exporter(".csv", "Live Link Face CSV", "livelink_csv:write", heeds=("calibrated",), rig="livelink-csv"),
     Exporter(".wide.csv", "plain CSV with seconds", "tables:write_wide", empty=True),
-    Exporter(".a2f.csv", "Audio2Face animation_frames CSV", "tables:write_a2f"),
+    Exporter(".a2f.csv", "Audio2Face animation_frames CSV", "tables:write_a2f", rig="tables:as_a2f"),
     Exporter(".unreal.csv", "Unreal curve table CSV", "tables:write_curve_table_csv"),
     Exporter(".json", "facerig JSON", "own:write_json", empty=True),
-    Exporter(".a2f.json", "Omniverse Audio2Face JSON", "services:write_a2f"),
-    Exporter(".azure.json", "Azure viseme JSON", "services:write_azure"),
+    Exporter(".a2f.json", "Omniverse Audio2Face JSON", "services:write_a2f", rig="arkit"),
+    Exporter(".azure.json", "Azure viseme JSON", "services:write_azure", rig="services:as_azure"),
     Exporter(".unreal.json", "Unreal curve table JSON", "tables:write_curve_table_json"),
     Exporter(".rhubarb.json", "Rhubarb mouth cues JSON", "cues:write_json", heeds=("name",)),
     Exporter(".tsv", "Rhubarb mouth cues TSV", "cues:write_tsv"),
@@ -50,8 +54,8 @@ EXPORTERS: dict[str, Exporter] = {row.suffix: row for row in (
     Exporter(".usdc", "USD binary", "usd:write_usdc", "optional", heeds=("joints", "layout")),
     Exporter(".usd", "USD binary", "usd:write_usdc", "optional", heeds=("joints", "layout")),
     Exporter(".usdz", "USD package", "usd:write_usdz", "optional", heeds=("joints", "layout")),
-    Exporter(".a2f.usda", "USD text, Audio2Face layout", "usd:write_a2f_usda"),
-    Exporter(".a2f.usdc", "USD binary, Audio2Face layout", "usd:write_a2f_usdc"),
+    Exporter(".a2f.usda", "USD text, Audio2Face layout", "usd:write_a2f_usda", rig="arkit"),
+    Exporter(".a2f.usdc", "USD binary, Audio2Face layout", "usd:write_a2f_usdc", rig="arkit"),
     Exporter(".anim", "Maya animation curves", "maya:write_anim", heeds=("keys", "node")),
     Exporter(".atom", "Maya ATOM", "maya:write_atom", heeds=("keys", "node")),
 )}
@@ -98,6 +102,28 @@ def export(curves: Curves, suffix: str | os.PathLike[str], head: Head | None = N
     if chosen.rig:
         curves = to_rig(curves, chosen.rig)
     return exporter(curves, head, chosen)
+
+
+def held(curves: Curves, suffix: str, rig_first: str | None = None) -> Curves:
+    """The curves as a format's file holds them; some have the channels of one rig, whatever comes."""
+    return EXPORTERS[suffix].held(to_rig(curves, rig_first) if rig_first else curves)
+
+
+def undone(name: str | None, suffix: str) -> str:
+    """What to tell who asks for a rig and a format that holds another's channels; empty where they agree."""
+    if not name:
+        return ""
+    asked = rig(name).names
+    try:
+        found = held(Curves(asked, 60, np.zeros((1, len(asked)), np.float32)), suffix).channels
+    except RigError:  # the export will say so
+        return ""
+    if set(found) == set(asked):
+        return ""
+    of = identify(found)
+    whose = f"the {len(found)} channels of {of.name if of else 'its own'}"
+    return (f"{suffix} holds {whose}, whatever comes: {name} is turned back into them; .npz, .json and .curves.fbx "
+            f"keep it")
 
 
 def read(path: str | os.PathLike[str], fps: int | None = None) -> Curves:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+from exporters.rigs import to_rig
 from facerig.curves import MAX_FPS, Curves
 from facerig.errors import CurvesError, HeadError, OptionError, check_option
 from facerig.mesh import Head
@@ -80,8 +81,16 @@ class Exporter:
     """a take without frames can be written"""
     heeds: tuple[str, ...] = ()
     """names of the options that change the result, besides `rig`"""
+    rig: str = ""
+    """the rig whose channels it holds, whatever comes, or module:function that gives them; else the curves' own"""
     together: bool = False
     """reduced keys of all channels stand on the same frames"""
+
+    def held(self, curves: Curves) -> Curves:
+        """The curves as the file holds them."""
+        if ":" in self.rig:
+            return cast(Curves, _load(self.rig)(curves))
+        return to_rig(curves, self.rig) if self.rig else curves
 
     def __call__(self, curves: Curves, head: Head | None, options: ExportOptions) -> bytes:
         if not curves.frames and not self.empty:

@@ -41,7 +41,12 @@ def _matrix(curves: Curves) -> Iterator[str]:
 
 
 def write_azure(curves: Curves, head: Head | None, options: ExportOptions) -> bytes:
-    return joined(_azure(to_rig(curves, AZURE_RIG).resample(AZURE_FPS)))
+    return joined(_azure(as_azure(curves)))
+
+
+def as_azure(curves: Curves) -> Curves:
+    """Azure's channels at Azure's rate."""
+    return to_rig(curves, AZURE_RIG).resample(AZURE_FPS)
 
 
 def _azure(curves: Curves) -> Iterator[str]:

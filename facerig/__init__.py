@@ -59,10 +59,12 @@ def animate(audio: ArrayLike | str | os.PathLike[str], rate: int | None = None, 
 
 def save(curves: Curves, path: str | os.PathLike[str], head: Head | None = None) -> None:
     """Write a curves file; the suffix chooses the format, and the file appears complete or not at all."""
+    from pathlib import Path
+
     import exporters
     from facerig.files import write_file
 
-    write_file(path, exporters.export(curves, path, head))
+    write_file(path, exporters.export(curves, Path(path), head))
 
 
 def load(path: str | os.PathLike[str], fps: int | None = None) -> Curves:

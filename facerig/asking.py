@@ -40,7 +40,8 @@ class Asked:
         out = Controls()
         self._emotion(out, first, folder)
         if self.style:
-            out.replace(first, "style", styles.columns(styles.style(self.style, files=True)), 0)
+            own = self._style_file(folder)
+            out.replace(first, "style", styles.columns(styles.style(str(own or self.style), files=True)), 0)
         if self.state:
             check_option("state", self.state, ", ".join(STATES), self.state in STATES)
             out.replace(first, "state", {f"state:{self.state}": 1.0}, 0)
@@ -49,15 +50,28 @@ class Asked:
             out.set(first, values, 0)
         return out
 
-    def _emotion(self, out: Controls, first: int, folder: Path | None) -> None:
+    def files(self, folder: Path | None = None) -> tuple[Path, ...]:
+        """What is read for it, be it there or not; relative to `folder`."""
+        return tuple(path for path in (self._keyframe_file(folder), self._style_file(folder)) if path is not None)
+
+    def _keyframe_file(self, folder: Path | None) -> Path | None:
         text = self.emotion.strip()
         if text.lower() in ("", OFF, AUTO):
-            return
+            return None
         path = (folder or Path()) / text
-        if Path(text).suffix.lower() in FILES or os.path.isfile(path):  # unlike Path's, of any text
+        named = Path(text).suffix.lower() in FILES or os.path.isfile(path)  # unlike Path's, of any text
+        return path if named else None
+
+    def _style_file(self, folder: Path | None) -> Path | None:
+        text = self.style.strip()
+        return (folder or Path()) / text if text.lower().endswith(".json") else None
+
+    def _emotion(self, out: Controls, first: int, folder: Path | None) -> None:
+        path = self._keyframe_file(folder)
+        if path is not None:
             keyframes.apply(out, keyframes.read_keyframes(path), first)
-        else:
-            out.replace(first, "emotion", space.columns(space.mixture(text)), 0)
+        elif self.emotion.strip().lower() not in ("", OFF, AUTO):
+            out.replace(first, "emotion", space.columns(space.mixture(self.emotion.strip())), 0)
 
 
 def assignments(pairs: Iterable[str]) -> dict[str, float]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from facerig.emotion.code import condition
 from facerig.emotion.express import Express, FeltLips
-from facerig.errors import check_option
+from facerig.errors import check_option, whole
 from facerig.face import Face
 from facerig.fake import FakeModel
 from facerig.model import device as devices
@@ -19,6 +19,7 @@ from facerig.model.runtime import installed as installed_models
 from facerig.post.gains import Gains
 from facerig.post.limits import Limits
 from facerig.post.lips import PROMPT
+from facerig.post.smooth import MAX_FRAMES as MAX_SMOOTH
 from facerig.post.smooth import smooth
 from facerig.rig import Rig, rig
 from facerig.stage import Stage
@@ -26,6 +27,7 @@ from facerig.stage import Stage
 NATIVE_RIG = "facerig"
 FULL_RIG = "facerig-full"
 MAX_BLOCK = 60
+MOST_SEED = 2**63 - 1
 EMOTION_MODES = ("off", "auto")
 # A model that looks ahead fewer frames than that was chosen for its answer: then nothing behind it adds a frame.
 UNHURRIED = 2
@@ -58,7 +60,8 @@ class Options:
     def __post_init__(self) -> None:
         devices.check(self.device, self.runtime, self.precision)
         check_option("emotion", self.emotion, ", ".join(EMOTION_MODES), self.emotion in EMOTION_MODES)
-        check_option("block", self.block, f"whole frames from 1 to {MAX_BLOCK}", 1 <= self.block <= MAX_BLOCK)
+        for name, low, high in (("block", 1, MAX_BLOCK), ("smooth", 0, MAX_SMOOTH), ("seed", 0, MOST_SEED)):
+            object.__setattr__(self, name, whole(name, getattr(self, name), low, high))
 
     @property
     def rig(self) -> Rig:

@@ -14,12 +14,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from facerig.errors import AudioError, MissingExtra, OptionError, ServiceError, check_option
-from facerig.lengths import cut_short
+from facerig.lengths import cut_short, left_open
 from facerig.resample import HIGHEST_RATE, LOWEST_RATE, mono
 from facerig.stage import Frames
 
@@ -188,6 +188,10 @@ def _open_sndfile(file: Path, block_seconds: float) -> Iterator[AudioSource]:
     with stream:
         length = stream.frames if 0 < stream.frames < 2**50 else None
         note = cut_short(file, stream.format, (length or 0) / stream.samplerate)
+        reason = "" if stream.frames else left_open(file, stream.format)
+        if reason:
+            raise AudioError(f"{file}: {reason}; its writer did not come to the end: write it anew, or give the bytes "
+                             "behind the header as raw samples (--pcm)")
         yield AudioSource(str(file), stream.samplerate, length, _sndfile_blocks(stream, file, block_seconds),
                           [note] if note else [])
 
@@ -210,13 +214,25 @@ def _sndfile_blocks(stream: Any, file: Path, block_seconds: float) -> Iterator[F
 def _open_pcm(file: Path, pcm: Pcm | None, block_seconds: float) -> Iterator[AudioSource]:
     if pcm is None:
         raise AudioError(f"{file}: raw samples have no header; say what they are, e.g. --pcm s16le:16000:1")
-    size = file.stat().st_size
-    if size % pcm.sample_bytes:
-        raise AudioError(f"{file}: {size} bytes are not a whole number of {pcm.channels}-channel {pcm.type} samples")
+    size = file.stat().st_size if file.is_file() else None  # a pipe has none
+    _check_whole(file, pcm, size or 0)
     with file.open("rb") as stream:
         chunk = max(1, int(pcm.rate * block_seconds)) * pcm.sample_bytes
-        blocks = (pcm.decode(data) for data in iter(lambda: stream.read(chunk), b""))
-        yield AudioSource(str(file), pcm.rate, size // pcm.sample_bytes, blocks)
+        length = None if size is None else size // pcm.sample_bytes
+        yield AudioSource(str(file), pcm.rate, length, _pcm_blocks(stream, file, pcm, chunk))
+
+
+def _pcm_blocks(stream: BinaryIO, file: Path, pcm: Pcm, chunk: int) -> Iterator[Frames]:
+    done = 0
+    for data in iter(lambda: stream.read(chunk), b""):
+        done += len(data)
+        _check_whole(file, pcm, done)
+        yield pcm.decode(data)
+
+
+def _check_whole(file: Path, pcm: Pcm, size: int) -> None:
+    if size % pcm.sample_bytes:
+        raise AudioError(f"{file}: {size} bytes are not a whole number of {pcm.channels}-channel {pcm.type} samples")
 
 
 @contextmanager

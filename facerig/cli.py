@@ -24,6 +24,8 @@ HELP = """Speech in, a living face out.
 
 Try: facerig animate voice.wav -o voice.csv      (Live Link Face CSV; .npz, .json and more by suffix)
 
+Pages named docs/... lie in facerig's source tree, not in the installed package.
+
 Exit codes: 0 done, 2 bad option, 3 bad input, 4 missing extra, 5 cannot write, 6 model, 7 service, 130 interrupted."""
 
 

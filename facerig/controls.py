@@ -11,6 +11,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from facerig.stage import FPS, Frames, eased
 Vector = NDArray[np.float32]
 
 MAX_FADE_MS = 10_000
-MAX_CHANGES = 1_024  # of a group that wait for their frame: a control costs memory only while it matters
+MAX_CHANGES = 1_024  # of a group that wait for their frame, where a peer asks for them
 FADE_MS = 150  # where nothing is said
 AGAIN = 300  # frames back that may be asked for once more: what an interrupt takes back was computed ahead
 
@@ -116,6 +117,7 @@ def rows_of(count: int) -> Frames:
 def checked(name: str, value: float) -> float:
     """The value, or our error that says the range."""
     control = CONTROLS[place(name)]
+    check_option(name, value, "a number", isinstance(value, Real))
     if not control.low <= value <= control.high:  # NaN fails too
         accepted = f"{control.low:g} to {control.high:g} {control.unit}".rstrip()
         raise OptionError(f"{name}: got {value:g}, accepted: {accepted}")
@@ -146,23 +148,26 @@ class Change:
 
 @dataclass
 class Track:
-    """One vector over time. Other threads read while changes are added, so the list is only replaced."""
+    """One vector over time. Other threads read while changes are added: the list grows at its end, or is replaced."""
 
     rest: Vector
     changes: list[Change] = field(default_factory=list)
     seen: int = -1
     """Frames up to here were asked for."""
 
-    def change(self, start: int, frames: int, target: Vector, begun: int | None = None) -> None:
+    def change(self, start: int, frames: int, target: Vector, begun: int | None = None, most: int | None = None
+               ) -> None:  # fmt: skip
+        """Towards `target` from `start` on; at most `most` changes are kept."""
         changes, begun = self.changes, start if begun is None else begun
         if changes:  # time runs one way
             start, begun = max(start, changes[-1].start), max(begun, changes[-1].begun)
         before = changes[-1].at(np.array([start - 1], np.int64))[0] if changes else self.rest
         past = max(0, bisect_right(changes, self.seen - AGAIN, key=_start) - 1)  # the one in force then is kept
-        check_option(
-            "controls", len(changes) - past + 1, f"up to {MAX_CHANGES} ahead", len(changes) - past < MAX_CHANGES
-        )
-        self.changes = [*changes[past:], Change(start, frames, before, target, begun)]
+        kept = len(changes) - past
+        check_option("controls", kept + 1, f"up to {most} ahead", most is None or kept < most)
+        if past:
+            self.changes = changes[past:]
+        self.changes.append(Change(start, frames, before, target, begun))
 
     def at(self, numbers: NDArray[np.int64]) -> Frames:
         changes = self.changes
@@ -208,10 +213,14 @@ def fade_frames(milliseconds: float) -> int:
 
 
 class Controls:
-    """The controls of one stream by native frame; a track for every group."""
+    """The controls of one stream by native frame; a track for every group.
 
-    def __init__(self, values: Mapping[str, float] | None = None) -> None:
+    `limit`: how many changes of a group may wait. A peer needs one; a file is bounded by its size.
+    """
+
+    def __init__(self, values: Mapping[str, float] | None = None, limit: int | None = None) -> None:
         self._tracks: dict[str, Track] = {}
+        self.limit = limit
         self.floor = 0
         """What is asked for an earlier frame begins here: what is computed stays as it is, and a fade is never cut."""
         if values:
@@ -236,7 +245,7 @@ class Controls:
             target = track.last.copy()
             for where, value in wanted.items():
                 target[where - span.start] = value
-            track.change(max(frame, self.floor), frames, target, begun)
+            track.change(max(frame, self.floor), frames, target, begun, self.limit)
             self._tracks[name] = track
 
     def replace(self, frame: int, name: str, values: Mapping[str, float], fade_ms: float = FADE_MS) -> None:
@@ -292,8 +301,8 @@ class Controls:
 
     def copy(self) -> Controls:
         """The same course; asking the copy, or changing it, does nothing to this one."""
-        out = Controls()
-        out._tracks = {name: replace(track) for name, track in self._tracks.items()}
+        out = Controls(limit=self.limit)
+        out._tracks = {name: replace(track, changes=[*track.changes]) for name, track in self._tracks.items()}
         return out
 
     def rows(self, first: int, count: int) -> Frames:

@@ -19,7 +19,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from facerig.errors import CurvesError
+from facerig.errors import CurvesError, whole
 
 Values = NDArray[np.float32]
 
@@ -55,8 +55,8 @@ class Curves:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "channels", _checked_names(self.channels))
-        object.__setattr__(self, "fps", _whole("fps", self.fps, 1, MAX_FPS))
-        object.__setattr__(self, "start", _whole("start", self.start, -(2**53), 2**53))
+        object.__setattr__(self, "fps", whole("fps", self.fps, 1, MAX_FPS, CurvesError))
+        object.__setattr__(self, "start", whole("start", self.start, -(2**53), 2**53, CurvesError))
         object.__setattr__(self, "values", _frozen_values(self.values, self.channels, self.start))
         object.__setattr__(self, "marks", tuple(sorted(self.marks)))
 
@@ -150,7 +150,11 @@ class Curves:
         names = self.channels + tuple(name for name in columns if name not in self.channels)
         values = np.array(self.select(names, fill=0.0).values)
         for name, column in columns.items():
-            values[:, names.index(name)] = np.asarray(column, np.float32)
+            try:
+                values[:, names.index(name)] = np.asarray(column, np.float32)
+            except (TypeError, ValueError) as error:
+                raise CurvesError(f"channel {name!r}: got {type(column).__name__} that does not fit, accepted: a "
+                                  f"number, or one for each of the {self.frames} frames") from error
         return replace(self, channels=names, values=values)
 
     def resample(self, fps: int) -> Curves:
@@ -159,7 +163,7 @@ class Curves:
         The result holds the frames whose instant lies in [start, end) of this one, so that parts resampled apart have
         the lengths of the whole. Values never leave the range of their neighbours (a sinc alone would ring below 0).
         """
-        fps = _whole("fps", fps, 1, MAX_FPS)
+        fps = whole("fps", fps, 1, MAX_FPS, CurvesError)
         if fps == self.fps:
             return self
         first, last = (-(-frame * fps // self.fps) for frame in (self.start, self.end))
@@ -221,12 +225,6 @@ def _checked_names(channels: Iterable[str]) -> tuple[str, ...]:
         double = next(name for name in names if names.count(name) > 1)
         raise CurvesError(f"channel {double!r} stands twice; names must differ")
     return names
-
-
-def _whole(what: str, got: object, low: int, high: int) -> int:
-    if isinstance(got, bool) or not isinstance(got, int | np.integer) or not low <= got <= high:
-        raise CurvesError(f"{what}: got {got!r}, accepted: a whole number from {low} to {high}")
-    return int(got)
 
 
 def _frozen_values(values: ArrayLike, channels: tuple[str, ...], start: int) -> Values:

@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from difflib import get_close_matches
 from importlib import import_module
+from numbers import Integral
 from typing import Any
 
 
@@ -59,14 +60,15 @@ class ProtocolError(InputError):
 
 
 class MissingExtra(FacerigError):
-    """Names the extra and its install command at the moment of use."""
+    """Names the extra and its install command at the moment of use; no extra: a package that is always needed."""
 
     exit_code = 4
 
     def __init__(self, feature: str, extra: str, detail: str = "") -> None:
         self.feature, self.extra = feature, extra
         tail = f" ({detail})" if detail else ""
-        super().__init__(f'{feature} needs the extra "{extra}": pip install "facerig[{extra}]"{tail}')
+        wanted = f'the extra "{extra}": pip install "facerig[{extra}]"' if extra else "facerig whole; install it anew"
+        super().__init__(f"{feature} needs {wanted}{tail}")
 
 
 class OutputError(FacerigError):
@@ -99,3 +101,10 @@ def check_option(name: str, got: object, accepted: object, ok: bool, hint: str =
     """Raise OptionError in the house's form unless ok."""
     if not ok:
         raise OptionError(f"{name}: got {got!r}, accepted: {accepted}" + (f"; {hint}" if hint else ""))
+
+
+def whole(name: str, got: object, low: int, high: int, kind: type[FacerigError] = OptionError) -> int:
+    """A whole number, numpy's too, as int; an error in the house's form where it is none or out of range."""
+    if isinstance(got, bool) or not isinstance(got, Integral) or not low <= int(got) <= high:
+        raise kind(f"{name}: got {got!r}, accepted: a whole number from {low} to {high}")
+    return int(got)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+import tempfile
 from pathlib import Path
 
 from facerig.errors import OutputError
@@ -29,6 +30,23 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> Path:
     except OSError as error:
         raise OutputError(f"{target}: cannot be written: {error.strerror or error}") from error
     return target
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Whether `write_file` will get there, for whoever works long before: an OutputError now, and nothing is left."""
+    target = Path(path)
+    try:
+        mode = _mode(target)
+        if stat.S_ISDIR(mode):
+            raise OutputError(f"{target}: is a folder; give a file name")
+        if not mode or stat.S_ISREG(mode):
+            folder = Path(os.path.realpath(target)).parent
+            while not folder.exists():
+                folder = folder.parent
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+    except OSError as error:
+        raise OutputError(f"{target}: cannot be written: {error.strerror or error}") from error
 
 
 def _mode(path: Path) -> int:

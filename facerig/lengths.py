@@ -53,6 +53,16 @@ def cut_short(file: Path, kind: str, seconds: float) -> str:
         f"{file}: is cut short: holds {there:.2f} s of the {whole:.2f} s in its header")
 
 
+def left_open(file: Path, kind: str) -> str:
+    """Why a file seems to hold no sound: its header says 0 bytes of it, and others follow; '' where that is not so."""
+    if not file.is_file():
+        return ""
+    with file.open("rb") as stream:
+        begin, claimed = _claim(stream, kind)
+        behind = stream.seek(0, 2) - begin
+    return f"its header says 0 bytes of sound, and {behind} follow" if begin and not claimed and behind > 0 else ""
+
+
 def _claim(stream: BinaryIO, kind: str) -> tuple[int, int]:
     """Where the sound begins, and how many bytes of it the header says there are; 0 where it does not say."""
     if kind in _CHUNKS:

@@ -94,7 +94,7 @@ def _yaml(path: Path, text: str) -> Any:
     try:
         import yaml
     except ImportError:
-        raise MissingExtra("a map in YAML", "yaml", "or write it in JSON") from None
+        raise MissingExtra("a map in YAML", "", "or write it in JSON") from None
 
     class Loader(yaml.SafeLoader):
         """The safe one, which a key that stands twice does not pass."""

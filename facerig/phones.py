@@ -166,6 +166,13 @@ def to_units(symbol: str, notation: str) -> tuple[str, ...]:
     return found
 
 
+def is_symbol(label: str, notation: str) -> bool:
+    """Whether a table has it, diacritics apart. A chain of symbols is none: most words are one in some notation."""
+    table = _table(notation)
+    symbol = unicodedata.normalize("NFD", label)
+    return symbol in table or "".join(c for c in symbol if c not in _marks() or c in table) in table
+
+
 def spread(start: float, end: float, names: Sequence[str]) -> list[Timed]:
     """Share a stretch of time among units: 55/45 for a diphthong, 45/55 for an affricate, else evenly."""
     if not names:

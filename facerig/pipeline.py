@@ -21,13 +21,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from facerig.assembly import FULL_RIG as FULL_RIG  # named so by those who use an Animator
+from facerig.assembly import MOST_SEED, Options, build, load_model
 from facerig.assembly import NATIVE_RIG as NATIVE_RIG
-from facerig.assembly import Options, build, load_model
 from facerig.audio import Audio, AudioSource, open_audio
 from facerig.controls import Controls
 from facerig.controls import place as place_of
 from facerig.curves import BAD_ARCHIVE, Curves, concat, npz_bytes
-from facerig.errors import ModelError, check_option
+from facerig.errors import ModelError, check_option, whole
 from facerig.face import Face
 from facerig.model import device as devices
 from facerig.model.runtime import OnnxModel
@@ -38,6 +38,7 @@ from facerig.transcript.assist import Told, located, resampled, with_marks
 from facerig.transcript.read import Transcript
 
 MAX_RELEASE_MS = 2_000
+MOST_START = 2**53  # as of curves
 STATE_PARTS = ("edge", "blocks", "chain")
 Progress = Callable[[int, "int | None"], None]
 Ask = Callable[[Sequence[Timed]], Controls]
@@ -63,7 +64,7 @@ class Animator:
         """Load by name or path; a missing or damaged model is a ModelError that says what to do."""
         options = Options(model, block, smooth, seed, alive, emotion, device, runtime, precision)
         stage = load_model(options)
-        return cls(build(options, stage), options.rig.names, block, stage.name, seed, emotion == "auto")
+        return cls(build(options, stage), options.rig.names, options.block, stage.name, options.seed, emotion == "auto")
 
     @cached_property
     def fingerprint(self) -> str:
@@ -103,9 +104,14 @@ class Animator:
     def session(self, rate: int = RATE, start: int = 0, controls: Controls | None = None,
                 seed: int | None = None) -> Session:
         """A new stream of audio at `rate`; its first frame has the number `start`."""
-        edge, seed = Resample(rate), self.seed if seed is None else seed
-        place = Place(start, 0, seed, Controls() if controls is None else controls)
-        return Session(self, edge, place, edge.start(), self.blocks.start((SAMPLES,)), self.chain.start(start, seed))
+        edge, place = Resample(rate), self._place(start, 0, seed, controls)
+        return Session(self, edge, place, edge.start(), self.blocks.start((SAMPLES,)),
+                       self.chain.start(place.start, place.seed))
+
+    def _place(self, start: int, position: int, seed: int | None, controls: Controls | None) -> Place:
+        """Of a stream, from what a caller gave."""
+        seed = self.seed if seed is None else whole("seed", seed, 0, MOST_SEED)
+        return Place(whole("start", start, -MOST_START, MOST_START), position, seed, _meant(controls))
 
     def animate(self, audio: ArrayLike | str | os.PathLike[str], rate: int | None = None, start: int = 0,
                 progress: Progress | None = None, controls: Controls | None = None, seed: int | None = None) -> Curves:
@@ -113,13 +119,13 @@ class Animator:
         if isinstance(audio, str | os.PathLike):
             with open_audio(audio) as source:
                 return self.animate_source(source, start, progress, controls, seed)
-        session = self.session(RATE if rate is None else rate, start, controls, seed)
+        session = self.session(RATE if rate is None else rate, start, _own(controls), seed)
         return concat([session.push(audio), session.flush()])
 
     def animate_source(self, source: AudioSource, start: int = 0, progress: Progress | None = None,
                        controls: Controls | None = None, seed: int | None = None) -> Curves:
         """The curves of an open file, read block by block; `progress` is told the samples done and their total."""
-        session, parts, done = self.session(source.rate, start, controls, seed), [], 0
+        session, parts, done = self.session(source.rate, start, _own(controls), seed), [], 0
         for samples in source.blocks:
             parts.append(session.push(samples))
             done += len(samples)
@@ -134,7 +140,7 @@ class Animator:
         `controls` may be a function of the units and their times, for what is asked by the word.
         """
         found = located(self.chain.stages, resampled(audio.samples, audio.rate), transcript, language)
-        asked = controls(found.timed) if callable(controls) else controls or Controls()
+        asked = _own(controls(found.timed) if callable(controls) else controls)
         rows = self.chain.felt(found.native, self.asked(asked, start, len(found.native)))
         condition = self.chain.condition(rows) if self.chain.condition is not None else None
         columns = found.columns(condition=condition if condition is not None and condition.any() else None)
@@ -207,13 +213,24 @@ class Animator:
         check_option("first_sample", first_sample, f"0 to {needed} to continue at frame {frame}",
                      0 <= first_sample <= needed, f"keep the last {self.context_seconds + 0.1:.1f} s of audio")
         samples = mono(audio)[needed - first_sample :]
-        seed = self.seed if seed is None else seed
-        place = Place(start, point, seed, Controls() if controls is None else controls)
+        place = self._place(start, point, seed, controls)
         session = Session(self, edge, place, edge.start(point, needed), self.blocks.start((SAMPLES,)),
-                          self.chain.start(start + point, seed))
-        session.skip_to(start + frame)
+                          self.chain.start(place.start + point, place.seed))
+        session.skip_to(place.start + frame)
         session.waiting = session.push(samples)
         return session
+
+
+def _meant(controls: Controls | None) -> Controls:
+    own = Controls() if controls is None else controls
+    check_option("controls", own, "facerig.controls.Controls({name: value})", isinstance(own, Controls))
+    return own
+
+
+def _own(controls: Controls | None) -> Controls:
+    """For a whole clip: what was asked for frames that are past may be forgotten, and the caller may want it again."""
+    own = _meant(controls)
+    return own.copy() if type(own) is Controls else own
 
 
 @dataclass(frozen=True)

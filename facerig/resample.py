@@ -14,7 +14,7 @@ from math import gcd
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from facerig.errors import AudioError, OptionError
+from facerig.errors import AudioError, whole
 from facerig.stage import FPS, RATE, SAMPLES, Frames, State
 
 LOWEST_RATE, HIGHEST_RATE = 8_000, 192_000
@@ -32,9 +32,7 @@ class Resample:
     rate: int
 
     def __post_init__(self) -> None:
-        if not isinstance(self.rate, int) or not LOWEST_RATE <= self.rate <= HIGHEST_RATE:
-            raise OptionError(f"sample rate: got {self.rate!r}, accepted: a whole number of Hz from "
-                              f"{LOWEST_RATE} to {HIGHEST_RATE}")
+        object.__setattr__(self, "rate", whole("sample rate", self.rate, LOWEST_RATE, HIGHEST_RATE))
 
     @property
     def half(self) -> int:
@@ -122,7 +120,10 @@ class Resample:
 
 def mono(samples: ArrayLike, where: str = "audio") -> Frames:
     """Any sample type and any number of channels -> float32 mono in -1..1; NaN and absurd loudness are refused."""
-    array = np.asarray(samples)
+    try:
+        array = np.asarray(samples)
+    except ValueError as error:  # rows of unequal length
+        raise AudioError(f"{where}: got no array ({error}), accepted: [samples] or [samples, channels]") from error
     if array.ndim not in (1, 2) or (array.ndim == 2 and not 1 <= array.shape[1] <= MAX_CHANNELS):
         raise AudioError(f"{where}: got shape {array.shape}, accepted: [samples] or [samples, channels] with at most "
                          f"{MAX_CHANNELS} channels")

@@ -25,7 +25,8 @@ from facerig.files import assets_folder
 from facerig.mapfile import MapDraft, read_map_file
 from facerig.rig import Rig, identify, nearest, rig, rig_names
 
-# Every shipped map leads to or from this rig: ARKit, tongue and head, so that little is lost on the way.
+# The shipped maps lead to or from this rig: ARKit, tongue and head, so that little is lost on the way. Only MetaHuman's
+# two lists also meet without it, as most of their controls have no counterpart here.
 HUB = "facerig-full"
 # A denominator below this is a closed jaw: the ratio then counts as 0 rather than as noise over noise.
 ZERO = np.float32(1e-4)
@@ -187,6 +188,9 @@ def _unknown(channels: Sequence[str]) -> str:
     if not known:
         shown = ", ".join(channels[:4]) or "none"
         return f"the channels ({shown}, ...) are no known rig's; give a map of your own, or see `facerig rigs`"
+    if not missing:
+        return (f"the channels are no known rig's: nearest is {best.name!r}, and one channel is too little of these "
+                f"{len(channels)}; give a map of your own, or see `facerig rigs`")
     return (f"the channels are no known rig's: nearest is {best.name!r} ({known} of {len(best)}), of which "
             f"{', '.join(missing[:5])} {'is' if len(missing) == 1 else 'are'} missing")
 
@@ -196,7 +200,7 @@ def _shipped_route(source: str, target: str) -> tuple[RetargetMap, ...]:
     flame = [name for name in (source, target) if name.startswith("flame")]
     if len(flame) == 1:
         raise RigError(f"rig {flame[0]!r} needs a head: its expressions are shapes of a mesh, not of the face's parts; "
-                       f"fit them with `facerig heads`")
+                       f"solve them in Python with facerig.heads.flame_solve.FlameBridge (docs/HEADS.md)")
     for stops in ((source, target), (source, HUB, target)):
         steps = [_step(first, last) for first, last in pairwise(stops)]
         found = tuple(step for step in steps if step is not None)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import struct
 import sys
+import threading
 import tracemalloc
 import wave
 from collections.abc import Callable
@@ -97,6 +99,23 @@ def test_raw_samples_need_a_word_and_then_are_exact(tmp_path: Path) -> None:
     path.write_bytes(b"123")
     with pytest.raises(AudioError, match="3 bytes"):
         read(path, Pcm())
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are POSIX")
+@pytest.mark.parametrize("size", [100_000, 100_001])
+def test_raw_samples_from_a_pipe_have_no_length_and_must_be_whole(size: int, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes(bytes(size)))
+    writer.start()
+    with open_audio(pipe, Pcm()) as source:
+        assert source.samples is None
+        if size % 2:
+            with pytest.raises(AudioError, match="100001 bytes are not a whole number"):
+                source.whole()
+        else:
+            assert len(source.whole().samples) == size // 2
+    writer.join()
 
 
 @pytest.mark.parametrize("text", ["s12le", "s16le:abc", "s16le:16000:0", "s16le:16000:1:9", "s16le:16000:99", ""])
@@ -214,6 +233,18 @@ def test_a_stream_of_unknown_length_is_not_taken_for_cut(tmp_path: Path) -> None
     file.write_bytes(data)
     with open_audio(file) as source:
         assert source.notes == []
+
+
+def test_a_header_that_was_never_filled_in_is_said(tmp_path: Path) -> None:
+    file = spoken(tmp_path / "a.wav", subtype="PCM_16")
+    data = bytearray(file.read_bytes())
+    data[4:8] = data[40:44] = bytes(4)
+    file.write_bytes(data)
+    with pytest.raises(AudioError, match=f"its header says 0 bytes of sound, and {2 * RATE} follow; .*raw samples"):
+        read(file)
+    file.write_bytes(data[:44])
+    with pytest.raises(AudioError, match="holds no samples"):
+        read(file)
 
 
 @pytest.mark.parametrize(("suffix", "how", "words"), [

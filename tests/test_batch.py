@@ -10,13 +10,15 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from html.parser import HTMLParser
+from multiprocessing import active_children
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from batch_workers import make_or_die
+from batch_workers import make_and_wait, make_or_die
 from export_samples import head
 
 import exporters
@@ -67,7 +69,8 @@ def test_tables_of_several_kinds(tmp_path: Path, text: str) -> None:
 def test_a_bare_table_takes_the_default_formats(tmp_path: Path) -> None:
     found = read_table(table(tmp_path, "audio\na.wav\n\nsub/b c.wav\n"), (".glb",))
     assert [(line.number, line.name, line.folder, line.formats) for line in found] == [
-        (2, "a", "facerig", (".glb",)), (4, "b-c", "facerig", (".glb",))]
+        (2, "a", "lines", (".glb",)), (4, "b-c", "lines", (".glb",))]
+    assert file_names(Line(2, Path("a.wav"), formats=(".csv",))) == {".csv": "lines/a_1_facerig_cal.csv"}
 
 
 @pytest.mark.parametrize(("text", "said"), [
@@ -231,10 +234,99 @@ def test_a_worker_that_dies_takes_no_other_line_along(tmp_path: Path, monkeypatc
     assert "died" in results[1].error
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_interrupt_ends_the_workers_and_what_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                      jobs: int) -> None:
+    """Workers that would take a minute a line: whoever waits for them has not come back yet."""
+    monkeypatch.setattr("facerig.batch.run.make", make_and_wait)
+    some = [Line(n, write_file(tmp_path / f"{n}.wav", b"sound"), formats=(".npz",)) for n in range(2, 12)]
+
+    def interrupted() -> None:
+        while not list(tmp_path.glob("*.begun")):
+            threading.Event().wait(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupted, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        run(some, FAKE, Store(tmp_path / "out", "fake"), jobs=jobs)
+    for process in active_children():
+        process.join(30)
+        assert process.exitcode is not None
+    assert len(list(tmp_path.glob("*.begun"))) <= jobs
+
+
 @pytest.mark.parametrize("jobs", [0, -1, 1000])
 def test_jobs_are_checked(tmp_path: Path, jobs: int) -> None:
     with pytest.raises(OptionError, match="jobs"):
         run([], FAKE, Store(tmp_path), jobs=jobs)
+
+
+# ---- files that lines read ----
+
+
+def test_what_lines_read_is_never_overwritten(tmp_path: Path) -> None:
+    """One line's clash is its own problem; a clash with what all share stops the batch."""
+    sound = voice(write_file(tmp_path / "ann" / "a.wav", b""))
+    other = voice(tmp_path / "b.wav")
+    mood, said = '[{"time": 0, "emotion": "happy"}]', '{"text": "hello"}'
+    for column, cell, kept in (("emotion", "a.json", mood), ("transcript", "a.json", said)):
+        named = write_file(sound.with_name("a.json"), kept.encode())
+        path = table(tmp_path, f"audio,character,{column}\nann/a.wav,ann,{cell}\n{other.name},bob,\n")
+        results = run(read_table(path, (".json",)), FAKE, Store(tmp_path, "fake"))
+        assert statuses(results)[0] == "failed"
+        assert "ann/a.json would overwrite what row 2 reads" in results[0].error
+        assert named.read_text() == kept
+        assert command(["batch", str(path), "-o", str(tmp_path), "--format", "json", "--model", "fake"]) == 3
+        assert named.read_text() == kept
+    for name, words in (("report.json", []), ("ann/a.json", ["--emotion", str(named)])):
+        at = write_file(tmp_path / name, b"audio,character\nann/a.wav,ann\n" if not words else mood.encode())
+        before = at.read_bytes()
+        asked = ["batch", str(path if words else at), "-o", str(tmp_path), "--format", "json", "--model", "fake"]
+        assert command([*asked, *words]) == 2
+        assert at.read_bytes() == before
+
+
+def test_files_that_cells_name_lie_beside_the_audio_and_count(tmp_path: Path) -> None:
+    sound = voice(write_file(tmp_path / "ann" / "a.wav", b""))
+    style = {"format": "facerig-style", "version": 1}
+    learnt = write_file(sound.with_name("x.style.json"), json.dumps(style).encode())
+    said = write_file(sound.with_name("a b.txt"), b"Hello.")
+    line = Line(2, sound, style="x.style.json", transcript="a b.txt", formats=(".npz",))
+    assert work.files_read(line, FAKE) == (sound, learnt, said)
+    store = Store(tmp_path / "out", "fake")
+    keys = {store.key(line, FAKE)}
+    for file in (learnt, said):
+        write_file(file, b"changed")
+        keys.add(store.key(line, FAKE))
+    assert len(keys) == 3
+    assert work.files_read(Line(2, sound, transcript="Open notes.txt"), FAKE) == (sound,)
+    assert "cannot be read" in run([Line(2, sound, transcript="none.srt")], FAKE, store)[0].error
+
+
+def test_a_style_of_the_call_holds_for_lines_that_name_none(tmp_path: Path) -> None:
+    line, settings = Line(2, tmp_path / "a.wav"), Settings(style="whispered", state="thinking")
+    assert (work.asked(line, settings).style, work.asked(line, settings).state) == ("whispered", "thinking")
+    own = Line(2, tmp_path / "a.wav", style="tense", state="off")
+    assert (work.asked(own, settings).style, work.asked(own, settings).state) == ("tense", "off")
+
+
+def test_only_formats_that_need_a_head_get_one_unasked(tmp_path: Path) -> None:
+    voice(tmp_path / "a.wav")
+    path = table(tmp_path, "audio\na.wav\n")
+    sizes = []
+    for number, more in enumerate(([], ["--head", "builtin"])):
+        out = tmp_path / f"out{number}"
+        assert command(["batch", str(path), "-o", str(out), "--model", "fake", "--format", "glb fbx", *more]) == 0
+        sizes.append([(out / "lines" / f"a.{suffix}").stat().st_size for suffix in ("glb", "fbx")])
+    assert sizes[0][0] == sizes[1][0]
+    assert sizes[0][1] < sizes[1][1] / 10
+
+
+def test_a_clip_that_is_cut_short_is_told(tmp_path: Path) -> None:
+    sound = voice(tmp_path / "a.wav", 2.0)
+    sound.write_bytes(sound.read_bytes()[:40_000])
+    (result,) = run([Line(2, sound, formats=(".npz",))], FAKE, Store(tmp_path / "out", "fake"))
+    assert any("cut short" in text for text in result.warnings)
 
 
 # ---- report ---------------------------------------------------------------------------------------------------------
@@ -357,5 +449,5 @@ def test_a_real_cluster_gives_the_same_files(tmp_path: Path) -> None:
         node.communicate(timeout=60)
         shutil.rmtree(scratch, ignore_errors=True)
     assert [json.loads(each.stdout.splitlines()[-1])["done"] for each in done] == [4, 4], done[1].stderr
-    for file in (tmp_path / "here" / "facerig").iterdir():
-        assert file.read_bytes() == (tmp_path / "there" / "facerig" / file.name).read_bytes()
+    for file in (tmp_path / "here" / "lines").iterdir():
+        assert file.read_bytes() == (tmp_path / "there" / "lines" / file.name).read_bytes()

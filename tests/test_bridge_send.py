@@ -7,14 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from bridge_samples import NAMES, port, pose, until
 
 from facerig.errors import FacerigError, OptionError, ServiceError
-from unreal_bridge import ifacialmocap, livelink
+from unreal_bridge import ifacialmocap, livelink, osc
 from unreal_bridge.lanes import Lane
 from unreal_bridge.pose import Pose
 from unreal_bridge.targets import SCHEMES, make, parse
+from unreal_bridge.udp import vmc_encoder
 
 # ---- datagram targets ---------------------------------------------------------------------------------------------
 
@@ -130,7 +132,7 @@ def test_addresses_have_defaults() -> None:
     "", "livelink", "nothing://x", "livelink://x:0", "livelink://x:99999", "livelink://x:a", "livelink://x?colour=1",
     "livelink://x?fps=25", "livelink://x?fps=-1", "livelink://x#a", "livelink://[x", "vmc://x?names=none",
     "vmc://x?bones=perhaps", "vmc://x?size=1", "ue56://127.0.0.1?first=x", "ue56://127.0.0.1?controls=x",
-    "ue56://127.0.0.1?head=x", "ifm://x?mode=y", "livelink://x\n",
+    "ue56://127.0.0.1?head=x", "ifm://x?mode=y", "osf://x/Ada", "vmc://x:1/Ada", "livelink://x\n",
 ])
 def test_wrong_addresses_say_what_is_accepted(text: str) -> None:
     with pytest.raises(OptionError, match="accepted"):
@@ -142,9 +144,23 @@ def test_names_that_do_not_fit_are_refused_at_once() -> None:
         make("livelink://127.0.0.1/" + "x" * 300)
 
 
+@pytest.mark.parametrize("number", [0, 1])
+def test_several_faces_do_not_share_one_subject(number: int) -> None:
+    with pytest.raises(OptionError, match="one subject for several faces"):
+        make("livelink://127.0.0.1/Ada", "bob", number, several=True)
+
+
+@pytest.mark.parametrize("base", [0, 20 * 3600 * 60, 60 * 86_400 - 60])
+def test_vmc_counts_steady_seconds_at_any_hour(base: int) -> None:
+    encode = vmc_encoder("arkit-pascal", True, 1400)
+    times = [float(arguments[0]) for k in range(240) for data in encode(pose(base + k))
+             for where, arguments in osc.decode(data) if where == "/VMC/Ext/T"]
+    assert np.diff(times) == pytest.approx(1 / 60, abs=1e-4)
+
+
 def test_further_faces_get_their_own_port_or_are_refused() -> None:
     with pytest.raises(OptionError, match="several faces"):
         make("vmc://127.0.0.1", "b", 1)
     assert len(NAMES) == 52
-    made = make("livelink://127.0.0.1", "b", 1)
+    made = make("livelink://127.0.0.1", "b", 1, several=True)
     assert made.name == "livelink://127.0.0.1"

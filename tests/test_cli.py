@@ -158,6 +158,8 @@ MISTAKES: dict[str, tuple[list[object], int, str]] = {
     "block 999": (["animate", V, "--block", "999"], 2, "1 to 60"),
     "smooth -1": (["animate", V, "--smooth", "-1"], 2, "0 to 12"),
     "smooth 99": (["animate", V, "--smooth", "99"], 2, "0 to 12"),
+    "out to a dash": (["animate", V, "-o", "-"], 2, "/dev/stdout"),
+    "in from a dash": (["animate", "-", "--pcm", "s16le"], 2, "/dev/stdin"),
     "unknown suffix": (["animate", V, "-o", "face.xyz"], 2, "xyz"),
     "unknown format": (["animate", V, "-o", "folder", "--format", "xyz"], 2, "xyz"),
     "two into one file": (["animate", V, V, "-o", "one.csv"], 2, "a folder"),
@@ -367,6 +369,21 @@ def test_a_terminal_of_few_letters_is_told_all_the_same(voice: Path) -> None:
         assert json.loads(last)["done"][0]["input"] == odd.name if more else "frames at 60 fps" in last
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="devices of its own kind")
+def test_curves_go_to_standard_output_by_its_devices_name(voice: Path) -> None:
+    words = "animate", "voice.wav", "-o", "/dev/stdout", "--format", "json"
+    done = process(voice.parent, *words)
+    assert json.loads(done.stdout)["format"] == "facerig-curves"
+    assert b"/dev/stdout  60 frames" in done.stderr
+    with (voice.parent / "sent.json").open("wb") as file:
+        root = str(Path(__file__).resolve().parent.parent)
+        subprocess.run([sys.executable, "-m", "facerig", *words, "--model", "fake"], stdout=file, cwd=voice.parent,
+                       env={**os.environ, "PYTHONPATH": root}, check=True)
+    assert (voice.parent / "sent.json").read_bytes() == done.stdout
+    for more in (["--takes", "2"], ["voice.wav"]):
+        assert process(voice.parent, *words, *more).returncode == 2
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="pipes of its own kind")
 @pytest.mark.parametrize("arguments", [("formats",), ("style", "list"), ("export", "--help")])
 def test_a_reader_that_went_away_is_no_mistake(arguments: tuple[str, ...]) -> None:
@@ -403,6 +420,21 @@ def test_every_command_stands_in_the_docs_and_has_a_help_text(capsys: pytest.Cap
         assert f"facerig {name}" in page, name
         assert facerig(name, "--help") == 0
         assert len(capsys.readouterr().out) > 100
+
+
+def test_the_table_of_the_face_holds_for_its_commands() -> None:
+    import typer
+
+    page = (Path(__file__).resolve().parent.parent / "docs" / "CLI.md").read_text().split("## The face")[1]
+    every = re.findall(r"`(\w+)`", page.split("take the same words")[0])
+    assert every == ["animate", "say", "batch", "live", "stream"]
+    commands = typer.main.get_command(cli.application()).commands  # type: ignore[attr-defined]
+    takes = {name: {option for each in command.params for option in each.opts} for name, command in commands.items()}
+    for row in re.findall(r"^\| (`--.*)$", page, re.MULTILINE):
+        options, what = row.split(" | ", 1)
+        some = re.match(r"\(([a-z, ]+)\)", what)
+        for option in re.findall(r"--\w+", options):
+            assert not [n for n in (some[1].split(", ") if some else every) if option not in takes[n]], option
 
 
 def test_no_help_text_loses_its_brackets(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from facerig import files
 from facerig.errors import InputError, OptionError
 from facerig.phones import Timed, to_units, unit_index
-from facerig.train.corpora import base, builder, engines, labels, motion, pack, speech, synthetic, texts, timing
+from facerig.train.corpora import base, builder, labels, motion, pack, speech, synthetic, texts, timing
 from facerig.train.corpora.base import Made, Part, Row
+from facerig.transcript import engines
 
 
 def _row(name: str, timed: list[tuple[float, float, str]], rate: int = 16000, **more: object) -> Row:
@@ -251,6 +253,33 @@ def test_builder_skips_what_exists(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert len(pack.load_packed(tmp_path)) == 2
     with pytest.raises(OptionError, match="bogus"):
         builder.build(tmp_path, ["bogus"], 1, 1.0)
+
+
+def test_a_source_without_clips_is_left_out_and_the_next_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                                  capsys: pytest.CaptureFixture[str]) -> None:
+    click = Made(_row("a", [(0.0, 0.01, "p")]), np.zeros(160, np.int16))  # shorter than a frame
+    whole = Made(_row("b", [(0.0, 0.5, "p")]), np.zeros(8000, np.int16))
+    sources = [base.Source(name, [Part("all", lambda made=made: made)])  # type: ignore[misc]
+               for name, made in (("empty", []), ("clicks", [click]), ("toy", [whole]))]
+    monkeypatch.setattr(builder, "all_sources", lambda hours, only="": sources)
+    builder.build(tmp_path, [], 1, 1.0)
+    said = capsys.readouterr().out
+    assert "empty: 0 clips, left out: no clip could be made" in said
+    assert "clicks: 1 clips, left out: no clip could be made" in said
+    assert [path.name for path in (tmp_path / "packed").glob("*") if "toy" not in path.name] == []
+    assert len(pack.load_packed(tmp_path)) == 1
+    assert builder.left_out(tmp_path, 1.0) == {"empty": "no clip could be made", "clicks": "no clip could be made"}
+
+
+def test_what_was_broken_off_or_added_later_is_unfinished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = {name: [Part("x", list), Part("y", list)] for name in ("whole", "broken off", "brought along", "added")}
+    sources = [*(base.Source(name, parts) for name, parts in made.items()), base.Source("gone", (), "no engine")]
+    monkeypatch.setattr(builder, "all_sources", lambda hours, only="": sources)
+    for name, parts in (("whole", "xy"), ("broken off", "x"), ("brought along", "")):
+        files.write_file(tmp_path / "packed" / f"{name}.json", b"")
+        for part in parts:
+            files.write_file(tmp_path / name / f"{part}.jsonl", b"")
+    assert builder.unfinished(tmp_path, 1.0) == ["broken off", "added"]
 
 
 def test_build_of_a_little_synthetic_speech(tmp_path: Path) -> None:

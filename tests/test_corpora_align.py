@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from facerig.phones import Timed
-from facerig.train.corpora import engines, hmm, motion, pico, texts, timing
+from facerig.train.corpora import hmm, motion, pico, texts, timing
 from facerig.train.corpora.base import Int16, rng_for
+from facerig.transcript import engines
 
 RATE = 16000
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facerig.train.corpora import augment as aug
-from facerig.train.corpora import conditions, sounds
+from facerig.train.corpora import conditions, sounds, things
 from facerig.train.corpora.sounds import RATE
 
 FRAMES = 90
@@ -123,10 +125,10 @@ def test_non_speech_is_all_noise() -> None:
     assert np.abs(out.audio).max() > 0.001
 
 
-@pytest.mark.parametrize("name", list(sounds.SOUNDS))
+@pytest.mark.parametrize("make", [*sounds.SOUNDS.values(), *things.THINGS.values()])
 @pytest.mark.parametrize("samples", [400, 24000])
-def test_sounds(name: str, samples: int) -> None:
-    out = sounds.SOUNDS[name](samples, np.random.default_rng(0))
+def test_sounds(make: Callable[[int, np.random.Generator], sounds.Audio], samples: int) -> None:
+    out = make(samples, np.random.default_rng(0))
     assert out.shape == (samples,)
     assert np.isfinite(out).all()
     assert np.abs(out).max() == pytest.approx(1.0, abs=0.01)
@@ -139,17 +141,6 @@ def test_room_keeps_the_direct_sound_in_place() -> None:
     assert np.argmax(np.abs(out)) == 3000
     assert np.abs(out[:2999]).max() < 1e-5
     assert np.abs(out[4000:]).max() > 1e-4
-
-
-def test_babble_and_its_use() -> None:
-    rng = np.random.default_rng(0)
-    clips = [(rng.standard_normal(9000) * 2000).astype(np.int16) for _ in range(4)]
-    babble = aug.make_babble(clips, rng, seconds=2.0)
-    assert len(babble) == 2 * RATE
-    assert aug.rms(babble) == pytest.approx(1.0, rel=1e-3)
-    audio, labels = _voice()
-    out = aug.augment(audio, labels, rng, aug.Options(noise=1.0, babble_share=1.0, whole=0.0), babble)
-    assert np.isfinite(out.audio).all()
 
 
 def test_mel_warp_moves_peaks_by_the_factor() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facerig.train.corpora import engines, neural, packages, quotes
+from facerig.train.corpora import neural, packages, quotes
+from facerig.transcript import engines
 from facerig.transcript.pronounce import as_meant, mended
 
 

@@ -13,8 +13,9 @@ from facerig.errors import InputError
 from facerig.files import write_file
 from facerig.model import runtime
 from facerig.phones import Timed, unit_index, units
-from facerig.train.corpora import engines, packages, prompts
+from facerig.train.corpora import packages, prompts
 from facerig.train.corpora.__main__ import fetch
+from facerig.transcript import engines
 from facerig.transcript.align import placed
 
 soundfile = pytest.importorskip("soundfile")

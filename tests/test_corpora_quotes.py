@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from facerig.phones import Timed
-from facerig.train.corpora import engines, packages, pico, quotes
+from facerig.train.corpora import packages, pico, quotes
+from facerig.transcript import engines
 
 SAYINGS = """Ein Satz, der lang genug ist und auf zwei
 Zeilen steht. Hm. Kurz ist der hier! "Und dieser steht in Zeichen?"

@@ -288,6 +288,12 @@ def test_a_long_stream_stays_small(fake: Animator) -> None:
     (lambda d: d.announce("a", 0, act="sing"), "act"),
     (lambda d: d.announce("a", 0, preset="sing"), "preset"),
     (lambda d: d.announce("a", 0, to=["a"]), "to"),
+    (lambda d: d.announce("a", 0, controls={"nope": 1}), "nope"),
+    (lambda d: d.announce("a", 0, controls={"look:yaw": float("nan")}), "look:yaw: got nan"),
+    (lambda d: d.announce("a", 0, controls={"gain:jaw": 99}), "gain:jaw: got 99"),
+    (lambda d: d.end(1), "number: got 1"),
+    (lambda d: d.end(d.announce("a", 0), float("nan")), "at: got nan"),
+    (lambda d: d.end(d.announce("a", 0), -5), "at: got -5"),
     (lambda d: (d.flush(), d.push({})), "after flush"),
     (lambda d: (d.flush(), d.flush()), "second flush"),
 ])  # fmt: skip

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -121,11 +123,14 @@ def test_what_is_trained_on_is_what_is_shipped(felt: Net) -> None:
     assert np.abs(made - shortcut).max() < 5e-3  # what the head hears is kept as float16
 
 
-def test_the_head_learns_the_teacher_and_leaves_the_rest_alone(plain: Net) -> None:
+def test_the_head_learns_the_teacher_and_leaves_the_rest_alone(plain: Net, tmp_path: Path) -> None:
     clips = [expression.said(plain, rows(150, seed)) for seed in range(3)]
     net = expression.with_head(plain, 24)
     before = expression.judged(net, clips)
-    expression.Trainer(net, clips, expression.Plan(batch=8, frames=60)).train(60, steps=160)
+    expression.Trainer(net, clips, expression.Plan(batch=8, frames=60, folder=tmp_path)).train(60, steps=160)
+    log = [json.loads(line) for line in (tmp_path / "small" / "log.jsonl").read_text().splitlines()]
+    assert {row["part"] for row in log} == {"expression"}
+    assert len(log) > 4
     after = expression.judged(net, clips)
     assert after["upper_mae"] < 0.8 * before["upper_mae"]
     assert after["mouth_mae"] < before["mouth_mae"]

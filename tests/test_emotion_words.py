@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facerig.controls import COLUMNS, DEFAULTS, EMOTIONS, STYLE, WIDTH, Controls, group, rows_of
+from facerig.asking import Asked
+from facerig.controls import COLUMNS, DEFAULTS, EMOTIONS, STYLE, WIDTH, Controls, group, place, rows_of
 from facerig.emotion import code, describe, instructions, keyframes, space, styles
 from facerig.errors import FacerigError, InputError, OptionError
 
@@ -146,6 +148,13 @@ def test_a_list_that_is_none_is_our_error(name: str, held: str, tmp_path: Path) 
     with pytest.raises(InputError, match=r"keys\.json: .*got .*, accepted: a list") as caught:
         keyframes.read_keyframes(path)
     assert name in str(caught.value) or held == "[null]"
+
+
+def test_a_file_may_hold_any_number_of_keyframes(tmp_path: Path) -> None:
+    path = tmp_path / "hours.json"
+    path.write_text(json.dumps([{"time": k / 2, "emotion": f"happy:{k % 10 / 10}"} for k in range(3000)]))
+    rows = Asked(emotion=str(path)).controls().rows(2999 * 30 + 60, 1)
+    assert rows[0, place("emotion:happy")] == pytest.approx(0.9)
 
 
 @given(st.text(max_size=200))

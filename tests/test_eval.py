@@ -5,25 +5,31 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import facerig
 from facerig.cli import run
 from facerig.errors import InputError, OptionError
 from facerig.phones import Timed, unit_index, units
-from facerig.train.evaluate import published
-from facerig.train.evaluate.content import Content, auc
+from facerig.train import rests
+from facerig.train.corpora.conditions import non_speech_sounds
+from facerig.train.evaluate import everyday, published
+from facerig.train.evaluate.content import Content, auc, own_bar
 from facerig.train.evaluate.critics import critic, distance, viseme_string
 from facerig.train.evaluate.events import Event, Matches, matched, near, runs, spoken_events
+from facerig.train.evaluate.everyday import everyday_sounds
 from facerig.train.evaluate.motion import EmaMotion, Track, correlation
 from facerig.train.evaluate.report import targets
 from facerig.train.evaluate.rivals import Rhubarb, read_tsv
-from facerig.train.evaluate.sets import Clip
+from facerig.train.evaluate.scoreboard import BASELINES, Options, all_systems, floors, rivals_of
+from facerig.train.evaluate.sets import Clip, load, missing
 from facerig.train.evaluate.shown import Shown, far_silence, lip_gap, open_vowels
-from facerig.train.evaluate.systems import CHANNELS, Output, taught
+from facerig.train.evaluate.systems import BAR, CHANNELS, ModelSystem, Output, Regression, Simple, taught, untold
 
 TIMED = [Timed(0.0, 0.5, "sil"), Timed(0.5, 0.6, "m"), Timed(0.6, 0.8, "a"), Timed(0.8, 0.85, "m"),
          Timed(0.85, 0.9, "p"), Timed(0.9, 1.1, "a"), Timed(1.1, 2.0, "sil")]  # fmt: skip
@@ -84,6 +90,26 @@ def test_the_truth_scores_full_marks_and_a_guess_does_not() -> None:
     assert guessed.figures()["viseme15"] == pytest.approx(100 * 24 / 120)
     assert guessed.figures()["pbm_recall"] == 0
     assert guessed.figures()["pbm_precision"] is None
+
+
+def test_scores_halved_bar_and_all_are_judged_alike() -> None:
+    whole, halved, misjudged = Content(), Content(), Content()
+    out = taught(clip())
+    half = {name: signal / 2 for name, signal in out.contacts.items()}
+    whole.add(clip(), out)
+    halved.add(clip(), replace(out, contacts=half, bar=(out.bar[0] / 2, out.bar[1] / 2)))
+    misjudged.add(clip(), replace(out, contacts=half))
+    assert halved.figures() == whole.figures()
+    assert misjudged.figures()["pbm_recall"] == 0  # though it hears the very same
+
+
+def test_a_system_finds_the_bar_at_which_it_misses_as_much_as_it_makes_up() -> None:
+    quiet = np.full(120, 0.02, np.float32)
+    quiet[30:36], quiet[48:54], quiet[80:84] = 0.3, 0.26, 0.2  # both closures, and a weaker false alarm
+    system = Simple("quiet", lambda _: Output(contacts={"bilabial": quiet}))
+    enter, leave = own_bar(system, [clip()])
+    assert 0.2 < enter <= 0.26
+    assert leave / enter == pytest.approx(BAR[1] / BAR[0])
 
 
 def test_closures_are_seen_on_a_head_and_a_shut_mouth_is_no_success(shared_data: Path) -> None:
@@ -205,6 +231,49 @@ def test_errors_beside_the_published_ones() -> None:
     assert published.compared({}, "m") == {}
 
 
+# ---- what is said beside the sound, baselines, sounds that are no speech ------------------------------------
+
+
+def test_the_row_beside_a_text_has_one_of_the_same_clips_without_it() -> None:
+    heard = taught(clip())
+    alone = untold(cast(ModelSystem, Simple("m", lambda _: heard)))
+    assert alone.run(replace(clip(), text="mama")) is heard
+    assert alone.run(clip()).units is None
+
+
+def test_baselines_that_need_an_absent_set_are_said_to_be_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACERIG_DATA", str(tmp_path))
+    (tmp_path / "grid").mkdir()  # half a set is none
+    told: list[str] = []
+    assert [system.name for system in floors(True, told.append)] == ["static", "loudness"]
+    assert any("ridge" in text and "GRID" in text for text in told)
+    assert load("grid") == []
+    assert "tracks.npz is absent" in missing("grid")
+
+
+def test_every_baseline_has_its_name_kept(shared_data: Path) -> None:
+    assert (shared_data / "grid").is_dir()
+    model = ModelSystem("fake")
+    judged = all_systems(model, Options(quick=True), lambda _: None)
+    assert tuple(system.name for system in judged) == (model.name, *BASELINES)
+    regressions = [system for system in judged if isinstance(system, Regression)]
+    assert all(system.bar[0] < BAR[0] for system in regressions)  # least squares shrinks what is rare
+
+
+def test_sounds_that_are_judged_are_made_by_nothing_that_is_learnt_from() -> None:
+    made = everyday_sounds(1.0)
+    assert all(np.abs(sound).max() == pytest.approx(10 ** (-6 / 20)) for sound in made.values())
+    assert all(np.array_equal(made[name], again) for name, again in everyday_sounds(1.0).items())
+    assert not set(everyday.SOUNDS.values()) & set(rests.KINDS.values())
+    assert not set(made) & {*non_speech_sounds(0.1)}
+    package = Path(facerig.__file__).parent
+    users = {path.stem for path in package.rglob("*.py") if "everyday_sounds" in path.read_text("utf-8")}
+    assert users == {"everyday", "scoreboard"}
+    assert "corpora" not in Path(everyday.__file__).read_text("utf-8").split('"""', 2)[2]
+
+
 # ---- rivals and the command -------------------------------------------------------------------------------
 
 
@@ -216,6 +285,16 @@ def test_rhubarb_shapes_become_faces(tmp_path: Path) -> None:
     assert out.curves[40, CHANNELS.index("jawOpen")] == 0.5
     assert runs(out.contacts["bilabial"], 0.4)[0].start == 0
     assert rival.run(Clip("toy/b", "toy", "en", "", np.zeros(10, np.float32), 16_000)).curves is None
+
+
+def test_a_rival_may_not_take_another_rows_name(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.tsv").write_text("0.00\tX\n")
+    files = [f"rhubarb={tmp_path}/{name}.tsv" for name in ("a", "b")]
+    assert len(rivals_of(Options(rivals=tuple(files)), "small")) == 2  # several files of one rival
+    for name in ("small", "with text", "ridge"):
+        with pytest.raises(OptionError, match="another row has"):
+            rivals_of(Options(rivals=(f"{name}={tmp_path}",)), "small")
 
 
 @pytest.mark.parametrize(("text", "message"), [
@@ -241,7 +320,8 @@ def test_the_command_on_two_real_clips(shared_data: Path, tmp_path: Path, capsys
     result = json.loads(lines[-1])
     assert set(result["sets"]["emu_ae"]["systems"]) == {"fake", "r"}
     assert result["sets"]["emu_ae"]["systems"]["fake"]["closed_at_pbm"] is not None
-    assert set(result["not_speech"]) >= {"cough", "hum", "digital silence"}
+    assert set(result["not_speech"]) >= {"siren", "applause", "phone ring", "barking"}
+    assert set(result["not_speech_learnt"]) >= {"cough", "hum", "digital silence"}
     assert result["rules"]["event_tolerance_ms"] == 40
     assert any("emu_ae" in line for line in lines[:-1])
     assert max(map(len, lines[:-1])) <= 82

@@ -60,13 +60,15 @@ def test_the_tables_hold_what_is_documented() -> None:
 
 @pytest.mark.parametrize(("name", "suffix"), [
     ("csv", ".csv"), (".a2f.csv", ".a2f.csv"), ("a2f.csv", ".a2f.csv"), ("out/My.Take_1.A2F.CSV", ".a2f.csv"),
-    ("my.take.csv", ".csv"), (Path("x/y.usdc"), ".usdc"), ("MySlate_1_me_cal.csv", ".csv"), ("a.b.c.glb", ".glb"),
+    ("my.take.csv", ".csv"), (Path("x/y.usdc"), ".usdc"), (Path("curves.fbx"), ".fbx"),
+    (Path("x/a2f.csv"), ".csv"), (Path("a.a2f.csv"), ".a2f.csv"), ("MySlate_1_me_cal.csv", ".csv"),
+    ("a.b.c.glb", ".glb"),
 ])
 def test_a_name_tells_the_format(name: str, suffix: str) -> None:
     assert format_of(name) == suffix
 
 
-@pytest.mark.parametrize("name", ["", "face", "face.docx", ".", "csv.docx"])
+@pytest.mark.parametrize("name", ["", "face", "face.docx", ".", "csv.docx", Path("csv"), Path(".csv")])
 def test_an_unknown_name_is_refused(name: str) -> None:
     with pytest.raises(OptionError, match=r"accepted: \.csv"):
         format_of(name)

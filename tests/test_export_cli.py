@@ -14,6 +14,7 @@ import exporters
 from exporters.fbx_container import MAGIC
 from facerig.cli import run
 from facerig.files import write_file
+from facerig.rig import identify
 
 
 @pytest.fixture
@@ -43,6 +44,56 @@ def test_a_head_makes_a_scene(source: Path, tmp_path: Path) -> None:
     kept = [name for name in ARKIT if name in read.channels]
     assert len(kept) > 40
     assert np.abs(read.select(kept).values - take(60).select(kept).values).max() < 1e-4
+
+
+def test_a_format_that_needs_a_head_gets_the_built_in_one(source: Path, tmp_path: Path) -> None:
+    for words in (["export", "{}", "-o"], ["convert", "{}"]):
+        assert run([word.format(source) for word in words] + [str(tmp_path / "x.glb")]) == 0
+        assert "jawOpen" in exporters.read(tmp_path / "x.glb").channels
+        assert run([word.format(source) for word in words] + [str(tmp_path / "x.fbx")]) == 0
+        assert (tmp_path / "x.fbx").stat().st_size < (tmp_path / "x.glb").stat().st_size / 10
+
+
+@pytest.mark.parametrize(("suffix", "words", "told"), [
+    ("json", ["--keys", "--bound", "0.1"], "--keys"), ("json", ["--quantise"], "--quantise"),
+    ("csv", ["--fbx-version", "7500"], "--fbx-version"), ("npz", ["--node", "face", "--raw"], "--raw, --node"),
+    ("curves.fbx", ["--bound", "0.1"], "--bound without --keys"), ("npz", ["--head", "builtin"], "--head"),
+    ("json", ["--take", "1"], "--take"), ("wide.csv", ["--name", "me", "--no-joints"], "--name, --no-joints"),
+    ("csv", ["--raw", "--take", "2"], ""), ("curves.fbx", ["--keys", "--bound", "0.1", "--name", "me"], ""),
+])
+def test_an_option_that_a_format_does_not_heed_is_told(source: Path, tmp_path: Path, suffix: str, words: list[str],
+                                                       told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["export", str(source), "-o", str(tmp_path / f"x.{suffix}"), *words]) == 0
+    wanted = f".{suffix} does not heed {told}; `facerig formats` says who does\n" if told else ""
+    assert capsys.readouterr().err == wanted
+
+
+def test_a_format_that_undoes_the_rig_says_so_and_counts_its_own(source: Path, tmp_path: Path,
+                                                                 capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["convert", str(source), str(tmp_path / "x.csv"), "--rig", "metahuman", "--json"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["channels"] == 61
+    assert told.err.startswith("--rig: .csv holds the 61 channels of livelink-csv, whatever comes: metahuman is turned")
+    assert run(["convert", str(source), str(tmp_path / "x.azure.json"), "--fps", "30", "--json"]) == 0
+    found = printed(capsys)
+    assert (found["channels"], found["fps"], found["frames"]) == (55, 60, 60)
+    assert run(["export", str(source), "-o", str(tmp_path / "x.npz"), "--rig", "metahuman", "--json"]) == 0
+    told = capsys.readouterr()
+    assert (json.loads(told.out)["done"][0]["channels"], told.err) == (251, "")
+
+
+def test_the_page_on_rigs_asks_for_what_it_gets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Path(__file__).resolve().parent.parent
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "line.wav").symlink_to(root / "assets" / "demo.wav")
+    page = (root / "docs" / "RIGS.md").read_text()
+    asked = re.findall(r"^facerig (animate line.wav -o (\S+) --rig (\w+))$", page, re.MULTILINE)
+    assert asked
+    for words, out, rig in asked:
+        assert run([*words.split(), "--model", "fake"]) == 0
+        found = identify(exporters.read(out).channels)
+        assert found is not None
+        assert found.name == rig
 
 
 def test_live_link_files_get_unreals_name(source: Path, tmp_path: Path) -> None:
@@ -171,7 +222,8 @@ def test_formats_lists_all(capsys: pytest.CaptureFixture[str]) -> None:
     (["export", "{s}"], 2, "--format"),
     (["export", "{s}", "{s}", "-o", "{t}/x.csv"], 2, "accepted: a folder"),
     (["export", "{t}/none.json", "-o", "{t}/x.csv"], 3, "cannot be read"),
-    (["export", "{s}", "-o", "{t}/x.glb"], 3, "needs a head"),
+    (["export", "{s}", "-o", "{t}/x.glb", "--head", "none"], 3, "needs a head"),
+    (["export", "{s}", "-o", "-"], 2, "/dev/stdout"),
     (["export", "{s}", "-o", "{t}/x.json", "--rig", "nonsense"], 3, "no rig"),
     (["export", "{s}", "-o", "{t}/x.fbx", "--fbx-version", "6100"], 2, "7400 or 7500"),
     (["export", "{s}", "-o", "{t}/x.fbx", "--keys", "--bound", "0"], 2, "keys"),

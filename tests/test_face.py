@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facerig.audio import Audio
-from facerig.controls import COLUMNS, CONTROLS, DEFAULTS, WIDTH, Controls, place, rows_of
+from facerig.controls import COLUMNS, CONTROLS, DEFAULTS, MAX_CHANGES, WIDTH, Controls, place, rows_of
 from facerig.curves import Curves, concat, npz_bytes
 from facerig.errors import ModelError, OptionError
 from facerig.face import Face
@@ -446,3 +446,32 @@ def test_what_was_computed_ahead_may_be_asked_for_again() -> None:
             one.set(frame, {"gain:lips": frame / 1200, "attitude": (frame % 80) / 80}, 900)
         controls.rows(frame, 45)
     assert np.array_equal(controls.rows(1000, 200), other.rows(1000, 200))
+
+
+def test_controls_that_were_used_may_be_extended() -> None:
+    used, fresh = Controls(), Controls()
+    for one in (used, fresh):
+        one.set(60, {"gain:jaw": 0.5}, 0)
+        one.set(120, {"gain:jaw": 2.0}, 0)
+    animator, sound = ANIMATORS["plain"], np.random.default_rng(0).normal(0, 0.1, 24_000 * 12).astype(np.float32)
+    first = animator.animate(sound, controls=used)
+    for one in (used, fresh):
+        one.set(400, {"gain:jaw": 1.0}, 0)
+    again = animator.animate(sound, controls=used)
+    assert again == animator.animate(sound, controls=fresh)
+    assert again.slice(0, 400) == first.slice(0, 400)
+
+
+def test_a_peer_alone_is_limited_in_what_waits() -> None:
+    free, bound = Controls(), Controls(limit=MAX_CHANGES)
+    for k in range(3 * MAX_CHANGES):
+        free.set(10 * k, {"gain:jaw": k / MAX_CHANGES % 2}, 50)
+        if k < MAX_CHANGES:
+            bound.set(10 * k, {"gain:jaw": 1.0})
+    earlier = free.copy()
+    for one in (bound, bound.copy()):
+        with pytest.raises(OptionError, match=f"got {MAX_CHANGES + 1}, accepted: up to {MAX_CHANGES} ahead"):
+            one.set(10 * MAX_CHANGES, {"gain:jaw": 1.0})
+    free.set(40 * MAX_CHANGES, {"gain:jaw": 1.75}, 0)
+    assert free.rows(50 * MAX_CHANGES, 1)[0, place("gain:jaw")] == 1.75
+    assert earlier.rows(50 * MAX_CHANGES, 1)[0, place("gain:jaw")] == pytest.approx(1 - 1 / MAX_CHANGES)

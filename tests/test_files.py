@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from facerig.errors import OutputError
-from facerig.files import write_file
+from facerig.files import check_writable, write_file
 
 
 def test_a_file_is_written_whole_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -80,3 +80,17 @@ def test_the_umask_counts_and_is_never_touched(tmp_path: Path, monkeypatch: pyte
     finally:
         os.umask(before)
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize(("name", "good"), [("new.csv", True), ("a/b/new.csv", True), ("old.csv", True),
+                                            ("folder", False), ("old.csv/new.csv", False)])
+def test_whether_a_file_can_be_written_is_told_before(tmp_path: Path, name: str, good: bool) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "old.csv").write_bytes(b"old")
+    if good:
+        check_writable(tmp_path / name)
+    else:
+        with pytest.raises(OutputError, match=r"is a folder|cannot be written"):
+            check_writable(tmp_path / name)
+    assert {path.name for path in tmp_path.rglob("*")} == {"folder", "old.csv"}
+    assert (tmp_path / "old.csv").read_bytes() == b"old"

@@ -102,6 +102,18 @@ def test_frames_at_rest_are_frames_of_the_track() -> None:
         fitted(placed, FitOptions(neutral=(0, 900)))
 
 
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("value", [0.0, 7.5])
+def test_a_lost_frame_is_named(size: int, value: float) -> None:
+    track = rendered(14)[2][:, :, :size].copy()
+    track[10] = value
+    with pytest.raises(InputError, match="frame 10: fewer than 4 points that lie apart"):
+        fitted(track)
+    track[:] = value
+    with pytest.raises(InputError, match="frame 0: fewer than 4 points that lie apart"):
+        fitted(track)
+
+
 def test_refining_by_gradient_shrugs_off_outliers() -> None:
     pytest.importorskip("torch")
     from facerig.fit.refine import refined

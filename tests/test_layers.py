@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -131,3 +132,17 @@ def test_the_tree_names_no_machine_and_no_registry() -> None:
     found = [f"{name}: {word}" for name in text if (ROOT / name).is_file()
              for word in banned if word in (ROOT / name).read_text(errors="replace")]
     assert not found, "\n".join(found)
+
+
+def test_no_table_of_the_pages_is_torn() -> None:
+    """A row after a blank line is shown as text, unless it is the head of a table."""
+    torn = []
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        code, before = False, ""
+        lines = [*page.read_text("utf-8").splitlines(), ""]
+        for number, (line, after) in enumerate(itertools.pairwise(lines), 1):
+            code ^= line.startswith("```")
+            if not code and line.startswith("|") and not before.startswith("|") and not after.startswith("|-"):
+                torn.append(f"{page.relative_to(ROOT)}:{number}")
+            before = line
+    assert not torn

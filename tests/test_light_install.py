@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +16,7 @@ import exporters
 from facerig.curves import Curves
 from facerig.files import write_file
 from facerig.rig import rig
+from facerig.transcript.engines import espeak_library
 
 ROOT = Path(__file__).resolve().parent.parent
 EXTRAS = ("av", "matplotlib", "onnx", "onnxscript", "PIL", "pocketsphinx", "prometheus_client", "pxr", "pyrender",
@@ -24,6 +27,9 @@ RUN = ("import json, sys\n"
        "print(json.dumps([cli.run(words) for words in json.loads(sys.argv[1])]))")
 MISSING = 4
 
+OWN_VOICE = f"sh -c 'cp {ROOT / 'assets' / 'demo.wav'} $1' {{text}} {{wav}}"
+SPEAKS = bool(espeak_library() or shutil.which("flite"))
+
 # what is asked, and the exit code: 0 or the one that means an extra is missing
 ASKED = [
     (["animate", "VOICE", "-o", "a.csv"], 0),
@@ -33,6 +39,8 @@ ASKED = [
     (["export", "TAKE", "-o", "b.glb", "--head", "builtin"], 0),
     (["export", "TAKE", "-o", "b.anim"], 0),
     (["convert", "TAKE", "b.json"], 0),
+    (["say", "hi", "-o", "s.wav", "--model", "fake"], 0 if SPEAKS else 7),
+    (["say", "hi", "-o", "t.wav", "--command", OWN_VOICE], 0),
     (["info"], 0),
     (["doctor"], 0),
     (["style", "list"], 0),
@@ -76,3 +84,17 @@ def test_each_command_works_or_names_the_extra(codes: tuple[list[int], str, Path
 
 def test_what_needs_an_extra_leaves_nothing_behind(codes: tuple[list[int], str, Path]) -> None:
     assert not list(codes[2].glob("c.*"))
+
+
+def test_every_extra_that_code_names_is_there() -> None:
+    named: dict[str, str] = {}
+    for package in ("facerig", "exporters", "unreal_bridge"):
+        for path in (ROOT / package).rglob("*.py"):
+            for call in ast.walk(ast.parse(path.read_text())):
+                place = {"MissingExtra": 1, "extra_module": 2}.get(getattr(getattr(call, "func", None), "id", ""))
+                extra = call.args[place] if isinstance(call, ast.Call) and place else None
+                if isinstance(extra, ast.Constant) and extra.value:
+                    named[str(extra.value)] = path.name
+    table = (ROOT / "pyproject.toml").read_text().partition("[project.optional-dependencies]")[2].partition("\n[")[0]
+    assert len(named) > 5
+    assert not {extra: name for extra, name in named.items() if f"\n{extra} = [" not in table}

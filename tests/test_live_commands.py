@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
+import os
 import re
+import signal
 import socket
+import subprocess
+import sys
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +22,13 @@ from live_kit import Seen, loop_of, rows
 import exporters
 from facerig import cli
 from facerig.live.buffer import Buffer
+from facerig.live.setup import Plan, open_loop
 from facerig.live.view import View, bars, summary, target_rows
 from unreal_bridge import livelink
 from unreal_bridge.clock import Clock
 from unreal_bridge.lanes import Fan
 from unreal_bridge.pose import Pose
-from unreal_bridge.receive import LISTENERS, Heard, Recorder
+from unreal_bridge.receive import LISTENERS, Ear, Heard, Recorder, livelink_decoder
 from unreal_bridge.targets import make
 
 # ---- recording ----------------------------------------------------------------------------------------------------
@@ -47,6 +54,90 @@ def test_recorder_goes_on_when_the_sender_begins_anew() -> None:
     for frame in (5_000_000, 5_000_001, 3, 4):
         recorder.add(note(frame), 0.0)
     assert (len(recorder.rows), recorder.held) == (4, 0)
+
+
+def sent(recorder: Recorder, frames: range, rate: tuple[int, int], value: float) -> None:
+    """Real packets, decoded."""
+    decode = livelink_decoder()
+    for frame in frames:
+        packet = livelink.Packet("A", "d" * 36, frame, 0.0, *rate, (value,) * 61)
+        for heard in decode(livelink.encode(packet)):
+            recorder.add(heard, 0.0)
+
+
+@pytest.mark.parametrize(("rate", "count", "fps"), [((30_000, 1001), 17_982, 30), ((60_000, 1001), 3596, 60),
+                                                    ((24_000, 1001), 1439, 24), ((60, 1), 3600, 60)])
+def test_a_take_is_as_long_as_what_was_sent_at_any_rate(rate: tuple[int, int], count: int, fps: int) -> None:
+    recorder = Recorder()
+    sent(recorder, range(5_000_000, 5_000_000 + count), rate, 0.25)
+    take = recorder.curves()
+    assert take.fps == fps
+    assert take.seconds == pytest.approx(count * rate[1] / rate[0], abs=1.1 / fps)
+    assert recorder.late == 0
+
+
+def test_numbers_that_begin_again_or_count_by_another_rate_lose_nothing() -> None:
+    recorder = Recorder()
+    sent(recorder, range(300), (60, 1), 0.25)
+    sent(recorder, range(120), (60, 1), 0.5)
+    sent(recorder, range(60, 120), (30, 1), 0.75)
+    jaw = recorder.curves()["JawOpen"]
+    assert [int((jaw == value).sum()) for value in (0.25, 0.5, 0.75)] == [300, 120, 119]  # 60 at 30: two rows each
+    assert recorder.late == 0
+
+
+def test_of_two_that_arrive_in_one_place_the_newer_stays() -> None:
+    recorder = Recorder()
+    for when, value in ((0.0, 0.1), (0.010, 0.2), (0.022, 0.3), (0.050, 0.4)):
+        recorder.add(Heard("vmc", np.full(61, value, np.float32)), when)
+    assert recorder.curves()["JawOpen"].tolist() == pytest.approx([0.1, 0.3, 0.3, 0.4])
+    assert (recorder.late, recorder.held) == (0, 1)
+
+
+@pytest.mark.parametrize("name", ["folder.csv", "file/take.csv", "take.glb"])
+def test_a_recording_that_cannot_be_written_does_not_begin(name: str, tmp_path: Path,
+                                                           capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "file").write_bytes(b"")
+    assert cli.run(["record", "vmc://127.0.0.1:0", "-o", str(tmp_path / name), "--wait", "0.1"]) in (3, 5)
+    assert "listening" not in capsys.readouterr().err
+
+
+def test_a_recording_that_is_full_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    def frames(_: Ear, seconds: float | None, stop: Callable[[], bool], patience: float | None,
+               ) -> Iterator[tuple[Heard, float]]:
+        assert (seconds, patience) == (None, None)
+        for number in itertools.takewhile(lambda _: not stop(), itertools.count()):
+            yield note(number), number / 60
+
+    monkeypatch.setattr("unreal_bridge.receive.LONGEST_TAKE", 20)
+    monkeypatch.setattr(Ear, "frames", frames)
+    out = tmp_path / "take.npz"
+    assert cli.run(["record", "vmc://127.0.0.1:0/A", "-o", str(out)]) == 0
+    assert exporters.read(out).frames == 20
+    assert "ended after 20 frames" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no signals")
+def test_a_signal_ends_a_recording_and_the_take_is_there(tmp_path: Path) -> None:
+    out, tick = tmp_path / "take.npz", threading.Event()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        free = probe.getsockname()[1]
+    command = [sys.executable, "-m", "facerig", "record", f"livelink://127.0.0.1:{free}", "-o", str(out)]
+    target, frame = make(f"livelink://127.0.0.1:{free}"), 1000
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as running:
+        assert running.stderr is not None
+        running.stderr.readline()  # listening
+        while frame < 1030 or target.status() != "sending":
+            target.send(Pose(rows(1, jawOpen=0.5), frame := frame + 1))
+            tick.wait(1 / 60)
+        running.send_signal(signal.SIGTERM)
+        running.communicate(timeout=60)
+    target.close()
+    assert running.returncode == 0
+    assert exporters.read(out)["JawOpen"].max() == pytest.approx(0.5)
 
 
 def test_recorder_without_frame_numbers_goes_by_arrival() -> None:
@@ -125,6 +216,23 @@ def test_ctrl_c_ends_a_live_face_well(voice: Path, ear: socket.socket, capsys: p
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["faces"][0]["frames"] <= 40
 
 
+@pytest.mark.usefixtures("patient")
+def test_two_faces_of_one_voice_live_apart(voice: Path) -> None:
+    """One seed for all would have them nod and blink together."""
+    bob, out = voice.with_name("bob.wav"), voice.with_name("take.npz")
+    bob.write_bytes(voice.read_bytes())
+    assert cli.run(["live", str(voice), str(bob), "--loop", "--to", str(out), "--model", "fake", "--seconds", "4"]) == 0
+    ada, other = (exporters.read(voice.with_name(f"take_{name}.npz")) for name in ("ada", "bob"))
+    both = min(ada.frames, other.frames)
+    assert abs(np.corrcoef(ada["headPitch"][:both], other["headPitch"][:both])[0, 1]) < 0.5
+    assert not np.array_equal(ada["eyeBlinkLeft"][:both], other["eyeBlinkLeft"][:both])
+
+
+def test_a_still_face_can_be_made_by_an_audio2face_server(voice: Path) -> None:
+    running = open_loop(Plan([f"a2f://127.0.0.1:1?audio={voice}"], ["terminal"], still=True))
+    running.close()
+
+
 @pytest.mark.parametrize(("arguments", "code"), [
     (["live", "VOICE"], 2),
     (["live", "VOICE", "--to", "nothing://x"], 2),
@@ -138,6 +246,18 @@ def test_ctrl_c_ends_a_live_face_well(voice: Path, ear: socket.socket, capsys: p
     (["live", "VOICE", "--to", "livelink://127.0.0.1", "--offset-ms", "1e9"], 2),
     (["live", "VOICE", "--to", "livelink://127.0.0.1", "--model", "nowhere/none"], 6),
     (["live", "VOICE", "--to", "livelink://127.0.0.1", "--server", "nowhere"], 2),
+    (["live", "VOICE", "--to", "livelink://127.0.0.1", "--offset-ms", "40"], 2),
+    (["live", "VOICE", "--to", "livelink://127.0.0.1", "--device", "0"], 2),
+    (["live", "VOICE", "--to", "livelink://127.0.0.1", "--seed", "-1"], 2),
+    (["live", "VOICE", "--to", "livelink://127.0.0.1", "--server", "127.0.0.1:1", "--model", "fake"], 2),
+    (["live", "VOICE", "--to", "livelink://127.0.0.1", "--server", "127.0.0.1:1", "--block", "4"], 2),
+    (["live", "VOICE", "--to", "livelink://127.0.0.1", "--server", "a2f://127.0.0.1:1", "--seed", "5"], 2),
+    (["live", "take.npz", "--to", "livelink://127.0.0.1", "--still"], 2),
+    (["live", "take.npz", "--to", "livelink://127.0.0.1", "--seed", "5"], 2),
+    (["live", "take.npz", "--to", "livelink://127.0.0.1", "--block", "4"], 2),
+    (["live", "VOICE", "--to", "vmc://127.0.0.1/Ada"], 2),
+    (["live", "VOICE", "take.npz", "--to", "livelink://127.0.0.1/Ada"], 2),
+    (["live", "VOICE", "--to", "x.json", "--server", "127.0.0.1:1", "--seconds", "0.1"], 7),
     (["record", "vmc://127.0.0.1", "-o", "x.nothing"], 2),
     (["record", "osf://127.0.0.1", "-o", "x.csv"], 2),
     (["record", "vmc://127.0.0.1:0", "-o", "x.csv", "--wait", "0.1"], 3),
@@ -152,7 +272,7 @@ def test_mistakes_are_one_line_and_a_code(arguments: list[str], code: int, voice
     assert cli.run([str(voice) if a == "VOICE" else a for a in arguments]) == code
     *before, said = capsys.readouterr().err.strip().splitlines()
     assert said.startswith("facerig: error: ")
-    assert before == [] or before[0].startswith("listening at")
+    assert before == [] or before[0].startswith("listening at") or before[0].endswith("0 repeated")
     assert not list(voice.parent.glob("x.*"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,11 +19,14 @@ from facerig.curves import Curves
 from facerig.errors import OptionError
 from facerig.files import write_file
 from facerig.live import servers
+from facerig.live.gains import Gains
+from facerig.live.loop import Face, LiveLoop
 from facerig.live.player import JUMP, SLACK, Track
-from facerig.live.sources import Feed, Spec, open_feed, spec, stdin_blocks
+from facerig.live.sources import Feed, Sound, Spec, open_feed, spec, stdin_blocks, unbroken
 from facerig.live.steer import Steering
 from facerig.pipeline import Animator
 from facerig.rig import rig
+from unreal_bridge.lanes import Fan
 
 # ---- the voice ----------------------------------------------------------------------------------------------------
 
@@ -108,6 +112,64 @@ def test_standard_input_may_come_in_any_pieces(voice: Path, cut: int) -> None:
     assert np.array_equal(np.concatenate(blocks), np.frombuffer(data, "<i2").astype(np.float32) / 32768)
 
 
+class Paused(io.BytesIO):
+    """A pipe that says its beginning and then nothing until it is let go."""
+
+    def __init__(self, data: bytes, beginning: int) -> None:
+        super().__init__(data)
+        self.beginning, self.go = beginning, threading.Event()
+
+    def read1(self, size: int | None = -1) -> bytes:
+        if self.tell() >= self.beginning:
+            self.go.wait(60)
+        return self.read(size)
+
+
+def test_a_pipe_that_pauses_is_silent_meanwhile_and_loses_nothing() -> None:
+    data = np.arange(1, 1601, dtype="<i2")
+    pipe, blocks = Paused(data.tobytes(), 1600), []
+    for block in unbroken(Sound(RATE, stdin_blocks(Pcm.parse("s16le:16000:1"), pipe)), lambda: 0, 4):
+        blocks.append(block)
+        if sum(not one.any() for one in blocks) >= 10:
+            pipe.go.set()
+    heard_again = np.concatenate([block for block in blocks if block.any()])
+    assert np.array_equal(heard_again, data.astype(np.float32) / 32768)
+
+
+def test_no_silence_comes_while_frames_are_waiting() -> None:
+    pipe, looks = Paused(np.arange(1, 1601, dtype="<i2").tobytes(), 1600), []
+
+    def waiting() -> int:
+        looks.append(1)
+        if len(looks) > 30:
+            pipe.go.set()
+        return 1
+
+    blocks = unbroken(Sound(RATE, stdin_blocks(Pcm.parse("s16le:16000:1"), pipe)), waiting, 4)
+    assert all(block.any() for block in blocks)
+
+
+def test_the_face_closes_its_mouth_while_the_pipe_pauses(voice: Path) -> None:
+    """And lives on: head and lids move."""
+    pipe = Paused(voice.read_bytes()[44:], 19_200)
+    feed = open_feed(spec("-"), lambda: Animator.load(model="fake", block=2, alive=True), stdin=pipe, lead=4,
+                     pcm=Pcm.parse("s16le:16000:1"))
+    seen: list[Curves] = []
+    loop = LiveLoop([Face(feed, Fan([]), Gains(NATIVE), 4)], frames=60 * 60)
+
+    def each(_: int) -> None:
+        row = loop.faces[0].row
+        seen.extend([] if row is None else [row])
+        open_once = any(one["jawOpen"][0] > 0.05 for one in seen)
+        loop.stop = open_once and len(seen) > 90 and all(one["jawOpen"][0] < 0.02 for one in seen[-30:])
+
+    loop.run(each)
+    pipe.go.set()
+    loop.close()
+    assert loop.stop
+    assert len({one.values.tobytes() for one in seen[-30:]}) > 20
+
+
 def test_a_take_of_another_rig_is_sent_too(tmp_path: Path) -> None:
     take = Curves(rig("livelink").names, 30, np.full((10, 61), 0.25, np.float32))
     write_file(tmp_path / "take.npz", take.to_npz())
@@ -135,18 +197,18 @@ def test_a_server_can_make_the_frames(voice: Path, monkeypatch: pytest.MonkeyPat
 
     def stream(samples: Iterator[np.ndarray], target: client.Target, rate: int, opened: object,
                **wish: object) -> Iterator[client.Frame]:
-        asked.extend((target.addresses, rate, wish["rig"], wish["controls"], sum(map(len, samples))))
+        asked.extend((target.addresses, rate, wish["rig"], wish["controls"], wish["seed"], sum(map(len, samples))))
         yield from (client.Frame(k, (0.25,) * len(rig("facerig-full"))) for k in range(3))
 
     monkeypatch.setattr(client, "stream", stream)
     server, _ = servers.parse("a:1,b:2")
-    feed = open_feed(spec(str(voice)), fake, server=server, steering=Steering(Asked(emotion="happy:0.5")))
+    feed = open_feed(spec(str(voice)), fake, server=server, steering=Steering(Asked(emotion="happy:0.5"), 7))
     got = []
     while not feed.buffer.ended:
         row = feed.buffer.take()
         got += [] if row is None else [float(row["jawOpen"][0])]
     assert got == [0.25] * 3
-    assert asked == [("a:1", "b:2"), RATE, "facerig-full", {"emotion:happy": 0.5}, RATE]
+    assert asked == [("a:1", "b:2"), RATE, "facerig-full", {"emotion:happy": 0.5}, 7, RATE]
 
 
 def test_controls_reach_the_model_that_runs_here(voice: Path) -> None:

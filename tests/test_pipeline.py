@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import facerig
 from facerig.controls import Controls
 from facerig.curves import Curves, concat
-from facerig.errors import ModelError, OptionError
+from facerig.errors import FacerigError, ModelError, OptionError
 from facerig.pipeline import Animator
 from facerig.stage import FPS, RATE
 
@@ -200,3 +200,41 @@ def test_the_shipped_model_streams_snapshots_and_restores_bit_for_bit(block: int
     assert first > 0
     late = animator.restore(speech[first : frame * rate // FPS], first, frame, rate)
     assert concat([late.push(speech[frame * rate // FPS :]), late.flush()]) == whole.slice(frame, whole.end)
+
+
+TAKE = Curves(("jawOpen",), 60, np.zeros((3, 1), np.float32))
+SOUND = np.zeros(800, np.float32)
+WRONG = {
+    "block": lambda: Animator.load("fake", block=1.5),  # type: ignore[arg-type]
+    "block=True": lambda: Animator.load("fake", block=True),
+    "smooth": lambda: Animator.load("fake", smooth=1.5),  # type: ignore[arg-type]
+    "smooth=13": lambda: Animator.load("fake", smooth=13),
+    "seed": lambda: Animator.load("fake", seed=1.5),  # type: ignore[arg-type]
+    "seed=-1": lambda: Animator.load("fake", seed=-1),
+    "seed of a clip": lambda: FAKE[6].animate(SOUND, seed=-1),
+    "seed=2**70": lambda: FAKE[6].animate(SOUND, seed=2**70),
+    "start": lambda: FAKE[6].session(start=1.5),  # type: ignore[arg-type]
+    "rate": lambda: FAKE[6].animate(SOUND, 16000.0),  # type: ignore[arg-type]
+    "rate='16000'": lambda: FAKE[6].animate(SOUND, "16000"),  # type: ignore[arg-type]
+    "ragged": lambda: FAKE[6].animate([[1.0], [2.0, 3.0]]),
+    "controls": lambda: FAKE[6].animate(SOUND, controls={"gain:jaw": 1.2}),  # type: ignore[arg-type]
+    "controls of a stream": lambda: FAKE[6].session(controls={}),  # type: ignore[arg-type]
+    "control": lambda: Controls({"gain:jaw": "1"}),  # type: ignore[dict-item]
+    "control=None": lambda: Controls({"gain:jaw": None}),  # type: ignore[dict-item]
+    "channel": lambda: TAKE.with_channels({"x": [1, 2]}),
+    "channel of words": lambda: TAKE.with_channels({"x": "abc"}),
+    "fps": lambda: TAKE.resample(29.97),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_wrong_values_are_our_errors(what: str) -> None:
+    with pytest.raises(FacerigError, match="accepted: "):
+        WRONG[what]()
+
+
+def test_numpys_whole_numbers_are_whole_numbers() -> None:
+    animator = Animator.load("fake", block=np.int64(6), seed=np.uint8(0))  # type: ignore[arg-type]
+    made = animator.animate(SOUND, np.int64(16_000), start=np.int32(0))  # type: ignore[arg-type]
+    assert made == FAKE[6].animate(SOUND, 16_000)
+    assert animator.session(np.int64(16_000)).snapshot()  # type: ignore[arg-type]

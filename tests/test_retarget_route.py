@@ -62,7 +62,7 @@ def test_a_shipped_name_with_other_channels_is_no_shipped_rig() -> None:
 
 @pytest.mark.parametrize("name", FLAMES)
 def test_flame_needs_a_head(name: str) -> None:
-    with pytest.raises(RigError, match=r"needs a head.*facerig heads"):
+    with pytest.raises(RigError, match=r"needs a head.*FlameBridge"):
         retarget(curves("facerig"), name)
     with pytest.raises(RigError, match="needs a head"):
         retarget(curves(name), "arkit")
@@ -78,6 +78,7 @@ def test_flame_sizes_convert() -> None:
     (("a", "b"), "are no known rig's; give a map"), ((), "are no known rig's"),
     ((*rig("arkit").names[:20], "x"), r"nearest is 'arkit' \(20 of 52\), of which"),
     (("jawOpen",), "no known rig's"),
+    (("jaw", "grinLeft", "ears"), r"nearest is 'jaw', and one channel is too little of these 3; give a map"),
 ])
 def test_channels_of_no_rig(channels: tuple[str, ...], message: str) -> None:
     with pytest.raises(RigError, match=message):

@@ -147,6 +147,12 @@ def test_command_writes_both_files_of_one_length(tmp_path: Path, capsys: pytest.
     assert [mark.label for mark in curves.marks if mark.kind == "word"] == ["one", "two", "three"]
 
 
+def test_formats_with_a_head_have_one(tmp_path: Path) -> None:
+    arguments = ["say", "one two", "-o", str(tmp_path / "a.wav"), "--command", own_engine(), "--model", "fake"]
+    assert run([*arguments, "--format", "glb"]) == 0
+    assert (tmp_path / "a.glb").read_bytes()[:4] == b"glTF"
+
+
 @pytest.mark.parametrize(("arguments", "code", "message"), [
     (["--command", "tts {wav}"], 2, "{text}"),
     (["--command", "tts 'x {text} {wav}"], 2, "No closing quotation"),
@@ -154,6 +160,8 @@ def test_command_writes_both_files_of_one_length(tmp_path: Path, capsys: pytest.
     (["--command", f"{sys.executable} -c 'raise SystemExit(3)' {{text}} {{wav}}"], 7, "exit code 3"),
     (["--command", f"{sys.executable} -c pass {{text}} {{wav}}"], 7, "wrote no"),
     (["--engine", "siri"], 2, "accepted: auto"),
+    (["--fps", "0", "--command", "/no/such/tts {text} {wav}"], 2, "--fps: got 0, accepted: 1 to 1000"),
+    (["--format", "glb", "--head", "nobody", "--command", "/no/such/tts {text} {wav}"], 3, "nobody"),
 ])  # fmt: skip
 def test_faults_write_nothing(arguments: list[str], code: int, message: str, tmp_path: Path,
                               capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
@@ -202,4 +210,14 @@ def test_a_real_engine_tells_its_phones(tmp_path: Path, capsys: pytest.CaptureFi
 def test_a_text_is_never_read_by_a_shell(tmp_path: Path) -> None:
     said = external(own_engine())(f"a; touch {tmp_path}/hacked $(touch {tmp_path}/hacked)")
     assert len(said.samples) > 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_voice_that_flite_lacks_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                             capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
+    """It would speak with another one."""
+    monkeypatch.setattr("shutil.which", lambda name: name)
+    monkeypatch.setattr("facerig.transcript.engines.flite_voices", lambda: ("kal", "slt"))
+    assert run(["say", "a", "-o", str(tmp_path / "a.wav"), "--engine", "flite", "--voice", "nope"]) == 2
+    assert "--voice: got 'nope', accepted: kal, slt" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

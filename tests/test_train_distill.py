@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from facerig.model import preset  # noqa: E402
 from facerig.model.net import Encoder  # noqa: E402
 from facerig.phones import flag_of_units, unit_index, units  # noqa: E402
 from facerig.rig import rig  # noqa: E402
-from facerig.train import distill, run  # noqa: E402
+from facerig.train import distill, recipe, run  # noqa: E402
 from facerig.train.align import Walk  # noqa: E402
 from facerig.train.corpora.pack import PackedClip, PackedSet  # noqa: E402
 from facerig.train.data import UNLABELLED, with_labels  # noqa: E402
@@ -139,7 +140,13 @@ def test_sharpening_labels_whatever_an_aligner_labelled(tmp_path: Path, monkeypa
     names = tuple(unit.unit for unit in units())
     config = preset("tiny", rig("facerig").names, names, width=32, encoder="c1 c1", decoder_width=24, decoder="c1")
     plan = run.Plan("tiny", minutes=0.5, folder=tmp_path)
+    with monkeypatch.context() as broken:
+        broken.setattr(run.smoother, "trained", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run.sharpen(Encoder(config).eval(), plan, plan.labels)
+    assert len(run.unsharpened(plan)) == 12  # what only the encoder heard is no label yet
     changed = run.sharpen(Encoder(config).eval(), plan, plan.labels)
+    assert [path.name for path in plan.labels.parent.glob("*.npz")] == ["labels.npz"]
     hard, soft = distill.read(plan.labels)
     assert changed["clips"] == 12
     assert set(hard) == set(soft) == {clip.id for clip in held.clips if clip.label_kind != "engine"}
@@ -148,6 +155,35 @@ def test_sharpening_labels_whatever_an_aligner_labelled(tmp_path: Path, monkeypa
     assert (rows[:, 1].sum(1, dtype=int) > 240).all()
     data = run.relabelled(plan)
     newer = with_labels(data, hard, soft)
+    assert not run.unsharpened(plan)
     k = newer.ids.index("speechocean/2")
     assert (newer.clip(k)[1] == hard["speechocean/2"]).all()
     assert (newer.clip(newer.ids.index("synthetic/1"))[1] == data.clip(data.ids.index("synthetic/1"))[1]).all()
+
+
+def test_clips_without_labels_and_those_of_a_source_that_changed_are_sharpened_alone(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held, plan = packed(4), run.Plan("tiny", folder=tmp_path)
+
+    def write(names: set[str], unit: int) -> None:
+        own = [clip for clip in held.clips if clip.id in names]
+        distill.write([clip.id for clip in own], [held.labels(clip) for clip in own],
+                      lambda k: heard(np.full(60, unit, np.uint8)), plan.labels, recipe.stamps(held))
+
+    monkeypatch.setattr(run, "load_packed", lambda: held)
+    assert run.unsharpened(plan) == {clip.id for clip in held.clips if clip.label_kind == "none"} | {
+        clip.id for clip in held.clips if clip.label_kind == "aligned"}
+    write(run.unsharpened(plan) - {"speechocean/3"}, AA)
+    assert run.unsharpened(plan) == {"speechocean/3"}
+    write({"speechocean/3"}, AA)
+    before, _ = distill.read(plan.labels, recipe.stamps(held))
+    audio, labels, _ = held.arrays["facegood"]
+    held = replace(held, arrays={**held.arrays, "facegood": (audio[::-1].copy(), labels, None)})
+    due = run.unsharpened(plan)
+    assert due == {clip.id for clip in held.clips if clip.source == "facegood"}
+    write(due, M)
+    after, soft = distill.read(plan.labels, recipe.stamps(held))
+    assert not run.unsharpened(plan)
+    assert set(after) == set(soft) == set(before)
+    assert (after["facegood/0"] == M).all()
+    np.testing.assert_array_equal(after["speechocean/0"], before["speechocean/0"])

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from facerig.errors import InputError  # noqa: E402
 from facerig.model.net import Encoder  # noqa: E402
 from facerig.phones import Timed, rasterise, unit_index, units  # noqa: E402
-from facerig.train import align, recipe  # noqa: E402
-from facerig.train.data import UNLABELLED  # noqa: E402
+from facerig.train import align, data, recipe, run  # noqa: E402
+from facerig.train.corpora import PackedSet, builder  # noqa: E402
+from facerig.train.corpora.base import Part, Source  # noqa: E402
+from facerig.train.corpora.pack import PackedClip  # noqa: E402
+from facerig.train.data import UNLABELLED, audio_features, store  # noqa: E402
 from facerig.train.measures import Tally  # noqa: E402
 from facerig.train.schedule import Schedule  # noqa: E402
 
@@ -87,3 +93,71 @@ def test_the_recipe_builds_every_preset() -> None:
         assert len(config.channels) == 68
         assert config.lookahead in config.taught
     assert isinstance(Encoder(recipe.config("tiny")), Encoder)
+
+
+# ---- caches ---------------------------------------------------------------------------------------------------------
+
+
+def packed(seed: int) -> PackedSet:
+    """Two clips of noise, all of one unit; sound and unit go with the seed, names and lengths do not."""
+    clips = tuple(PackedClip(f"synthetic/a/{k}", "synthetic", "en", "x", "train", 1.0, "engine", at, frames)
+                  for k, (at, frames) in enumerate(((0, 30), (30, 20))))
+    audio = np.random.default_rng(seed).normal(0, 3000, 50 * 400).astype(np.int16)
+    return PackedSet(clips, {"synthetic": (audio, np.full(50, 5 + seed, np.uint8), None)}, {"synthetic": ()})
+
+
+def own(held: PackedSet) -> np.ndarray:
+    return np.concatenate([audio_features(np.asarray(held.audio(clip))) for clip in held.clips]).astype(np.float16)
+
+
+def test_features_are_those_of_the_sound_that_is_packed_now(tmp_path: Path) -> None:
+    for held in (packed(1), packed(2), packed(1)):
+        np.testing.assert_array_equal(store(held, tmp_path).feats, own(held))
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_features_of_other_settings_are_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store(packed(1), tmp_path)
+    monkeypatch.setattr(data, "MADE_BY", (64, 2))
+    store(packed(1), tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_augmented_clips_are_of_what_is_packed_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recipe, "AUGMENTED_HOURS", 0.5 / 3600)
+    for seed in (1, 2):
+        learnt = recipe.learnt(tmp_path, packed=packed(seed))
+        told = learnt.labels[50:]
+        assert set(told[(told != UNLABELLED) & (told != 1)]) <= {0, 5 + seed}  # beside noise and pauses
+
+
+def test_new_labels_of_another_length_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"synthetic/a/0: got new labels for 29 frames, accepted: 30.*labels\.npz"):
+        store(packed(1), tmp_path, {"synthetic/a/0": np.zeros(29, np.uint8)})
+
+
+def test_what_is_missing_of_the_corpora_is_built_and_what_is_learnt_from_is_said(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("FACERIG_CACHE", str(tmp_path))
+    monkeypatch.setattr(run, "load_packed", lambda: packed(1))
+    sources = [Source("synthetic", (Part("x", list),)), Source("grid", (Part("all", list),)),
+               Source("pico", (), "no such voice")]  # fmt: skip
+    monkeypatch.setattr(builder, "all_sources", lambda hours: sources)
+    asked: list[list[str]] = []
+    monkeypatch.setattr(builder, "build", lambda cache, only, jobs, hours: asked.append(only))
+    (tmp_path / "packed").mkdir()
+    (tmp_path / "packed" / "synthetic.json").touch()  # and nothing else: a build that was broken off
+    run.build_corpora(1.0)
+    assert asked == [["grid"]]
+    said = capsys.readouterr().out.splitlines()
+    assert said == ["learnt from: synthetic 0.0 h", "left out: grid (no clip could be made), pico (no such voice)"]
+
+
+def test_lips_that_cannot_be_measured_are_told_of_before_the_training(tmp_path: Path,
+                                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACERIG_DATA", str(tmp_path / "nothere"))
+    monkeypatch.setattr(run, "build_corpora", lambda hours: None)
+    monkeypatch.setattr(run, "load_packed", lambda: PackedSet((), {}, {"grid": ()}))
+    monkeypatch.setattr(run, "encoder_trainer", lambda *_: pytest.fail("training has begun"))
+    with pytest.raises(InputError, match=r"neutral\.json: cannot be read .*FACERIG_DATA"):
+        run.train(run.Plan("tiny", folder=tmp_path))

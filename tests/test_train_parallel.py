@@ -76,7 +76,8 @@ def test_two_processes_keep_one_network(tmp_path: Path) -> None:
     assert told[0]["agreed"] == told[1]["agreed"] != []  # what is decided together is decided at the same steps
     assert [one["made"] for one in told] == [[], ["made-0"]]
     assert len(list((tmp_path / "run").glob("encoder.*"))) == 2
-    assert (tmp_path / "run" / "log.csv").read_text().count("set=toy") >= 1
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [row for row in log if row.get("set") == "toy"]
 
 
 if __name__ == "__main__":

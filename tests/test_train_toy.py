@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,8 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import save_file  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from facerig.errors import ModelError, OptionError  # noqa: E402
+from facerig.errors import MissingExtra, ModelError, OptionError  # noqa: E402
 from facerig.features import BANDS, FEATURES, HOPS  # noqa: E402
-from facerig.files import write_file  # noqa: E402
 from facerig.model import NetConfig, checkpoint, preset  # noqa: E402
 from facerig.model.net import Encoder, Net  # noqa: E402
 from facerig.phones import unit_index, units  # noqa: E402
@@ -26,7 +26,8 @@ from facerig.rig import rig  # noqa: E402
 from facerig.train import loop, losses, shards, smoother  # noqa: E402
 from facerig.train import mean as runs_mean  # noqa: E402
 from facerig.train import run as run_module  # noqa: E402
-from facerig.train.data import UNLABELLED, Crops, Store, hard, stretched  # noqa: E402
+from facerig.train.corpora import PackedSet  # noqa: E402
+from facerig.train.data import UNLABELLED, Crops, Store, following, hard, stretched  # noqa: E402
 from facerig.train.decoder import QUIET, DecoderRun, DecoderTrainer  # noqa: E402
 from facerig.train.loop import EncoderTrainer, Run, judged, posteriors, steps_at  # noqa: E402
 from facerig.train.melaug import MelAugment, _grain  # noqa: E402
@@ -85,14 +86,19 @@ def test_the_loss_falls_and_units_are_recognised(trained: tuple[EncoderTrainer, 
 
 
 def test_the_log_has_a_line_for_every_judged_set(trained: tuple[EncoderTrainer, list[float]]) -> None:
-    text = (trained[0].run.folder / "log.csv").read_text()
-    assert "set=toy" in text
-    assert "bilabial_recall=" in text
+    log = [json.loads(line) for line in (trained[0].run.folder / "log.jsonl").read_text().splitlines()]
+    assert {row["part"] for row in log} == {"encoder"}
+    assert [row for row in log if row.get("set") == "toy" and "bilabial_recall" in row]
+    assert [row["step"] for row in log if "loss" in row] == sorted(row["step"] for row in log if "loss" in row)
 
 
-def test_a_run_goes_on_where_it_was(trained: tuple[EncoderTrainer, list[float]]) -> None:
+def test_a_run_goes_on_where_it_was(trained: tuple[EncoderTrainer, list[float]],
+                                    capsys: pytest.CaptureFixture[str]) -> None:
     trainer, _ = trained
+    EncoderTrainer(trainer.config, replace(trainer.run, steps=300), toy(60, 1), {})
+    assert "goes on from minute 0." in capsys.readouterr().out
     again = EncoderTrainer(trainer.config, trainer.run, toy(60, 1), {})
+    assert "is done: nothing left to train" in capsys.readouterr().out
     assert again.step == trainer.step
     for (name, one), (_, other) in zip(trainer.net.state_dict().items(), again.net.state_dict().items(), strict=True):
         assert torch.equal(one, other), name
@@ -101,10 +107,10 @@ def test_a_run_goes_on_where_it_was(trained: tuple[EncoderTrainer, list[float]])
     assert again.train() == []  # its time is up
 
 
-@pytest.mark.parametrize("change", [{"seed": 2}, {"start": Path(__file__)}])
+@pytest.mark.parametrize("change", [{"seed": 2}, {"start": Path(__file__)}, {"data": {"grid": "packed anew"}}])
 def test_a_run_of_other_options_is_not_gone_on_with(trained: tuple[EncoderTrainer, list[float]],
                                                     change: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or `--seed 2` would be the weights of seed 1, and a mean of both one run."""
+    """Or `--seed 2` would be the weights of seed 1, a mean of both one run, and new corpora never learnt from."""
     monkeypatch.setattr(loop, "load_shipped", lambda *_: None)
     with pytest.raises(OptionError, match=f"holds a run of another {next(iter(change))}; accepted: .*--cache"):
         EncoderTrainer(small_config(), replace(trained[0].run, **change), toy(60, 1), {})
@@ -135,10 +141,12 @@ def test_labels_are_read_at_the_frame_that_the_lookahead_means() -> None:
     assert steps[0] == 1
 
 
-def test_an_offline_reader_learns_from_what_the_encoder_hears(trained: tuple[EncoderTrainer, list[float]]) -> None:
+def test_an_offline_reader_learns_from_what_the_encoder_hears(trained: tuple[EncoderTrainer, list[float]],
+                                                              tmp_path: Path) -> None:
     net, held = trained[0].net, toy(40, 1)
-    run = smoother.SmootherRun(3600.0, steps=60, batch=6, frames=64, peak=8e-3, half=False)
+    run = smoother.SmootherRun(3600.0, steps=60, batch=6, frames=64, peak=8e-3, half=False, folder=tmp_path)
     reader = smoother.trained(net, smoother.Listened(net, held, half=False), run)
+    assert '"part": "reader", "step": 56' in (tmp_path / "log.jsonl").read_text()
     unseen = smoother.Listened(net, toy(6, 3), half=False)
     feats, labels = unseen.store.clip(0)
     got = smoother.smoothed(reader, unseen, 0, half=False)
@@ -253,6 +261,36 @@ def test_the_decoder_learns_curves_and_leaves_the_encoder_alone(trained: tuple[E
     assert all(torch.equal(before[key], value) for key, value in net.encoder.state_dict().items())
 
 
+def test_an_interrupted_decoder_goes_on_where_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.manual_seed(7)
+    net, data = Net(small_config()), toy_motion(12, 5)
+    run = DecoderRun(3600.0, steps=6, batch=2, frames=40, half=False, strengths=(0.0,), path=tmp_path / "run" / "own")
+    DecoderTrainer(net, run, data, {}).train()
+    shipped = {key: value.clone() for key, value in net.decoder.state_dict().items()}
+    other = Net(small_config())  # another process: the decoder begins anew, the encoder is the one that was trained
+    other.encoder.load_state_dict(net.encoder.state_dict())
+    longer = DecoderTrainer(other, replace(run, steps=12), data, {})
+    assert longer.step == 6
+    assert "goes on from minute 0.0" in capsys.readouterr().out
+    assert longer.optimizer.state[longer.parameters[0]]["step"] == 6
+    done = DecoderTrainer(other, run, data, {})
+    assert "is done: nothing left to train" in capsys.readouterr().out
+    assert done.train() == []
+    assert not done.heard  # which takes minutes
+    assert all(torch.equal(shipped[key], value) for key, value in other.decoder.state_dict().items())
+    longer.train()
+    assert longer.step == 12
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [(row["part"], row["step"]) for row in log] == [("decoder", step) for step in range(1, 13)]
+
+
+def test_a_decoder_of_another_encoder_is_not_gone_on_with(tmp_path: Path) -> None:
+    run = DecoderRun(3600.0, steps=1, batch=2, frames=40, half=False, strengths=(0.0,), path=tmp_path / "run" / "own")
+    DecoderTrainer(Net(small_config()), run, toy_motion(6, 5), {}).train()
+    with pytest.raises(OptionError, match=r"holds a run of another data and encoder; accepted: .*--cache"):
+        DecoderTrainer(Net(small_config()), replace(run, data={"grid": "anew"}), toy_motion(6, 5), {})
+
+
 def test_measured_lips_go_with_their_sound_at_any_tempo() -> None:
     held = toy_motion(12, 8)
     loud = held.store.feats.astype(np.float32).mean(1)
@@ -303,21 +341,30 @@ def test_crops_keep_features_and_labels_together() -> None:
 
 
 def spoken_by(speakers: str, frames: int = 20) -> Store:
-    """Clips of so many frames, the speaker's place in the alphabet in every label; a folder for every speaker."""
+    """Clips of so many frames, the speaker's place in the alphabet in every label."""
     count = len(speakers)
     rows = np.repeat([ord(speaker) - ord("a") for speaker in speakers], frames).astype(np.uint8)
     return Store(np.zeros((count * frames, FEATURES), np.float16), rows, np.arange(count) * frames,
                  np.full(count, frames), np.ones(count, np.float32), np.array(["toy"] * count, object),
-                 tuple(f"toy/{speaker}/{k}" for k, speaker in enumerate(speakers)))
+                 tuple(f"toy/{k}" for k in range(count)), speakers=tuple(speakers))
 
 
-def test_what_fills_a_crop_is_mostly_what_its_speaker_says_next() -> None:
-    """A clip gives 19 frames; behind the last of a folder comes anybody."""
-    _, labels, _, _ = Crops(spoken_by("aaaaaaabbbbbbb"), {}, 38).draw(np.random.default_rng(0), 200, tempo=0.0)
-    first, second = labels[:, 0], labels[:, -1]
-    assert 0.8 < (first == second).mean() < 0.95
-    _, labels, _, _ = Crops(spoken_by("abababababab"), {}, 38).draw(np.random.default_rng(0), 200, tempo=0.0)
+@pytest.mark.parametrize("speakers", ["aaaaaaabbbbbbb", "ababababababab"])
+def test_what_fills_a_crop_is_mostly_what_its_speaker_says_next(speakers: str) -> None:
+    """A clip gives 19 frames; behind the last of a speaker comes anybody. Speakers may take turns."""
+    _, labels, _, _ = Crops(spoken_by(speakers), {}, 38).draw(np.random.default_rng(0), 200, tempo=0.0)
+    assert 0.8 < (labels[:, 0] == labels[:, -1]).mean() < 0.95
+
+
+def test_behind_a_clip_of_nobody_known_comes_anybody() -> None:
+    unknown = replace(spoken_by("aaaaaaabbbbbbb"), speakers=("",) * 14)
+    _, labels, _, _ = Crops(unknown, {}, 38).draw(np.random.default_rng(0), 200, tempo=0.0)
     assert 0.35 < (labels[:, 0] == labels[:, -1]).mean() < 0.65
+
+
+def test_clips_are_followed_within_their_source_alone() -> None:
+    mixed = replace(spoken_by("aaba"), source=np.array(["one", "one", "one", "two"], object))
+    assert following(mixed).tolist() == [1, -1, -1, -1]
 
 
 def test_stretching_reads_between_hops() -> None:
@@ -374,6 +421,13 @@ def test_fresh_data_is_taken_on_the_way_and_not_after_the_end(tmp_path: Path) ->
     assert told[-1] == 1.0
 
 
+def test_a_graph_that_could_not_be_written_is_told_of_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint.check_export()
+    monkeypatch.setattr(checkpoint.importlib.util, "find_spec", lambda name: None if name == "onnxscript" else name)
+    with pytest.raises(MissingExtra, match=r"facerig\[train\].*onnxscript"):
+        checkpoint.check_export()
+
+
 # ---- going on from shipped weights ----------------------------------------------------------------------------------
 
 
@@ -419,13 +473,14 @@ def test_a_mean_keeps_what_its_models_tell_alike_of_their_start(tmp_path: Path) 
     assert runs_mean.kept_share(files) == {}
 
 
-def test_a_decoder_alone_is_taught_on_the_encoder_of_a_shipped_file(tmp_path: Path) -> None:
+def test_a_decoder_alone_is_taught_on_the_encoder_of_a_shipped_file(tmp_path: Path,
+                                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "load_packed", lambda: PackedSet((), {}, {}))  # so no clip is without labels
     theirs, ours = Net(small_config()), Net(small_config())
     figures = {"content": {"grid": 1}, "share_of_start": 0.5, "motion": {"grid": 2}, "expression": {"clips": 3}}
     checkpoint.save(theirs, tmp_path, figures)
     start = tmp_path / "tiny.safetensors"
     plan = run_module.Plan("tiny", folder=tmp_path, start=start, decoder=True)
-    write_file(plan.labels, b"")  # labels that are there are kept
     assert run_module.kept_encoder(ours, plan, start) == {"content": {"grid": 1}, "share_of_start": 0.5}
     for one, other in zip(theirs.encoder.parameters(), ours.encoder.parameters(), strict=True):
         assert torch.equal(one, other)

@@ -18,7 +18,7 @@ from facerig.phones import Timed, unit_index, units
 from facerig.post.lips import Lips
 from facerig.rig import rig
 from facerig.stage import Frames, State
-from facerig.transcript.align import aligned, unheard, within, worded
+from facerig.transcript.align import aligned, pieces, unheard, within, worded
 from facerig.transcript.articulation import soft_raster, teach
 from facerig.transcript.assist import assisted, phones_only, soundless
 from facerig.transcript.pronounce import by_letters, pronounced
@@ -146,6 +146,110 @@ def test_azure_visemes() -> None:
     assert found[1].start == pytest.approx(0.1)
 
 
+def timed_rows(rows: list[tuple[float, float, str]], suffix: str) -> str:
+    """The rows in a format."""
+    lines = {".ctm": (f"f 1 {a} {b - a:.3f} {label}" for a, b, label in rows),
+             ".lab": (f"{a} {b} {label}" for a, b, label in rows),
+             ".textgrid": ('"IntervalTier" "phones" 0 9', str(len(rows)), *(f'{a} {b} "{c}"' for a, b, c in rows))}
+    return "\n".join(lines[suffix])
+
+
+@pytest.mark.parametrize(("labels", "spoken"), [
+    ("sil m aɪ p ɛ sil", "m a ih p eh"), ("sil m aI p E", "m a ih p eh"), ("M AY1 P EH0", "m a ih p eh"),
+    ("hh ax l ow", "h ax l o uh"), ("pau b ae t", "b ae t"), ("tʃ iː p", "ch iy p"),
+])  # fmt: skip
+def test_phones_of_any_notation_are_the_same_in_every_format(labels: str, spoken: str) -> None:
+    rows = [(k / 2, k / 2 + 0.5, label) for k, label in enumerate(labels.split())]
+    first, *others = [parse(timed_rows(rows, suffix), suffix) for suffix in (".textgrid", ".ctm", ".lab")]
+    assert not first.words
+    assert [t.unit for t in first.phones if t.unit != "sil"] == spoken.split()
+    for other in others:
+        assert [t.unit for t in other.phones] == [t.unit for t in first.phones]
+        np.testing.assert_allclose([t[:2] for t in other.phones], [t[:2] for t in first.phones], atol=1e-3)
+
+
+def test_labels_that_may_be_words_are_phones_in_a_lab_alone() -> None:
+    for said in ("a I", "I see a big map", "oh er hello", "the cat sat"):
+        rows = [(k / 2, k / 2 + 0.5, word) for k, word in enumerate(said.split())]
+        assert parse(timed_rows(rows, ".ctm"), ".ctm").text == said
+        assert bool(parse(timed_rows(rows, ".lab"), ".lab").phones) == (said == "a I")
+    unknown = [(0.0, 1.0, "m"), (1.0, 2.0, "p"), (2.0, 3.0, "%%")]
+    for suffix in (".ctm", ".lab"):
+        with pytest.raises(InputError, match="phones %%: in none of"):
+            parse(timed_rows(unknown, suffix), suffix)
+
+
+CUES = ["", "Hello there", "one\ntwo", "<i>Rock &amp; roll</i>&nbsp;now", "[MUSIC] (laughs)\n- ANNA: hi\nBOB:\nyou"]
+
+
+@pytest.mark.parametrize("gap", ["\n\n", "\n"])
+@pytest.mark.parametrize("empty", [0, 1, 2])
+def test_an_empty_cue_is_silent(empty: int, gap: str) -> None:
+    said = ["Hello there", "my friend"]
+    said.insert(empty, "")
+    cues = [f"{k + 1}\n00:00:0{k},000 --> 00:00:0{k + 1},000\n" + (text + gap if text else "\n" * (len(gap) - 1))
+            for k, text in enumerate(said)]  # fmt: skip
+    found = parse("".join(cues), ".srt").words
+    assert [word.text for word in found] == ["Hello", "there", "my", "friend"]
+    assert [round(found[k].start) for k in (0, 2)] == [k for k in range(3) if k != empty]
+
+
+def test_subtitles_hold_what_is_spoken_alone() -> None:
+    cues = [f"00:0{k}.000 --> 00:0{k}.900 align:start\n{text}\n\n" for k, text in enumerate(CUES)]
+    found = parse("WEBVTT - a film\n\nNOTE\nnothing\n\n" + "".join(cues), ".vtt")
+    assert found.text == "Hello there one two Rock & roll now hi you"
+    with pytest.raises(InputError, match=r"line 4: got '2 --> 3', accepted: times as"):
+        parse("1\n00:00:01 --> 00:00:02\nhi\n2 --> 3\nyou", ".srt")
+    assert parse("12345\n" * 8000 + "00:00:01,0 --> 00:00:02,0\nhi", ".srt").text == "hi", "in no time"
+
+
+ALIGNED = {"characters": ["h", "i"], "character_start_times_seconds": [0, 0.1],
+           "character_end_times_seconds": [0.1, 0.2]}  # fmt: skip
+HELLO = [{"word": "Hello", "start": 0.1, "end": 0.5}, {"word": "there", "start": 0.6, "end": 1.0}]
+IN_2014 = [{"word": "In", "start": 0.1, "end": 0.5}, {"word": "2014"}, {"word": "we", "start": 1.5, "end": 1.9}]
+DIALECTS = [
+    ({"words": HELLO, "segments": [{"start": 0, "end": 2, "text": " Hello there"}]}, "Hello 0.1 0.5 there 0.6 1.0"),
+    ({"words": HELLO, "segments": None}, "Hello 0.1 0.5 there 0.6 1.0"),
+    ({"words": [], "segments": [{"start": 0, "end": 1.2, "text": " Hello there"}]}, "Hello 0.0 0.6 there 0.6 1.2"),
+    ({"segments": [{"start": 0, "end": 2, "words": HELLO}]}, "Hello 0.1 0.5 there 0.6 1.0"),
+    ({"segments": [{"words": IN_2014[:2]}, {"words": IN_2014[2:]}]}, "In 0.1 0.5 2014 0.59 1.41 we 1.5 1.9"),
+    ({"words": IN_2014[1:]}, "2014 1.15 1.46 we 1.5 1.9"),
+    ({"words": IN_2014[:2]}, "In 0.1 0.5 2014 0.54 0.85"),
+    ({"words": [["", None, "Hello"]]}, None),
+    ({"words": [{"word": "Hello"}, {"word": "there"}]}, "Hello 0 0 there 0 0"),
+    ({"words": [{"start": 0, "end": 1}]}, None),
+    ({"words": [{"word": "Hello", "start": 1, "end": 1}, {"word": "there", "start": 1, "end": 1.5}]},
+     "Hello 1 1.02 there 1 1.5"),
+    ({"words": [[0, 1.2, "Hello there"]]}, "Hello 0 0.6 there 0.6 1.2"),
+    ({"alignment": ALIGNED, "normalized_alignment": None}, "hi 0 0.2"),
+    ({"alignment": None, "normalized_alignment": ALIGNED}, "hi 0 0.2"),
+]
+
+
+@pytest.mark.parametrize(("held", "words"), DIALECTS)
+def test_dialects_of_json(held: dict[str, object], words: str | None) -> None:
+    if words is None:
+        with pytest.raises(InputError, match="talk"):
+            parse(json.dumps(held), ".json", "talk")
+        return
+    cells = words.split()
+    found = parse(json.dumps(held), ".json").words
+    assert [word.text for word in found] == cells[::3]
+    np.testing.assert_allclose([word[:2] for word in found],
+                               [(float(a), float(b)) for a, b in zip(cells[1::3], cells[2::3], strict=True)], atol=0.01)
+
+
+def test_a_line_has_the_same_words_in_every_format() -> None:
+    line = "my mother made pumpkin pie"
+    held = ({"words": [[4, 6, line]]}, {"tiers": {"words": {"entries": [[4, 6, line]]}}},
+            {"segments": [{"start": 4, "end": 6, "text": line}]})
+    found = [parse(f'"IntervalTier" "text" 0 8 3 0 4 "" 4 6 "{line}" 6 8 "sil"', ".textgrid"),
+             parse(f"1\n00:00:04,000 --> 00:00:06,000\n{line}\n", ".srt"),
+             *(parse(json.dumps(one), ".json") for one in held)]
+    assert all(one == found[0] for one in found)
+    assert [word.text for word in found[0].words] == line.split()
+
+
 @pytest.mark.parametrize(("suffix", "text", "message"), [
     (".doc", "x", "accepted: .TextGrid"),
     (".json", "{", "not a .json transcript"),
@@ -245,6 +349,17 @@ def test_long_timed_transcripts_are_cut_and_untimed_refused() -> None:
     assert all(a.end <= b.start + 1e-6 for a, b in itertools.pairwise(found))
     with pytest.raises(OptionError, match="with times"):
         aligned(Transcript(words=(Word(0, 0, "pa"),)), np.broadcast_to(flat[:1], (60 * 400, flat.shape[1])))
+
+
+def test_a_word_of_one_instant_moves_no_other() -> None:
+    rows = [[k / 2, k / 2 + 0.4, "pa"] for k in range(200)]
+    told = [rows, [*rows[:50], [25, 25, "pa"], *rows[51:]]]
+    flat = np.full((6000, len(units())), 1 / len(units()), np.float32)
+    plain, odd = (parse(json.dumps({"words": own}), ".json") for own in told)
+    starts = [[t.start for t in aligned(said, flat) if t.unit == "p"] for said in (plain, odd)]
+    np.testing.assert_allclose(starts[1], starts[0], atol=0.25)
+    late = [*rows, [399, 399, "pa"]]
+    assert len(pieces(parse(json.dumps({"words": late}), ".json").words, 60 * 400)) > 1
 
 
 @pytest.mark.parametrize(("suffix", "text"), [

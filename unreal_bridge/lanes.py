@@ -10,13 +10,18 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
-from facerig.errors import FacerigError
+from facerig.errors import FacerigError, OutputError
 from unreal_bridge.pose import Pose
 
 DEPTH = 3  # poses that may wait: 50 ms, more would only show the past
+
+
+class Unread(OutputError):
+    """Whoever read what a target sent has gone, having had enough: nobody is to be sent any more."""
 
 
 class Target(Protocol):
@@ -64,6 +69,7 @@ class Lane:
         self._ready = threading.Condition()
         self._busy = threading.Lock()  # held while a pose is being sent, by whichever thread
         self._open = True
+        self.unread = False
         self._thread = threading.Thread(target=self._run, name=f"lane {target.name}", daemon=True)
         self._thread.start()
 
@@ -116,6 +122,7 @@ class Lane:
             self.counts.sent += bool(self.target.send(pose))
             self.counts.error = ""
         except (OSError, FacerigError) as error:
+            self.unread = isinstance(error, Unread)
             self.counts.failed += 1
             self.counts.error = str(error) or type(error).__name__
 
@@ -138,6 +145,12 @@ class Fan:
         for lane in self.lanes:
             lane.put(pose)
 
+    @property
+    def unread(self) -> bool:
+        return any(lane.unread for lane in self.lanes)
+
     def close(self) -> None:
-        for lane in self.lanes:
-            lane.close()
+        """All of them, whichever fails: then its error is raised."""
+        with ExitStack() as closing:
+            for lane in reversed(self.lanes):
+                closing.callback(lane.close)

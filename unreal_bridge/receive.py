@@ -1,7 +1,8 @@
 """Listening to a live face: datagrams of Live Link Face, VMC or iFacialMocap into frames, and frames into a take.
 
-`Recorder` lays what arrives on a grid: Live Link's own frame numbers where it has them, the time of arrival elsewhere.
-A gap holds the last frame; a packet out of order or twice is left out. Bad packets are counted and otherwise ignored.
+`Recorder` lays what arrives on a grid of whole frames a second: by Live Link's own frame numbers and rate where it has
+them, by the time of arrival elsewhere. A gap holds the last frame; of two in one place the newer stays; a packet out of
+order or twice is left out. Bad packets are counted and otherwise ignored.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from unreal_bridge.pose import ARKIT, LIVELINK
 from unreal_bridge.wire import Floats
 
 LONGEST_GAP = 600  # frames filled by holding; after more the sender has begun anew
+LONGEST_RETURN = 30  # frames that a packet may be late by; one of more comes from a sender that has begun anew
 LONGEST_TAKE = 60 * 60 * 60 * 4  # frames: four hours
 REQUEST_SECONDS = 1.0  # how often a phone is asked, until it answers
 
@@ -33,7 +35,7 @@ class Heard:
     subject: str
     values: Floats | None
     frame: int | None = None  # the sender's own frame number
-    fps: int | None = None
+    fps: float | None = None  # of these numbers; 29.97 is no whole one
 
 
 Decoder = Callable[[bytes], list[Heard]]
@@ -47,7 +49,7 @@ def livelink_decoder() -> Decoder:
             values = np.zeros(livelink.COUNT, np.float32)
             values[: len(packet.values)] = packet.values
         timed = packet.version in (5, 6) and packet.numerator > 0
-        fps = round(packet.numerator / max(packet.denominator, 1)) if timed else None
+        fps = packet.numerator / max(packet.denominator, 1) if timed else None
         return [Heard(packet.subject, values, packet.frame if packet.version == 6 else None, fps)]
 
     return decode
@@ -114,7 +116,7 @@ LISTENERS: dict[str, Listener] = {
 
 @dataclass
 class Recorder:
-    """Rows of one subject (the first that is heard, or the one asked for) at the sender's own rate."""
+    """Rows of one subject (the first that is heard, or the one asked for) at the sender's own rate, made whole."""
 
     fps: int = 60  # where the sender names none
     subject: str = ""
@@ -122,37 +124,54 @@ class Recorder:
     held: int = 0  # rows that repeat the one before, because nothing arrived
     late: int = 0  # packets out of order or twice
     foreign: int = 0  # packets of other subjects
-    _first: int | None = None
+    _begin: float = 0.0  # the sender's time at row 0
+    _newest: float = float("-inf")  # the sender's time of the last row
+    _rate: float | None = None  # what the sender said its numbers count by
+
+    @property
+    def full(self) -> bool:
+        return len(self.rows) >= LONGEST_TAKE
 
     def add(self, heard: Heard, seconds: float) -> None:
-        """One frame that arrived `seconds` after the recording began."""
+        """One frame that arrived `seconds` after the recording began; a full take takes no more."""
+        rate = heard.fps if heard.fps and 1 <= heard.fps <= MAX_FPS else None
         if not self.rows:
             self.subject = self.subject or heard.subject
-            self.fps = heard.fps if heard.fps and 1 <= heard.fps <= MAX_FPS else self.fps
+            self.fps = self.fps if rate is None else round(rate)
         if heard.subject != self.subject:
             self.foreign += 1
             return
-        place = self._place(heard, seconds)
-        if place < len(self.rows):
+        if self.full:
+            return
+        numbered = heard.frame is not None
+        at = seconds if heard.frame is None else heard.frame / (rate or self.fps)
+        ahead = round((at - self._begin) * self.fps) - len(self.rows)
+        if not self.rows or rate != self._rate or not -LONGEST_RETURN <= ahead <= LONGEST_GAP:
+            self._begin, self._rate, ahead = at - len(self.rows) / self.fps, rate, 0  # or the sender has begun anew
+        elif numbered and at <= self._newest:
             self.late += 1
             return
-        if len(self.rows) >= LONGEST_TAKE:
-            raise InputError(f"recording: over {LONGEST_TAKE} frames; record in several takes")
-        last = self.rows[-1] if self.rows else np.zeros(livelink.COUNT, np.float32)
-        self.held += place - len(self.rows)
-        self.rows += [last] * (place - len(self.rows))
-        self.rows.append(last if heard.values is None else heard.values)
+        self._newest = at
+        self._lay(heard.values, ahead)
 
-    def _place(self, heard: Heard, seconds: float) -> int:
-        number = round(seconds * self.fps) if heard.frame is None else heard.frame
-        if self._first is None or not -LONGEST_GAP <= number - self._first - len(self.rows) <= LONGEST_GAP:
-            self._first = number - len(self.rows)  # the first frame, or a sender that has begun anew
-        return max(number - self._first, -1)
+    def _lay(self, values: Floats | None, ahead: int) -> None:
+        """A row after so many that hold the last one; over the last one where there is no room for another."""
+        last = self.rows[-1] if self.rows else np.zeros(livelink.COUNT, np.float32)
+        self.held += max(ahead, 0)
+        self.rows += [last] * max(ahead, 0)
+        if ahead < 0:
+            self.rows.pop()
+        self.rows.append(last if values is None else values)
 
     def curves(self) -> Curves:
         if not self.rows:
             raise InputError("recording: no face arrived; check port, firewall and the sender's address")
         return Curves(rig(LIVELINK).names, self.fps, np.stack(self.rows))
+
+
+def at_rest() -> Curves:
+    """The least that a recording can be."""
+    return Curves(rig(LIVELINK).names, 60, np.zeros((1, livelink.COUNT), np.float32))
 
 
 @dataclass

@@ -62,17 +62,24 @@ def parse(text: str, subject: str = "facerig") -> Address:
     unknown = [name for name in options if name not in accepted]
     if unknown or parts.fragment:
         raise OptionError(f"{text}: option {(unknown or ['#'])[0]!r}, accepted: {', '.join(accepted)}")
-    named = unquote(parts.path.strip("/")) or subject
-    address = Address(text, parts.scheme, parts.hostname or ANYWHERE, port or scheme.port, named, 60, options)
+    named = unquote(parts.path.strip("/"))
+    if named and scheme.single:
+        raise OptionError(f"{text}: got the subject {named!r}, accepted: none; {parts.scheme} has no names for faces")
+    host = parts.hostname or ANYWHERE
+    address = Address(text, parts.scheme, host, port or scheme.port, named or subject, 60, options)
     fps = address.number("fps", 60, 1, 60)
     check_option(f"{text}: fps", fps, ", ".join(map(str, FRAME_RATES)), fps in FRAME_RATES)
     return replace(address, fps=fps)
 
 
-def make(text: str, subject: str = "facerig", number: int = 0) -> Target:
-    """The target of an address. Further faces (`number` 1, 2, ...) of a server get the ports after the first."""
+def make(text: str, subject: str = "facerig", number: int = 0, several: bool = False) -> Target:
+    """The target of an address. Further faces (`number` 1, 2, ...) of a server get the ports after the first; `several`
+    faces have their own names, so the address gives none."""
     address = parse(text, subject)
     scheme = SCHEMES[address.scheme]
+    if several and urlsplit(text).path.strip("/"):
+        raise OptionError(f"{text}: got one subject for several faces, accepted: an address without it; each face is "
+                          f"called as its source, e.g. {subject!r}")
     if number and (scheme.serves or address.options.get("mode") == "phone"):
         address = replace(address, port=address.port + number)
     elif number and scheme.single:

@@ -102,13 +102,16 @@ def vmc_encoder(names: str, bones: bool, largest: int) -> Encoder:
 
     chosen = "vrm" if names == "vrm0" else names
     spoken = tuple(vmc.VRM0.get(name, name) if names == "vrm0" else name for name in rig(chosen).names)
+    begin: int | None = None  # its time is a float32, which counts the seconds since midnight in steps of 8 ms
 
     def encode(pose: Pose) -> list[bytes]:
+        nonlocal begin
         if pose.curves is None:
             return vmc.absent()
+        begin = pose.frame if begin is None else begin
         face = pose.face()
         turns = {"head": face.head, "left_eye": face.left_eye, "right_eye": face.right_eye} if bones else None
-        return vmc.encode(spoken, pose.values(chosen), pose.frame / pose.fps, turns, largest)
+        return vmc.encode(spoken, pose.values(chosen), (pose.frame - begin) / pose.fps, turns, largest)
 
     return encode
 

@@ -41,7 +41,8 @@ class Store:
         known = {"facerig": facerig.__version__, "model": self.model, "head": self.head, "settings": asdict(settings),
                  "character": line.character, "emotion": line.emotion, "transcript": line.transcript,
                  "formats": line.formats, "name": line.name, "audio": file_hash(line.audio),
-                 "asked": [line.seed, line.style, line.state, *line.sets], "files": [file_hash(path) for path in files_read(line, settings)[1:]]}
+                 "asked": [line.seed, line.style, line.state, *line.sets],
+                 "files": [file_hash(path) for path in files_read(line, settings)[1:]]}
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
     def done(self, line: Line, key: str, names: dict[str, str]) -> Result | None:

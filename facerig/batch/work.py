@@ -51,6 +51,8 @@ class Settings:
     style: str = ""
     """of lines that name none, as `state`"""
     state: str = ""
+    only_needed: bool = False
+    """nobody asked for a head: formats that do without one get none"""
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,9 @@ def _exported(line: Line, curves: Curves, settings: Settings, head: Head | None)
     import exporters
 
     options = exporters.ExportOptions(name=line.name, keys=settings.keys)
-    return {suffix: exporters.export(curves, suffix, head, options) for suffix in line.formats}
+    bare = {suffix for suffix in line.formats if settings.only_needed and exporters.EXPORTERS[suffix].head != "needed"}
+    return {suffix: exporters.export(curves, suffix, None if suffix in bare else head, options)
+            for suffix in line.formats}
 
 
 def _remarks(curves: Curves) -> list[str]:

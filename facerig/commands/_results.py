@@ -38,8 +38,12 @@ def one_file(sources: Sequence[Path], out: Path | None, format: str | None) -> s
     """
     import exporters
 
-    if out is None or not out.suffix or os.path.isdir(out):
+    if out is not None and str(out) == "-":
+        raise OptionError("--out: got -, accepted: a file or a folder; /dev/stdout with --format is standard output")
+    if out is None or os.path.isdir(out):
         return None
+    if not out.suffix:
+        return exporters.format_of(format) if format is not None and _is_stream(out, sources) else None
     try:
         suffix = exporters.format_of(out)
     except OptionError:
@@ -52,6 +56,35 @@ def one_file(sources: Sequence[Path], out: Path | None, format: str | None) -> s
         raise OptionError(f"--format: got {format} for {out}, which is {suffix}; accepted: an --out with the format's "
                           f"suffix, or a folder")
     return suffix
+
+
+def _is_stream(out: Path, sources: Sequence[Path]) -> bool:
+    """A pipe or a device, which takes one file; /dev/stdout is one wherever the shell sends it."""
+    stream = out.parent == Path("/dev") or (os.path.exists(out) and not os.path.isfile(out))
+    if stream and len(sources) > 1:
+        raise OptionError(f"--out: got {out} for {len(sources)} inputs, accepted: a folder")
+    return stream
+
+
+def load_head(name: str | None, *suffixes: str) -> Any:
+    """The head of that name or file; where none was asked for, the built-in one for a format that needs a head."""
+    from exporters import EXPORTERS
+    from facerig.heads import load_head as named_head
+
+    if name is None and any(EXPORTERS[suffix].head == "needed" for suffix in suffixes):
+        name = "builtin"
+    return None if name in (None, "none") else named_head(name)
+
+
+def tell_undone(rig: str | None, suffixes: Iterable[str]) -> None:
+    """A note where a format turns what --rig asked for back into channels of its own."""
+    from exporters import undone
+    from facerig.console import say
+
+    for suffix in dict.fromkeys(suffixes):
+        note = undone(rig, suffix)
+        if note:
+            say(f"--rig: {note}")
 
 
 def each(jobs: Sequence[Job], make: Callable[[Job], dict[str, object]]
@@ -78,8 +111,8 @@ def report(done: Sequence[dict[str, object]], errors: Sequence[FacerigError], as
     if as_json:
         emit_json({"done": done, "errors": [{"error": str(e), "exit_code": e.exit_code} for e in errors]})
     else:
-        for row in done:
-            emit(line(row))
+        for row in done:  # behind what was written there, a line would spoil it
+            (say if os.path.realpath(str(row["output"])) == os.path.realpath("/dev/stdout") else emit)(line(row))
     if errors and len(done) + len(errors) > 1:
         say(f"{len(errors)} of {len(done) + len(errors)} could not be made; the others are there")
         raise typer.Exit(errors[0].exit_code)

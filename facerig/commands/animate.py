@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from facerig.commands._asked import EMOTION, FACE, PARTNER, PRESET, SEED, SET, STATE, STILL, STYLE
-from facerig.commands._results import check_targets, each, one_file, report
+from facerig.commands._results import check_targets, each, one_file, report, tell_undone
 from facerig.errors import FacerigError, OptionError
 
 FPS_ACCEPTED = (24, 25, 30, 50, 60, 120)
@@ -101,6 +101,8 @@ def animate(
 
     if fps not in FPS_ACCEPTED:
         raise OptionError(f"--fps: got {fps}, accepted: {', '.join(map(str, FPS_ACCEPTED))}")
+    if any(str(source) == "-" for source in audio):
+        raise OptionError("AUDIO: got -, accepted: files; standard input is /dev/stdin with --pcm TYPE:RATE:CHANNELS")
     jobs = plan(audio, out, format, seeds(seed, takes))
     check_targets([job.target for job in jobs], [
         *(("the input", source) for source in audio), ("the file of --emotion", emotion),
@@ -116,6 +118,7 @@ def animate(
     raw, convert = Pcm.parse(pcm) if pcm else None, _converter(rig, own_map, fps)
     said = read_transcript(transcript) if transcript else None
     animator = Animator.load(model=model, block=block, smooth=smooth, seed=seed, alive=not still, emotion=asked.hears)
+    tell_undone(rig, [job.format for job in jobs])
     heads = {job.format: _head(job.format, head) for job in jobs}
     work = Work(animator, raw, convert, heads, said, language, asked, being, other)
     report(*_run(work, jobs, json_output), json_output, _line)
@@ -138,8 +141,9 @@ def _of_take(target: Path, suffix: str, take: int) -> Path:
     """voice.glb -> voice_take2.glb; the suffix may have two parts (.a2f.json)."""
     if not take:
         return target
-    length = len(suffix) if len(target.name) > len(suffix) else len(target.suffix)  # a2f.json is a name and a suffix
-    return target.with_name(f"{target.name[:-length]}_take{take}{target.name[-length:]}")
+    if not target.suffix:  # a pipe or a device
+        raise OptionError(f"--takes: got several for {target}, accepted: one")
+    return target.with_name(f"{target.name[:-len(suffix)]}_take{take}{target.name[-len(suffix):]}")
 
 
 def file_name(source: Path, suffix: str, take: int = 0) -> str:
@@ -206,6 +210,7 @@ def _one(work: Work, job: Job, progress: Any) -> dict[str, object]:
 
     curves = work.convert(_moving(work, job, progress))
     write_file(job.target, exporters.export(curves, job.format, work.heads[job.format]))
+    curves = exporters.held(curves, job.format)
     return {"input": str(job.source), "output": str(job.target), "frames": curves.frames, "fps": curves.fps,
             "seconds": round(curves.seconds, 4), "channels": len(curves.channels), "model": work.animator.model,
             "seed": job.seed, **({"take": job.take} if job.take else {})}

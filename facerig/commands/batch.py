@@ -9,8 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
-from facerig.commands._asked import EMOTION, SEED, SET, STILL
+from facerig.commands._asked import EMOTION, SEED, SET, STATE, STILL, STYLE
+from facerig.commands._results import check_targets, load_head, tell_undone
+from facerig.commands.export import HEAD
 from facerig.errors import InputError, OptionError
+
+REPORTS = ("report.json", "report.html")
 
 
 def register(app: typer.Typer) -> None:
@@ -27,12 +31,14 @@ def batch(
     fps: Annotated[int, typer.Option(help="Frames a second.")] = 60,
     rig: Annotated[str | None, typer.Option(help="Rig to write (default: each format's own).",
                                             show_default=False)] = None,
-    head: Annotated[str | None, typer.Option(help="Head for FBX, glTF and USD.", show_default=False)] = None,
+    head: HEAD = None,
     keys: Annotated[float | None, typer.Option(help="Error bound of key reduction (0.02 is good); default: a key a "
                                                "frame.", show_default=False)] = None,
     model: Annotated[str, typer.Option(help="Model by name or path.")] = "auto",
     language: Annotated[str, typer.Option(help="Language of the transcripts.")] = "en",
     emotion: EMOTION = "off",
+    style: STYLE = "",
+    state: STATE = "",
     set_: SET = None,
     still: STILL = False,
     seed: SEED = 0,
@@ -43,23 +49,27 @@ def batch(
 ) -> None:
     """Animate a table of lines. Unchanged lines are skipped, one bad line never stops the rest.
 
-    Options about the face hold for lines whose own columns say nothing; keyframe files lie beside their audio.
+    Options about the face hold for lines whose own columns say nothing; files that columns name lie beside their audio.
     Writes report.html and report.json beside the files. The exit code is 3 when a line failed.
     """
     from facerig.batch.run import run
     from facerig.batch.store import Store, head_digest
     from facerig.batch.table import read_formats, read_table
     from facerig.batch.work import Settings
-    from facerig.commands.export import load_head
     from facerig.pipeline import Animator
 
     if not 1 <= fps <= 1000:
         raise OptionError(f"--fps: got {fps}, accepted: a whole number from 1 to 1000")
     lines = read_table(table, read_formats(format))
-    emotion = str(Path(emotion).resolve()) if os.path.isfile(emotion) else emotion
-    settings = Settings(model, fps, rig, keys, seed, language, emotion, tuple(set_ or ()), still)
+    emotion, style = (str(Path(text).resolve()) if os.path.isfile(text) else text for text in (emotion, style))
+    settings = Settings(model, fps, rig, keys, seed, language, emotion, tuple(set_ or ()), still, style, state,
+                        only_needed=head is None)
     _check(settings)
-    mesh = load_head(head)
+    _check_targets(out, lines, settings, [("the table", table), ("the file of --head", head),
+                                          ("the file of --emotion", emotion), ("the file of --style", style)])
+    formats = {suffix for line in lines for suffix in line.formats}
+    tell_undone(rig, sorted(formats))
+    mesh = load_head(head, *formats)
     store = Store(out, Animator.load(model=model, alive=not still).fingerprint, head_digest(mesh))
     with _spread(ray) as spread:
         results = _shown(lines, lambda tell: run(lines, settings, store, mesh, jobs, force, tell, spread), json_output)
@@ -72,9 +82,19 @@ def _check(settings: Any) -> None:
     from facerig.rig import rig
 
     exporters.ExportOptions(keys=settings.keys)
-    Asked(settings.sets, settings.emotion).controls()
+    Asked(settings.sets, settings.emotion, settings.style, settings.state).controls()
     if settings.rig:
         rig(settings.rig)
+
+
+def _check_targets(out: Path, lines: list[Any], settings: Any, read: list[tuple[str, Any]]) -> None:
+    """The reports go over nothing that is read, and no line's file over what all share; the run tells of the rest."""
+    from facerig.batch.store import file_names
+    from facerig.batch.work import files_read
+
+    rows = [(f"what row {line.number} reads", path) for line in lines for path in files_read(line, settings)]
+    check_targets([out / name for name in REPORTS], [*read, *rows])
+    check_targets({out / name for line in lines for name in file_names(line).values()}, read)
 
 
 def _spread(address: str | None) -> Any:
@@ -106,8 +126,8 @@ def _reported(out: Path, lines: list[Any], results: list[Any], as_json: bool) ->
     from facerig.console import emit, emit_json
     from facerig.files import write_file
 
-    write_file(out / "report.json", report.as_json(lines, results))
-    page = write_file(out / "report.html", report.as_html(lines, results))
+    write_file(out / REPORTS[0], report.as_json(lines, results))
+    page = write_file(out / REPORTS[1], report.as_html(lines, results))
     totals = report.totals(results)
     if as_json:
         emit_json({**totals, "report": str(page)})

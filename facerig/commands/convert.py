@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from facerig.commands._results import check_targets
-from facerig.commands.export import READ_FPS
+from facerig.commands._results import check_targets, load_head, tell_undone
+from facerig.commands.export import HEAD, READ_FPS
 
 
 def register(app: typer.Typer) -> None:
@@ -24,19 +24,18 @@ def convert(
     fps: Annotated[int | None, typer.Option(help="Resample to this rate.", show_default=False)] = None,
     read_fps: READ_FPS = None,
     start: Annotated[int | None, typer.Option(help="Number of the first frame.", show_default=False)] = None,
-    head: Annotated[str | None, typer.Option(help="Head by name or path, where the format wants one.",
-                                             show_default=False)] = None,
+    head: HEAD = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Convert curves between files, rigs and frame rates, both ways."""
     import exporters
     from facerig import retarget as retargeting
-    from facerig.commands.export import load_head
     from facerig.console import emit, emit_json
     from facerig.files import write_file
 
     suffix = exporters.format_of(target)
     check_targets([target], [("the input", source), ("the file of --map", own_map), ("the file of --head", head)])
+    tell_undone(rig, [suffix])
     curves = exporters.read(source, read_fps)
     if own_map is not None:
         using = retargeting.load_map(own_map)
@@ -47,8 +46,9 @@ def convert(
         curves = curves.resample(fps)
     if start is not None:
         curves = curves.moved(start)
-    data = exporters.export(curves, suffix, load_head(head))
+    data = exporters.export(curves, suffix, load_head(head, suffix))
     write_file(target, data)
+    curves = exporters.held(curves, suffix)
     if json_output:
         emit_json({"output": str(target), "frames": curves.frames, "fps": curves.fps, "start": curves.start,
                    "channels": len(curves.channels), "bytes": len(data)})

@@ -7,13 +7,21 @@ from typing import Annotated, Any
 
 import typer
 
-from facerig.commands._results import check_targets, each, one_file, report
+from facerig.commands._results import check_targets, each, load_head, one_file, report, tell_undone
 from facerig.errors import InputError, OptionError
 
+# field of ExportOptions -> what it is called here
+OPTIONS = {"name": "--name", "keys": "--keys", "calibrated": "--raw", "joints": "--no-joints", "quantise": "--quantise",
+           "audio": "--audio", "fbx_version": "--fbx-version", "layout": "--layout", "node": "--node"}
+BOUND = 0.02
 READ_FPS = Annotated[int | None, typer.Option(
     help="Frame rate of an input that holds none or a wrong one: its frames stay, their times change. Cues, subtitles, "
          "curve tables and glTF of others hold times and no frames: read at this rate. --fps resamples.",
     show_default=False)]
+
+
+HEAD = Annotated[str | None, typer.Option(help="Head of FBX, glTF and USD: name or file; none: curves alone. Default: "
+                                          "builtin where the format needs a head.", show_default=False)]  # fmt: skip
 
 
 def register(app: typer.Typer) -> None:
@@ -27,14 +35,13 @@ def export(
                                              show_default=False)] = None,
     format: Annotated[str | None, typer.Option(help="Output format, where --out is no file name.",
                                                show_default=False)] = None,
-    head: Annotated[str | None, typer.Option(help="Head by name or path, for FBX, glTF and USD.",
-                                             show_default=False)] = None,
+    head: HEAD = None,
     rig: Annotated[str | None, typer.Option(help="Retarget to this rig first.", show_default=False)] = None,
     fps: Annotated[int | None, typer.Option(help="Frames a second of the output; default: the input's.",
                                             show_default=False)] = None,
     read_fps: READ_FPS = None,
     keys: Annotated[bool, typer.Option("--keys", help="Few cubic keys instead of one a frame.")] = False,
-    bound: Annotated[float, typer.Option(help="Largest error of --keys on any frame.")] = 0.02,
+    bound: Annotated[float, typer.Option(help="Largest error of --keys on any frame.")] = BOUND,
     name: Annotated[str | None, typer.Option(help="Of the take: animation stack, clip.",
                                              show_default=False)] = None,
     node: Annotated[str, typer.Option(help="Maya: the node that bears the curves.")] = "blendShape1",
@@ -63,17 +70,30 @@ def export(
     check_targets((target for _, target, _ in targets),
                   [*(("the input", source) for source in curves), ("the file of --head", head),
                    ("the sound of --audio", audio)])
-    mesh = load_head(head)
+    suffix = targets[0][2]
+    tell_undone(rig, [suffix])
+    _tell_unheeded(suffix, options, {"--bound": bound != BOUND and not keys, "--head": head not in (None, "none"),
+                                     "--take": take is not None})
+    mesh = load_head(head, suffix)
     report(*each(targets, lambda job: _one(*job, mesh, options, fps, read_fps)), json_output, _line)
 
 
-def load_head(name: str | None) -> Any:
-    """The head of that name or file; None where none was asked for."""
-    if name is None:
-        return None
-    from facerig.heads import load_head as named_head
+def _tell_unheeded(suffix: str, options: Any, others: dict[str, bool]) -> None:
+    """A note of what was asked for and changes nothing in this format."""
+    import exporters
+    from facerig.console import say
 
-    return named_head(name)
+    row, plain = exporters.EXPORTERS[suffix], exporters.ExportOptions()
+    unheeded = [option for field, option in OPTIONS.items()
+                if getattr(options, field) != getattr(plain, field) and field not in row.heeds]
+    if others["--bound"]:
+        unheeded.append("--bound without --keys")
+    if others["--head"] and row.head == "no":
+        unheeded.append("--head")
+    if others["--take"] and suffix != ".csv":
+        unheeded.append("--take")
+    if unheeded:
+        say(f"{suffix} does not heed {', '.join(unheeded)}; `facerig formats` says who does")
 
 
 def _bytes(path: Path) -> bytes:
@@ -115,6 +135,7 @@ def _one(source: Path, target: Path, suffix: str, head: Any, options: Any, fps: 
         curves = curves.resample(fps)
     data = exporters.export(curves, suffix, head, options)
     write_file(target, data)
+    curves = exporters.held(curves, suffix, options.rig)
     return {"input": str(source), "output": str(target), "frames": curves.frames, "fps": curves.fps,
             "channels": len(curves.channels), "bytes": len(data)}
 

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from facerig.commands._results import check_targets
+from facerig.commands._results import check_targets, load_head
+from facerig.commands.export import HEAD
 
 
 def register(app: typer.Typer) -> None:
@@ -21,7 +22,7 @@ def keys(
                                              "share, so more of them), others their values on every frame.",
                                              show_default=False)] = None,
     bound: Annotated[float, typer.Option(help="Largest error on any frame.")] = 0.02,
-    head: Annotated[str | None, typer.Option(help="Head for glTF and FBX.", show_default=False)] = None,
+    head: HEAD = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Reduce a take to the cubic keys that an animator would set, and say what is left."""
@@ -62,11 +63,10 @@ def _write(take: Any, tracks: Any, out: Path, bound: float, head: str | None) ->
     import numpy as np
 
     import exporters
-    from facerig.commands.export import load_head
     from facerig.files import write_file
 
     suffix = exporters.format_of(out)
     if "keys" not in exporters.EXPORTERS[suffix].heeds and take.frames:
         frames = np.arange(take.start, take.end)
         take = take.with_values(np.stack([tracks[name].at(frames) for name in take.channels], axis=1))
-    write_file(out, exporters.export(take, suffix, load_head(head), exporters.ExportOptions(keys=bound)))
+    write_file(out, exporters.export(take, suffix, load_head(head, suffix), exporters.ExportOptions(keys=bound)))

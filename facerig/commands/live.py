@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from facerig.commands._asked import EMOTION, SEED, SET, STATE, STILL, STYLE
-from facerig.errors import check_option
+from facerig.commands._results import check_targets
+from facerig.commands._signals import stopped_by_signals
+from facerig.errors import OptionError, ServiceError, check_option
 
 if TYPE_CHECKING:
     from facerig.live.loop import LiveLoop
@@ -85,25 +87,35 @@ def live(
 ) -> None:
     """Send a face live: every target gets each frame when it is due; stop with Ctrl-C."""
     from facerig.asking import Asked
-    from facerig.live.setup import Plan, open_loop
+    from facerig.live.setup import Plan, files, open_loop
 
     check_option("--offset-ms", offset_ms, "-5000 to 5000", -5000 <= offset_ms <= 5000)
+    if not play and (offset_ms or device):
+        raise OptionError("--offset-ms, --device: got no --play, accepted: with it; they say how the voice is played")
     asked = Asked(tuple(set_ or ()), emotion, style, state)
-    running = open_loop(Plan(sources, to or [], model, server, api_key, ca, tls, block, pcm or "", lead, play, gains,
-                             asked, still, seed, loop, seconds, no_face))
-    begun = time.monotonic()
-    player = None
-    try:
-        player = _player(running, offset_ms, device) if play else None
+    plan = Plan(sources, to or [], model, server, api_key, ca, tls, block, pcm or "", lead, play, gains, asked, still,
+                seed, loop, seconds, no_face)
+    check_targets(*files(plan))
+    with stopped_by_signals(), ExitStack() as closing:
+        running = open_loop(plan)
+        closing.callback(running.close)
+        begun = time.monotonic()
+        if play:
+            closing.callback(_player(running, offset_ms, device).close)
         # Ctrl-C is how a live face is meant to end, so it is no error.
         with suppress(KeyboardInterrupt):
             _run(running, view and not json_output)
         running.raise_errors()
-    finally:
-        running.close()
-        if player is not None:
-            player.close()
     _report(running, time.monotonic() - begun, json_output)
+    _check_served(running, time.monotonic() - begun)
+
+
+def _check_served(running: LiveLoop, seconds: float) -> None:
+    """A server that never answered is an error, however short the time it was given."""
+    for face in running.faces:
+        if face.served and not face.sent:
+            raise ServiceError(f"{face.feed.spec.text}: no frame came from its server in {seconds:.1f} s; does it run, "
+                               "and is its address right?")
 
 
 def _player(running: LiveLoop, offset_ms: float, device: str | None) -> Player:

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 import typer
 
+from facerig.commands._signals import stopped_by_signals
 from facerig.errors import OptionError, check_option
 
 FPS_ACCEPTED = (24, 25, 30, 50, 60, 120)
@@ -33,23 +34,27 @@ def record(
     """Record a live face."""
     import exporters
     from facerig.console import say
-    from facerig.files import write_file
-    from unreal_bridge.receive import Recorder, listen
+    from facerig.files import check_writable, write_file
+    from unreal_bridge.receive import Recorder, at_rest, listen
 
     check_option("--seconds", seconds, "above 0", seconds is None or seconds > 0)
     check_option("--wait", wait, "above 0", wait is None or wait > 0)
     check_option("--fps", fps, ", ".join(map(str, FPS_ACCEPTED)), fps in FPS_ACCEPTED)
-    exporters.format_of(out)
+    exporters.export(at_rest(), out)  # a format or a place that refuses does so before anything is recorded
+    check_writable(out)
     scheme, host, port, subject = _address(source)
     ear, recorder = listen(scheme, host, port, phone), Recorder(subject=subject)
     say(f"listening at {host}:{ear.port}; Ctrl-C ends the recording and writes {out}")
-    try:
-        with suppress(KeyboardInterrupt):  # the usual way to end a recording: what was heard is written
-            for heard, when in ear.frames(seconds, patience=wait):
-                recorder.add(heard, when)
-    finally:
-        ear.close()
-    target = write_file(out, exporters.export(recorder.curves().resample(fps), out))
+    with stopped_by_signals():
+        try:
+            with suppress(KeyboardInterrupt):  # the usual way to end a recording: what was heard is written
+                for heard, when in ear.frames(seconds, stop=lambda: recorder.full, patience=wait):
+                    recorder.add(heard, when)
+        finally:
+            ear.close()
+        target = write_file(out, exporters.export(recorder.curves().resample(fps), out))
+    if recorder.full:
+        say(f"ended after {len(recorder.rows)} frames, the most that a take may have; record on in another")
     figures = {"file": str(target), "subject": recorder.subject, "frames": len(recorder.rows), "held": recorder.held,
                "late": recorder.late, "foreign": recorder.foreign, "bad": ear.bad}
     _report(figures, ear.error, json_output)

@@ -28,6 +28,7 @@ def say(
     format: Annotated[str, typer.Option("--format", help="Format of the curves, by suffix.")] = "csv",
     fps: Annotated[int, typer.Option(help="Frames a second of the curves.")] = 60,
     rig: Annotated[str | None, typer.Option(help="Rig to write (default: the format's).", show_default=False)] = None,
+    head: Annotated[str, typer.Option(help="Head of FBX, glTF and USD: name or file; none: curves alone.")] = "builtin",
     model: Annotated[str, typer.Option(help="Model by name or path.")] = "auto",
     emotion: EMOTION = "off",
     style: STYLE = "",
@@ -39,17 +40,23 @@ def say(
 ) -> None:
     """Speak a text: writes a wav and curves of exactly its length. Tags set emotions and pauses."""
     from facerig.asking import Asked, seeds
+    from facerig.commands.animate import _head
+    from facerig.curves import MAX_FPS
+    from facerig.errors import check_option
     from facerig.pipeline import Animator
     from facerig.transcript.speak import speak
 
+    check_option("--fps", fps, f"1 to {MAX_FPS}", 1 <= fps <= MAX_FPS)
     curves = _curves_file(out, format)
-    check_targets([out, curves], [("the file of --emotion", emotion), ("the file of --style", style)])
+    check_targets([out, curves], [("the file of --emotion", emotion), ("the file of --style", style),
+                                  ("the file of --head", head)])
+    mesh = _head(curves.name.removeprefix(out.stem), head)
     text = _stdin() if text == "-" else text
     name, own, tongue = choose(engine, voice, command, language)
     asked = Asked(tuple(set_ or ()), emotion, style, state)
     controls = asked.controls()
     animator = Animator.load(model=model, seed=seeds(seed, 1)[0], alive=not still, emotion=asked.hears)
-    report = _write(speak(text, own, animator.animate_said, tongue, controls), out, curves, fps, rig)
+    report = _write(speak(text, own, animator.animate_said, tongue, controls), out, curves, fps, rig, mesh)
     _tell({**report, "engine": name, "model": animator.model}, json_output)
 
 
@@ -73,7 +80,7 @@ def choose(engine: str, voice: str, command: str, language: str) -> tuple[str, A
     import shutil
 
     from facerig.errors import ServiceError, check_option
-    from facerig.train.corpora.engines import espeak_library
+    from facerig.transcript.engines import espeak_library
     from facerig.transcript.speak import external
 
     check_option("--engine", engine, ", ".join(ENGINES), engine in ENGINES)
@@ -92,7 +99,7 @@ def _espeak(voice: str) -> Any:
     """The engine's library, which tells when each phone is spoken."""
     import numpy as np
 
-    from facerig.train.corpora.engines import espeak
+    from facerig.transcript.engines import espeak
     from facerig.transcript.speak import Said
 
     def engine(text: str) -> Any:
@@ -103,12 +110,16 @@ def _espeak(voice: str) -> Any:
 
 
 def _flite(voice: str) -> Any:
-    """A sentence at a time, which is how flite tells its times."""
+    """A sentence at a time, which is how flite tells its times; its voice may be a file."""
     import numpy as np
 
+    from facerig.errors import check_option
     from facerig.phones import Timed
-    from facerig.train.corpora.engines import flite
+    from facerig.transcript.engines import flite, flite_voices
     from facerig.transcript.speak import Said, sentences
+
+    known = flite_voices()
+    check_option("--voice", voice, ", ".join(known), voice in known or not known or Path(voice).is_file())
 
     def engine(text: str) -> Any:
         parts, timed, at, rate = [], [], 0.0, 16_000
@@ -133,7 +144,7 @@ def _curves_file(out: Path, format: str) -> Path:
     return out.with_suffix(exporters.format_of(format))
 
 
-def _write(spoken: Any, out: Path, target: Path, fps: int, rig_name: str | None) -> dict[str, Any]:
+def _write(spoken: Any, out: Path, target: Path, fps: int, rig_name: str | None, head: Any) -> dict[str, Any]:
     import exporters
     from facerig import retarget
     from facerig.files import write_file
@@ -141,7 +152,7 @@ def _write(spoken: Any, out: Path, target: Path, fps: int, rig_name: str | None)
 
     curves = retarget.retarget(spoken.curves, rig(rig_name)) if rig_name else spoken.curves
     curves = curves.resample(fps)
-    data = exporters.export(curves, target)  # complete before the first file is written
+    data = exporters.export(curves, target, head)  # complete before the first file is written
     write_file(out, spoken.wav())
     write_file(target, data)
     return {"wav": str(out), "curves": str(target), "seconds": round(spoken.seconds, 4), "frames": curves.frames,

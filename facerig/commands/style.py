@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facerig.commands._results import check_targets
+from facerig.commands._results import check_targets, load_head
+from facerig.commands.export import HEAD
 
 if TYPE_CHECKING:
     from facerig.emotion.reference import Learnt
@@ -60,12 +61,10 @@ def apply(
     style: Annotated[Path, typer.Option(help="A file of `facerig style learn`.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Curves file (see facerig formats).")],
     strength: Annotated[float, typer.Option(help="0 to 1.5; 0 changes nothing.")] = 1.0,
-    head: Annotated[str | None, typer.Option(help="Head by name or path, for FBX, glTF and USD.",
-                                             show_default=False)] = None,
+    head: HEAD = None,
 ) -> None:
     """Give a neutral take the sizes and habits of every single channel, which the eight numbers cannot say."""
     import exporters
-    from facerig.commands.export import load_head
     from facerig.emotion.reference import read_learnt
     from facerig.errors import check_option
     from facerig.files import write_file
@@ -73,7 +72,7 @@ def apply(
     check_option("--strength", strength, "0 to 1.5", 0 <= strength <= 1.5)
     suffix = exporters.format_of(out)
     check_targets([out], [("the input", take), ("the file of --style", style), ("the file of --head", head)])
-    shape = load_head(head)
+    shape = load_head(head, suffix)
     changed = read_learnt(style).apply(exporters.read(take), strength)
     print(write_file(out, exporters.export(changed, suffix, shape)))
 

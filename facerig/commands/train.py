@@ -10,6 +10,9 @@ from typing import Annotated
 import typer
 
 PRESETS = ("tiny", "instant", "small", "base")
+# What else counts beside an option that trains something else than the speech model
+BESIDE = {"expression": ("preset", "minutes", "out", "cache", "seed", "threads"),
+          "heard": ("preset", "out", "threads")}  # fmt: skip
 
 
 def register(app: typer.Typer) -> None:
@@ -17,12 +20,13 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
+    ctx: typer.Context,
     preset: Annotated[str, typer.Argument(help="tiny, instant, small or base.")] = "small",
     minutes: Annotated[float, typer.Option(help="Wall-clock time for the training itself.")] = 120.0,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the model's files.")] = Path("assets/models"),
     cache: Annotated[Path | None, typer.Option(help="Folder of checkpoints and logs (default ~/.cache/facerig/train).",
                                                show_default=False)] = None,
-    hours: Annotated[float, typer.Option(help="Synthetic speech to make where none is packed.")] = 10.0,
+    hours: Annotated[float, typer.Option(help="Synthetic speech to have; what is missing of it is made.")] = 10.0,
     seed: Annotated[int, typer.Option(help="Of crops, augmentation and first weights.")] = 1,
     batch: Annotated[int, typer.Option(help="Crops of 6.4 s in a step.")] = 20,
     start: Annotated[Path | None, typer.Option(help="A shipped .safetensors of the same sizes, or of fewer layers, "
@@ -35,12 +39,14 @@ def train(
                                                     "several, which differ by --seed; once for each.",
                                                     show_default=False)] = None,
     expression: Annotated[bool, typer.Option("--expression", help="Only the expression head, on the model that is in "
-                                             "--out; --minutes 12 is enough.")] = False,
+                                             "--out; --minutes 12 is enough; of the other options --cache, --seed and "
+                                             "--threads count.")] = False,
     threads: Annotated[int, typer.Option(help="torch's threads; 0: as torch decides.")] = 0,
     heard: Annotated[bool, typer.Option("--heard", help="The ear of emotion instead of the speech model: minutes; of "
                                         "the other options --out and --threads count.")] = False,
 ) -> None:
-    """Train a model: corpora, encoder, decoder, files. An interrupted run goes on where it was.
+    """Train a model: corpora, encoder, decoder, files. An interrupted run goes on where it was; labels that are being
+    sharpened, --expression and --heard, which take minutes, begin again.
 
     Several GPUs: torchrun --nproc-per-node N -m facerig train base
     """
@@ -53,9 +59,14 @@ def train(
     check_option("preset", preset, ", ".join(PRESETS), preset in PRESETS)
     check_option("--minutes", minutes, "more than 0", minutes > 0)
     check_option("--batch", batch, "1 or more", batch >= 1)
+    check_option("--seed", seed, "0 or more", seed >= 0)
+    check_option("--hours", hours, "more than 0", hours > 0)
+    check_option("--threads", threads, "0 or more", threads >= 0)
     files = list(mean or ())
     _check_files(start, decoder, files, decoder or pure or expression or heard)
+    _check_beside(ctx, [name for name, asked in (("heard", heard), ("expression", expression)) if asked])
     try:
+        from facerig.model.checkpoint import check_export
         from facerig.train.run import Plan
         from facerig.train.run import threads as use_threads
         from facerig.train.run import train as whole
@@ -63,27 +74,31 @@ def train(
         raise MissingExtra("training", "train", str(error)) from error
     if threads:
         use_threads(threads)
+    folder = cache or Plan().folder
     if heard:
+        _check_out(out)
         _heard(out)
         return
+    check_export()
     if expression:
         from facerig.train import expression as felt
 
-        emit_json(felt.train(felt.Plan(preset, minutes, out, seed=seed)))
+        _check_out(out)
+        emit_json(felt.train(felt.Plan(preset, minutes, out, seed=seed, folder=folder)))
         return
     if start is not None:
         from facerig.train.recipe import config
         from facerig.train.resume import taken_over
 
         say(taken_over(start, config(preset), deeper=True))
-    folder = {} if cache is None else {"folder": cache}
     plan = Plan(preset, minutes, out, hours=hours, seed=seed, batch=batch, start=start, pure=pure,
-                decoder=decoder, **folder)  # fmt: skip
+                decoder=decoder, folder=folder)  # fmt: skip
     if files:
         from facerig.train.mean import mean as mean_of
 
         emit_json(mean_of(plan, files, say))
         return
+    _check_out(out)
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
         parts = ("decoder",) if decoder else ("encoder", "decoder")
         tasks = {part: bar.add_task(part, total=1.0) for part in parts}
@@ -103,6 +118,28 @@ def _check_files(start: Path | None, decoder: bool, means: list[Path], run: bool
                  not means or (len(means) > 1 and all(map(os.path.isfile, means))))  # fmt: skip
     check_option("--mean", "beside --decoder, --pure, --expression or --heard", "alone or with --start: it is no run",
                  not (means and run))  # fmt: skip
+
+
+def _check_beside(ctx: typer.Context, asked: list[str]) -> None:
+    """Whether what is given beside --expression or --heard counts there."""
+    from facerig.errors import check_option
+
+    given = [name for name in ctx.params if getattr(ctx.get_parameter_source(name), "name", "") == "COMMANDLINE"]
+    for other in asked:
+        lost = ", ".join(f"--{name}" for name in given if name not in (other, *BESIDE[other]))
+        counts = ", ".join(f"--{name}" for name in BESIDE[other] if name != "preset")
+        check_option(f"--{other}", f"beside {lost}", f"alone or with {counts}", not lost)
+
+
+def _check_out(out: Path) -> None:
+    """Whether files can be written there: to be known before the training and not behind it."""
+    from facerig.errors import OutputError
+    from facerig.files import write_file
+
+    try:
+        write_file(out / ".facerig", b"").unlink(missing_ok=True)  # of several processes another may have done it
+    except OutputError as error:
+        raise OutputError(f"--out: got {str(out)!r}, accepted: a folder that can be written ({error})") from error
 
 
 def _heard(out: Path) -> None:

@@ -18,7 +18,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from facerig.controls import Controls, place
+from facerig.controls import CONTROLS, Controls, place
 from facerig.curves import Curves, concat
 from facerig.dialogue import acts, labels, seats
 from facerig.dialogue.course import draw
@@ -118,9 +118,10 @@ class Dialogue:
         check_option("intensity", intensity, "0 to 1", 0 <= intensity <= 1)
         for other in to:
             check_option("to", other, ", ".join(self.names), other in self.names and other != who)
+        added = {name: _added(name, value) for name, value in (controls or {}).items()}
         turn = Turn(who, round(start * FPS), None if end is None else max(round(end * FPS), round(start * FPS) + 1),
                     labels.mixture(emotion) if emotion else None, labels.place(emotion) if emotion else None,
-                    intensity, acts.known(act), tuple(to), _known_preset(preset), dict(controls or {}))
+                    intensity, acts.known(act), tuple(to), _known_preset(preset), added)
         return self.turn(turn)
 
     def turn(self, turn: Turn) -> int:
@@ -130,7 +131,10 @@ class Dialogue:
         return self._numbers
 
     def end(self, number: int, at: float | None = None) -> None:
-        """An open turn ends (or a turn is cut short) at `at` seconds; now, where nothing is said."""
+        """An open turn ends (or a turn is cut short) at `at` seconds; now, where nothing is said. One that is over
+        already stays as it is."""
+        check_option("number", number, "of a turn that was announced", number in range(1, self._numbers + 1))
+        check_option("at", at, f"0 to {MAX_SECONDS:g} seconds", at is None or 0 <= at <= MAX_SECONDS)
         self.director.ended(number, self._heard if at is None else round(at * FPS))
 
     # ---- sound ----------------------------------------------------------------------------------------------
@@ -221,3 +225,11 @@ def _joined(*parts: Curves) -> Curves:
 
 def _known_preset(name: str) -> str:
     return preset(name).name if name else ""
+
+
+def _added(name: str, value: float) -> float:
+    """A control over a turn is added to what is asked for, so it may be as far below 0 as above."""
+    control = CONTROLS[place(name)]
+    span = control.high - control.low
+    check_option(name, value, f"{-span:g} to {span:g} {control.unit}".rstrip(), -span <= value <= span)
+    return value

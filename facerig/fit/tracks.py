@@ -21,6 +21,7 @@ from facerig.mesh import Head
 from facerig.turns import about_vector, yaw_pitch_roll
 
 Doubles = NDArray[np.float64]
+NOTHING = 1e-6  # of a face's usual extent: points that are closer together are one
 BLOCK = 512  # frames a batch: per-frame Gram matrices of 52 channels take 21 kB each
 
 
@@ -80,7 +81,7 @@ class _Fit:
         self.seen, self.model, self.deltas, self.trust = seen, model, deltas, trust
         self.steady, self.channels, self.metres, self.o = steady, channels, metres, options
         self.size = seen.shape[2]
-        self.known: NDArray[Any] = np.asarray(np.isfinite(seen).all(axis=2))
+        self.known = _known(seen)
         self.visible = np.where(self.known[..., None], seen, 0.0)
         self.same = bool(self.known.all()) and not options.pose
         length = np.linalg.norm(deltas, axis=2).max(axis=1)
@@ -88,7 +89,7 @@ class _Fit:
         self.high[length < 1e-6] = 0.0  # no point moves: nothing to be learned
         if self.known.sum(axis=1).min(initial=99) < 4:
             worst = int(self.known.sum(axis=1).argmin())
-            raise InputError(f"frame {worst}: fewer than 4 points, accepted: gaps up to a fifth")
+            raise InputError(f"frame {worst}: fewer than 4 points that lie apart, accepted: gaps up to a fifth")
 
     def run(self) -> Fitted:
         frames = len(self.seen)
@@ -173,6 +174,14 @@ class _Fit:
         right = (target * root).reshape(len(target), -1) @ flat.T
         solving = Solving(self.o.ridge, self.o.smooth)
         return box_least_squares(flat @ flat.T, right, np.zeros(len(self.channels)), self.high, solving, start)
+
+
+def _known(seen: Doubles) -> NDArray[Any]:
+    """[frames, points] what is there. Trackers write a face they lost as points that all lie in one place, as zeros."""
+    known: NDArray[Any] = np.asarray(np.isfinite(seen).all(axis=2))
+    low, high = (np.where(known[..., None], seen, fill) for fill in (np.inf, -np.inf))
+    extent = (high.max(axis=1) - low.min(axis=1)).max(axis=1)
+    return np.asarray(known & (extent > NOTHING * extent.max(initial=0.0))[:, None])
 
 
 def _pose(seen: Doubles, model: Doubles, weight: Doubles) -> tuple[float, Doubles, Doubles]:

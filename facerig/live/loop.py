@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from facerig.curves import Curves
@@ -34,6 +34,7 @@ class Face:
     fan: Fan
     gains: Gains
     lead: int = 6  # frames that wait before the first is sent: what the source may be late by
+    served: bool = False  # a server makes the frames
     row: Curves | None = None
     started: bool = False
     still: int = 0  # frames since the face last moved or was renewed
@@ -74,13 +75,14 @@ class Face:
         return self.feed.buffer.ended
 
     def close(self) -> None:
-        self.feed.close()
-        self.fan.close()
+        with ExitStack() as closing:
+            closing.callback(self.fan.close)
+            closing.callback(self.feed.close)
 
 
 @dataclass
 class LiveLoop:
-    """Runs until every source has ended, `stop` is set or `frames` have passed."""
+    """Runs until every source has ended, a reader has gone, `stop` is set or `frames` have passed."""
 
     faces: Sequence[Face]
     clock: Clock = field(default_factory=lambda: Clock(FPS))
@@ -100,7 +102,7 @@ class LiveLoop:
         with quick_switching():
             while not self.stop and (self.frames is None or ticks < self.frames):
                 tick = self.clock.wait()
-                if all(face.done for face in self.faces):
+                if all(face.done for face in self.faces) or any(face.fan.unread for face in self.faces):
                     break
                 self.tick(tick)
                 ticks += 1
@@ -130,8 +132,10 @@ class LiveLoop:
             face.sent += 1
 
     def close(self) -> None:
-        for face in self.faces:
-            face.close()
+        """All faces, whichever fails: each has its own takes to write."""
+        with ExitStack() as closing:
+            for face in reversed(self.faces):
+                closing.callback(face.close)
 
     def raise_errors(self) -> None:
         """What broke a source, if anything did."""

@@ -74,7 +74,7 @@ def _facerig(target: Target, steering: Steering) -> Maker:
     """Frames by a facerig server; the client library reconnects and goes on by itself."""
     from facerig import client
 
-    controls = steering.for_server()
+    controls, seed = steering.for_server(), steering.seed or 0
 
     def opened(running: client.Stream, loop: asyncio.AbstractEventLoop) -> None:
         def tell(values: Mapping[str, float]) -> None:
@@ -86,7 +86,7 @@ def _facerig(target: Target, steering: Steering) -> Maker:
     def make(voice: Iterator[Frames], rate: int) -> Iterator[Curves]:
         names = rig(FULL_RIG).names
         for frame in client.stream(voice, target, rate, opened, rig=FULL_RIG, fps=FPS, pacing="burst",
-                                   controls=controls):
+                                   seed=seed, controls=controls):
             yield Curves(names, FPS, np.array([frame.values], np.float32), frame.index)
 
     return make

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from facerig.asking import Asked
+from facerig.asking import Asked, seeds
 from facerig.audio import Pcm
 from facerig.controls import CONTROLS
 from facerig.curves import Curves
@@ -18,7 +19,7 @@ from facerig.live import servers
 from facerig.live.gains import Gains
 from facerig.live.loop import Face, LiveLoop
 from facerig.live.servers import FULL_RIG, Server
-from facerig.live.sinks import make
+from facerig.live.sinks import file_of, make
 from facerig.live.sources import Feed, Spec, Voices, open_feed, spec
 from facerig.live.steer import Steering
 from facerig.pipeline import Animator
@@ -68,14 +69,39 @@ class Plan:
         check_option("--to", self.to, "at least one target, e.g. --to livelink://127.0.0.1 (facerig live --list)",
                      bool(self.to))
         self.asked.controls()  # a mistake is told before anything is opened
+        seeds(self.seed, 1)
         check_option("--seconds", self.seconds, "above 0", self.seconds is None or 0 < self.seconds <= LONGEST_SECONDS)
         check_option("--lead", self.lead, "1 to 120 frames", self.lead is None or 1 <= self.lead <= 120)
+
+
+# Who makes the frames of a source.
+MODEL, CURVES, FACERIG, A2F = "a model that runs here", "recorded curves", "a facerig server", "an Audio2Face server"
+SERVERS = {"facerig": FACERIG, "a2f": A2F}
+# option | whether it was given | who heeds it; Audio2Face's faces are still by themselves
+HEEDED: tuple[tuple[str, Callable[[Plan], bool], tuple[str, ...]], ...] = (
+    ("--model", lambda plan: plan.model != "auto", (MODEL,)),
+    ("--block", lambda plan: plan.block is not None, (MODEL,)),
+    ("--seed", lambda plan: plan.seed != 0, (MODEL, FACERIG)),
+    ("--still", lambda plan: plan.still, (MODEL, FACERIG, A2F)),
+)
+
+
+def files(plan: Plan) -> tuple[list[Path], list[tuple[str, Path | str | None]]]:
+    """The files that will be written, and those that are read with what they are."""
+    wanted = [spec(source) for source in plan.sources]
+    written = [file_of(text, *_called(plan, one)) for text in plan.to for one in wanted]
+    read: list[tuple[str, Path | str | None]] = [
+        ("the source", one.path) for one in wanted if one.kind in ("audio", "curves")]
+    read += [("the file of --gains", plan.gains), ("the file of --emotion", plan.asked.emotion),
+             ("the file of --style", plan.asked.style), ("the file of --ca", plan.ca or None)]
+    return [path for path in written if path is not None], read
 
 
 def open_loop(plan: Plan) -> LiveLoop:
     """Everything open and the sources running; what cannot be opened fails here, and nothing stays open."""
     wanted = [spec(source) for source in plan.sources]
     _check(wanted, plan.play)
+    _check_heeded(plan, {_maker(plan, one) for one in wanted})
     live = any(one.kind in ("mic", "stdin") for one in wanted)
     size = plan.block or (LIVE_BLOCK if live else FILE_BLOCK)
     animator = lru_cache(maxsize=1)(lambda: Animator.load(model=plan.model, block=size, seed=plan.seed,
@@ -102,6 +128,25 @@ def _check(wanted: Sequence[Spec], play: bool) -> None:
         raise OptionError(f"sources: two faces would be called {max(names, key=names.count)!r}; rename a file")
 
 
+def _check_heeded(plan: Plan, makers: set[str]) -> None:
+    for option, given, heed in HEEDED:
+        if given(plan) and not makers & set(heed):
+            raise OptionError(f"{option}: got it for {', '.join(sorted(makers))}, accepted with {' or '.join(heed)}; "
+                              "leave it out")
+
+
+def _maker(plan: Plan, one: Spec) -> str:
+    """Who makes the frames of a source."""
+    server = _server(plan, one)
+    return CURVES if one.kind == "curves" else SERVERS[server.protocol] if server else MODEL
+
+
+def _called(plan: Plan, one: Spec) -> tuple[str, bool]:
+    """A face's name, and whether it is one of several."""
+    several = len(plan.sources) > 1
+    return one.subject if several else "facerig", several
+
+
 def _still(asked: Asked) -> Asked:
     """For a server, which does not know --still: every behaviour left out, unless one is asked for by name."""
     lives = [control.name for control in CONTROLS if control.group == "life"]
@@ -115,20 +160,22 @@ def _server(plan: Plan, one: Spec) -> Server | None:
 
 def _face(plan: Plan, one: Spec, number: int, animator: Voices, lead: int) -> Face:
     """Several faces get their own subject names, and servers their own ports, from the same --to."""
-    steering = Steering(_still(plan.asked) if plan.still and _server(plan, one) else plan.asked)
+    tells = plan.still and _maker(plan, one) == FACERIG
+    # Faces with one seed would blink and nod together.
+    steering, server = Steering(_still(plan.asked) if tells else plan.asked, plan.seed + number), _server(plan, one)
     gains = Gains(rig(FULL_RIG), plan.gains, steering)
-    subject = one.subject if len(plan.sources) > 1 else "facerig"
+    subject, several = _called(plan, one)
     fan = Fan([])
-    try:
+    with ExitStack() as undo:
+        undo.callback(fan.close)
         for text in plan.to:
-            fan.add(make(text, subject, number, len(plan.sources) > 1))
+            fan.add(make(text, subject, number, several))
         feed = open_feed(one, animator, Pcm.parse(plan.pcm) if plan.pcm else None, plan.loop, plan.play,
-                         server=_server(plan, one), steering=steering, prompt=plan.gains is not None)
-    except BaseException:
-        fan.close()
-        raise
-    _prepare(feed, fan)
-    return Face(feed, fan, gains, lead)
+                         server=server, steering=steering, prompt=plan.gains is not None, lead=lead)
+        undo.callback(feed.close)
+        _prepare(feed, fan)
+        undo.pop_all()
+    return Face(feed, fan, gains, lead, served=server is not None and one.kind != "curves")
 
 
 def _prepare(feed: Feed, fan: Fan) -> None:

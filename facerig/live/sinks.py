@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from pathlib import Path
 from typing import TextIO
 
@@ -17,9 +18,9 @@ import numpy as np
 import exporters
 from facerig.curves import Curves
 from facerig.errors import OptionError, OutputError
-from facerig.files import write_file
+from facerig.files import check_writable, write_file
 from facerig.stage import FPS, Frames
-from unreal_bridge.lanes import Target
+from unreal_bridge.lanes import Target, Unread
 from unreal_bridge.pose import Pose
 from unreal_bridge.targets import make as make_wire
 
@@ -30,19 +31,26 @@ LONGEST_GAP = 10 * FPS  # frames held where none came; more is a new beginning
 
 def make(text: str, subject: str, number: int, several: bool) -> Target:
     """The target that --to names: a protocol's address, a file, `-` or `terminal`."""
-    if "://" in text:
-        return make_wire(text, subject, number)
     if text == TERMINAL:
         return TerminalTarget()
     if text == STDOUT:
         return LinesTarget(subject)
+    path = file_of(text, subject, several)
+    return FileTarget(path) if path else make_wire(text, subject, number, several)  # which says what is accepted
+
+
+def file_of(text: str, subject: str, several: bool) -> Path | None:
+    """The file that --to names, of a face among several its own; None where it names something else."""
+    if "://" in text or text in (TERMINAL, STDOUT):
+        return None
+    path = Path(text)
     try:
-        path = Path(text)
-        return FileTarget(path.with_name(f"{path.stem}_{subject}{path.suffix}") if several else path)
+        suffix = exporters.format_of(path)
     except OptionError:
-        if Path(text).suffix and ":" not in text:
+        if path.suffix and ":" not in text:
             raise
-    return make_wire(text, subject, number)  # which says what is accepted
+        return None
+    return path.with_name(f"{path.name[:-len(suffix)]}_{subject}{suffix}") if several else path
 
 
 class TerminalTarget:
@@ -61,6 +69,9 @@ class TerminalTarget:
     def close(self) -> None: ...
 
 
+_LINES = threading.Lock()  # several faces write to one stream, each in a thread of its own
+
+
 class LinesTarget:
     """{"subject", "frame", "weights": {name: value}} a line; weights is null where no face is in view."""
 
@@ -76,9 +87,13 @@ class LinesTarget:
         if pose.curves is not None:
             weights = dict(zip(pose.curves.channels, np.round(pose.curves.values[0].astype(float), 5).tolist(),
                                strict=True))
+        line = json.dumps({"subject": self._subject, "frame": pose.frame, "weights": weights})
         try:
-            print(json.dumps({"subject": self._subject, "frame": pose.frame, "weights": weights}), file=self._stream,
-                  flush=True)
+            with _LINES:
+                self._stream.write(line + "\n")
+                self._stream.flush()
+        except BrokenPipeError:
+            raise Unread("standard output: its reader has gone") from None
         except ValueError:  # closed
             raise OutputError("standard output is closed") from None
         return 1
@@ -96,12 +111,16 @@ class FileTarget:
 
     def __init__(self, path: Path) -> None:
         exporters.format_of(path)
+        check_writable(path)
         self.name, self._path = str(path), path
         self._rows: list[Frames] = []
         self._channels: tuple[str, ...] = ()
         self._next = 0
 
-    def prepare(self, pose: Pose) -> None: ...
+    def prepare(self, pose: Pose) -> None:
+        """A format that needs what a live face has not refuses now, not when the take is over."""
+        if pose.curves is not None:
+            exporters.export(pose.curves, self._path)
 
     def send(self, pose: Pose) -> int:
         if pose.curves is None and not self._rows:

@@ -6,13 +6,17 @@ no clock: whoever takes the frames decides when. Each source is one stream of it
 
 from __future__ import annotations
 
+import queue
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
+
+import numpy as np
 
 from facerig.audio import Pcm, microphone, open_audio
 from facerig.curves import Curves
@@ -30,7 +34,10 @@ from facerig.stage import FPS, Frames
 CURVE_SUFFIXES = {".npz", ".csv", ".json"}
 STDIN, MIC = "-", "mic"
 STDIN_SECONDS = 0.02  # a read of standard input: small, so that live sound is not held up
+STDIN_BLOCKS = 8  # reads that may wait
+LOOK_SECONDS = 0.005  # between looks at a pipe that has paused
 FILE_SECONDS = 0.25
+LEAD = 6  # frames
 MIC_CAPACITY = 30  # frames, 0.5 s
 PROMPT_CAPACITY = 30  # frames that a file is ahead where a change of controls shall show soon
 Voices = Callable[[], Animator]
@@ -110,10 +117,11 @@ class Feed:
 
 def open_feed(wanted: Spec, animator: Voices, pcm: Pcm | None = None, loop: bool = False, play: bool = False,
               stdin: BinaryIO | None = None, server: Server | None = None, steering: Steering | None = None,
-              prompt: bool = False) -> Feed:
+              prompt: bool = False, lead: int = LEAD) -> Feed:
     """A source that has begun to fill its buffer. What cannot be opened fails here, before anything is sent.
 
     With a `server` the voice goes there and its frames come from there. `prompt`: controls will be changed meanwhile.
+    `lead`: frames that are to wait; after so many without sound standard input is silent.
     """
     feed = Feed(wanted, _buffer(wanted, prompt))
     if wanted.kind == "curves":
@@ -125,6 +133,8 @@ def open_feed(wanted: Spec, animator: Voices, pcm: Pcm | None = None, loop: bool
     feed.channels = rig(FULL_RIG).names if server else animator().channels
     opened = _open_sound(wanted, pcm, stdin)
     sound = opened.__enter__()
+    if wanted.kind == "stdin":
+        sound = replace(sound, blocks=unbroken(sound, lambda: len(feed.buffer), lead))
     feed.track = Track(sound.rate) if play else None
     again = (lambda: _open_sound(wanted, pcm, stdin)) if loop else None
     feed.start(lambda: maker(_voice(opened, sound, feed.track, again), sound.rate))
@@ -186,7 +196,7 @@ def _animated(animator: Animator, steering: Steering) -> Maker:
     """Frames by a model of our own process."""
 
     def make(voice: Iterator[Frames], rate: int) -> Iterator[Curves]:
-        session = steering.session = animator.session(rate, controls=steering.controls)
+        session = steering.session = animator.session(rate, controls=steering.controls, seed=steering.seed)
         for samples in voice:
             yield session.push(samples)
         yield session.flush()
@@ -221,3 +231,50 @@ def stdin_blocks(pcm: Pcm, stream: BinaryIO) -> Iterator[Frames]:
         rest = data[whole:]
         if whole:
             yield pcm.decode(data[:whole])
+
+
+@dataclass(frozen=True)
+class _End:
+    """Of a pipe, and what broke it."""
+
+    error: Exception | None = None
+
+
+def unbroken(sound: Sound, waiting: Callable[[], int], lead: int) -> Iterator[Frames]:
+    """The blocks, and silence by the clock where none come: a face whose voice pauses closes its mouth and lives on.
+
+    A pause begins when for `lead` frames none has been `waiting`; in it so many are kept there, so that what comes
+    next is as late as at the beginning.
+    """
+    blocks: queue.Queue[Frames | _End] = queue.Queue(STDIN_BLOCKS)
+    threading.Thread(target=_read, args=(sound.blocks, blocks), name="standard input", daemon=True).start()
+    silence = np.zeros(max(1, int(sound.rate * STDIN_SECONDS)), np.float32)
+    begun = paused = False
+    since = 0.0  # when the last frame was taken, or until when silence was given
+    while True:
+        try:
+            got = blocks.get(timeout=LOOK_SECONDS)
+        except queue.Empty:
+            now = time.monotonic()
+            if not begun or waiting() >= (lead if paused else 1):
+                since = now
+            elif now - since >= (0 if paused else lead / FPS):
+                paused, since = True, since + len(silence) / sound.rate
+                yield silence
+            continue
+        if isinstance(got, _End):
+            if got.error is not None:
+                raise got.error
+            return
+        begun, paused = True, False
+        yield got
+        since = time.monotonic()
+
+
+def _read(blocks: Iterator[Frames], into: queue.Queue[Frames | _End]) -> None:
+    try:
+        for block in blocks:
+            into.put(block)
+        into.put(_End())
+    except Exception as error:
+        into.put(_End(error))

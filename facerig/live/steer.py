@@ -27,8 +27,8 @@ class Running(Protocol):
 class Steering:
     """The controls of one face: what the command line says, and on top of it what a file says now."""
 
-    def __init__(self, asked: Asked | None = None) -> None:
-        self.asked = asked or Asked()
+    def __init__(self, asked: Asked | None = None, seed: int | None = None) -> None:
+        self.asked, self.seed = asked or Asked(), seed
         self.controls = self.asked.controls()
         self.session: Running | None = None
         self.tell: Callable[[Mapping[str, float]], None] | None = None  # a server, where one makes the frames

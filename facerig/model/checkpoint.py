@@ -4,6 +4,7 @@ Never a pickle."""
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import logging
 import warnings
@@ -18,7 +19,7 @@ from safetensors.torch import load as tensors_of
 from safetensors.torch import save as bytes_of
 from torch import Tensor
 
-from facerig.errors import ModelError
+from facerig.errors import MissingExtra, ModelError
 from facerig.features import FEATURES
 from facerig.files import write_file
 from facerig.model.config import NetConfig
@@ -27,6 +28,13 @@ from facerig.model.runtime import HINT, checked, read_card
 
 OPSET = 18
 SURE = 1024  # numbers whose being equal is no chance
+
+
+def check_export() -> None:
+    """A MissingExtra where the graph could not be written: to be known before a training and not behind it."""
+    for name in ("onnx", "onnxscript"):
+        if importlib.util.find_spec(name) is None:
+            raise MissingExtra("writing a model's graph", "train", name)
 
 
 def to_onnx(net: Net) -> bytes:

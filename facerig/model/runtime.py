@@ -126,7 +126,7 @@ def session(graph: bytes, tensors: Arrays, name: str) -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise MissingExtra("running a trained model", "onnx", str(error)) from error
+        raise MissingExtra("running a trained model", "", str(error)) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3

@@ -17,7 +17,7 @@ from functools import cached_property
 
 import numpy as np
 
-from facerig.controls import Controls
+from facerig.controls import MAX_CHANGES, Controls
 from facerig.errors import FacerigError, ProtocolError, check_option
 from facerig.pipeline import NATIVE_RIG
 from facerig.resample import Resample
@@ -104,7 +104,8 @@ class Session:
         self.worker, self.plan, self._finish = worker, plan, finish
         animator = worker.animator
         self.channels, self._mapper = outlet.mapper(NATIVE_RIG, animator.channels, plan.rig)
-        self.controls = Controls({"heard": 1.0} if animator.heard else None)  # until the client says otherwise
+        heard = {"heard": 1.0} if animator.heard else None  # until the client says otherwise
+        self.controls = Controls(heard, limit=MAX_CHANGES)
         self.pacer = Pacer(plan.pacing, plan.fps)
         self._queue: deque[tuple[int, Frames, Frames | None, float]] = deque()
         self._events: deque[Item] = deque()

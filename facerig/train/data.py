@@ -1,29 +1,33 @@
 """What the trainer draws from: log-mel features of the packed corpora in memory, and crops of them. Knows no network.
 
-Features are computed once per packed source and kept as float16 beside it. A crop is filled with as many clips as it
-needs, each played at a rate of its own; the feature row belongs to the same instant as the label row.
+Features are computed once per packed source and kept as float16 in a file that is named by the clips, by what they were
+packed from and by how features are made; a file that nothing asks for any more is left where it is. A crop is filled
+with as many clips as it needs, each played at a rate of its own; the feature row belongs to the same instant as the
+label row.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facerig.features import BANDS, FEATURES, HOPS, LogMel
+from facerig.errors import InputError
+from facerig.features import BANDS, FEATURES, FFT, FLOOR, HIGHEST, HOPS, LOWEST, MEAN, SPREAD, WINDOW, LogMel
 from facerig.files import write_file
 from facerig.stage import SAMPLES
-from facerig.train.corpora import PackedSet
+from facerig.train.corpora import PackedClip, PackedSet
 
 UNLABELLED = 255
 PIECE = 3600  # frames of audio turned into features at a time
 GROUPED = 12_000  # frames that go through an encoder together
 KEPT = 4  # units that a soft label names
+MADE_BY = (BANDS, HOPS, WINDOW, FFT, LOWEST, HIGHEST, FLOOR, MEAN, SPREAD)  # features of other settings are others
 NOBODY = -1
 FOLLOWED = 0.85  # how often a clip is followed by the next of its speaker
 
@@ -58,10 +62,14 @@ class Store:
     source: NDArray[np.object_]
     ids: tuple[str, ...]
     soft: Soft = field(default_factory=lambda: hard(0))
+    speakers: tuple[str, ...] = ()
+    """Who speaks each clip; "" where nobody knows."""
 
     def __post_init__(self) -> None:
         if len(self.soft) != len(self.labels):
             object.__setattr__(self, "soft", hard(len(self.labels)))
+        if len(self.speakers) != len(self.ids):
+            object.__setattr__(self, "speakers", ("",) * len(self.ids))
 
     @property
     def hours(self) -> float:
@@ -95,22 +103,37 @@ def store(packed: PackedSet, cache: Path, relabelled: Mapping[str, NDArray[np.ui
         table = _source_features(own, source, cache)
         for clip in own.clips:
             feats.append(table[clip.id])
-            new = (relabelled or {}).get(clip.id)
-            labels.append(np.asarray(packed.labels(clip)) if new is None else new)
+            labels.append(_labels(packed, clip, relabelled or {}))
             soft.append((softened or {}).get(clip.id, hard(len(labels[-1]))))
     order = [clip for source in dict.fromkeys(c.source for c in clips) for clip in packed.only(sources=[source]).clips]
     counts = np.array([len(rows) for rows in labels], np.int64)
     return Store(
         np.concatenate(feats), np.concatenate(labels), np.concatenate([[0], np.cumsum(counts)[:-1]]), counts,
         np.array([clip.trust for clip in order], np.float32), np.array([clip.source for clip in order], object),
-        tuple(clip.id for clip in order), np.concatenate(soft),
+        tuple(clip.id for clip in order), np.concatenate(soft), tuple(clip.speaker for clip in order),
     )  # fmt: skip
+
+
+def _labels(packed: PackedSet, clip: PackedClip, relabelled: Mapping[str, NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    new = relabelled.get(clip.id, np.asarray(packed.labels(clip)))
+    if len(new) != clip.frames:
+        raise InputError(f"{clip.id}: got new labels for {len(new)} frames, accepted: {clip.frames}, as the clip has; "
+                         "remove the labels.npz that they are from, it is made again")  # fmt: skip
+    return new
+
+
+def stamp(packed: PackedSet, sources: Iterable[str], *more: object) -> str:
+    """A name for what is made of these sources' features: another one where a source was packed anew from other clips
+    or features are made in another way."""
+    what = f"{MADE_BY} {[(name, packed.digest(name)) for name in sorted(set(sources))]} {more}"
+    return hashlib.sha256(what.encode()).hexdigest()[:12]
 
 
 def _source_features(own: PackedSet, source: str, cache: Path) -> dict[str, Half]:
     """Features by clip id, from the cache where this very set of clips was turned into features before."""
     what = "".join(f"{clip.id}/{clip.start}/{clip.frames};" for clip in own.clips)
-    path = cache / f"{source}-{hashlib.sha256(what.encode()).hexdigest()[:12]}.feats.npy"
+    clips = hashlib.sha256(what.encode()).hexdigest()[:12]
+    path = cache / f"{source}-{clips}-{stamp(own, [source])}.feats.npy"
     if not path.is_file():
         rows = [audio_features(np.asarray(own.audio(clip))).astype(np.float16) for clip in own.clips]
         held = io.BytesIO()
@@ -152,6 +175,7 @@ class Crops:
     def __post_init__(self) -> None:
         weights = self.store.counts * np.array([share(name, self.shares) for name in self.store.ids])
         object.__setattr__(self, "_edges", np.cumsum(weights / weights.sum()))
+        object.__setattr__(self, "_next", following(self.store))
 
     def draw(self, rng: np.random.Generator, batch: int, tempo: float) -> tuple[Float, NDArray[np.int64], Float, Soft]:
         """(features [B, T, 128], labels [B, T], trust [B, T], soft labels [B, T, 2, KEPT]); clips at rates within
@@ -175,9 +199,8 @@ class Crops:
         return min(int(np.searchsorted(edges, rng.random())), len(edges) - 1)
 
     def _following(self, clip: int) -> int:
-        """The next clip, if it is of the same folder: the same speaker, but where people take turns in one."""
-        ids = self.store.ids
-        return clip + 1 if clip + 1 < len(ids) and _folder(ids[clip + 1]) == _folder(ids[clip]) else NOBODY
+        then: NDArray[np.int64] = self._next  # type: ignore[attr-defined]
+        return int(then[clip])
 
     def _fill(self, rng: np.random.Generator, clip: int, rate: float, feats: Float, labels: NDArray[np.int64],
               trust: Float, soft: Soft) -> int:
@@ -194,8 +217,16 @@ class Crops:
         return length
 
 
-def _folder(clip: str) -> str:
-    return clip.rpartition("/")[0]
+def following(held: Store) -> NDArray[np.int64]:
+    """The next clip of the same source that the same speaker says, NOBODY where there is none or nobody knows who it
+    is. People and voices may take turns within a source, clip by clip."""
+    then, last = np.full(len(held.ids), NOBODY, np.int64), dict[tuple[str, str], int]()
+    for clip, who in enumerate(zip(held.source, held.speakers, strict=True)):
+        if who[1]:
+            if who in last:
+                then[last[who]] = clip
+            last[who] = clip
+    return then
 
 
 def stretched(feats: Half, first: int, last: int, length: int, rate: float) -> Float:

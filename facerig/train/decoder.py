@@ -9,10 +9,10 @@ by the clock.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -28,8 +28,9 @@ from facerig.train.loop import contents
 from facerig.train.losses import curve_loss
 from facerig.train.melaug import MelAugment
 from facerig.train.motion import FACEGOOD_SUMS, GRID_MEASURES, Motion, facegood_matrix, grid_matrix
-from facerig.train.resume import Ema
+from facerig.train.resume import Ema, facts_of, gone_on, load_run, save_run, weights_hash
 from facerig.train.schedule import Schedule, is_eighth
+from facerig.train.told import tell
 
 QUIET = -2.2  # a feature of digital silence
 MEAN = 0.9997  # decay of the running mean of the weights that is kept: over a ninth of the run (`Ema`)
@@ -69,6 +70,13 @@ class DecoderRun:
     seed: int = 1
     half: bool = True
     shares: Mapping[str, float] = field(default_factory=dict)
+    save_every: float = 120.0
+    path: Path | None = None
+    """Of its checkpoint, with which an interrupted run goes on, in the folder of its log."""
+    start: Path | None = None
+    """Shipped weights that it was begun with."""
+    data: Mapping[str, str] = field(default_factory=dict)
+    """What it learns from, by source (`recipe.stamps`)."""
 
 
 class Judged(nn.Module):
@@ -139,7 +147,7 @@ def heard(net: Net, data: Motion, rng: np.random.Generator, strength: float, hal
 
 
 class DecoderTrainer:
-    """One run on one frozen encoder."""
+    """One run on one frozen encoder; `train` goes on until the time is up."""
 
     def __init__(self, net: Net, run: DecoderRun, data: Motion, judges: Mapping[str, Motion]) -> None:
         torch.manual_seed(run.seed)
@@ -152,31 +160,61 @@ class DecoderTrainer:
         self.optimizer = torch.optim.AdamW(self.parameters, lr=run.peak, betas=(0.9, 0.98), weight_decay=0.05,
                                            fused=True)
         self.ema = Ema(net.decoder, MEAN)
-        self.heard = [heard(net, data, self.rng, strength, run.half) for strength in run.strengths]
         self.weight = torch.tensor([_weight(name) for name in rig("facerig").names])
         shares = np.array([share(name, run.shares) for name in data.store.ids])
         self.edges = np.cumsum(data.store.counts * shares) / (data.store.counts * shares).sum()
+        self.step, self.spent = 0, 0.0
+        self.heard: list[Heard] = []
+        self.kept = nn.ModuleDict({"decoder": net.decoder, "judged": self.judged})
+        self.made = {**facts_of(run.seed, run.start, run.data), "encoder": weights_hash(net.encoder)}
+        if run.path and run.path.with_suffix(".json").is_file():
+            facts = load_run(run.path, self.kept, self.ema, self.optimizer, self.made)
+            self.step, self.spent = facts["step"], facts["spent"]
+            done = self._schedule(time.time()).progress(self.step)
+            print(gone_on(run.path, self.spent, run.seconds, done), flush=True)
+
+    def _schedule(self, now: float) -> Schedule:
+        """Of a run that goes on now."""
+        begin = now - self.spent
+        return Schedule(begin, begin + self.run.seconds, self.run.peak, FLOOR, warm_steps=50, steps=self.run.steps)
 
     def train(self, shown: Callable[[float], None] = lambda _: None) -> list[float]:
         """Until the time is up; leaves the running mean in the net. Returns the mean loss of each stretch."""
-        schedule = Schedule(time.time(), time.time() + self.run.seconds, self.run.peak, FLOOR, warm_steps=50,
-                            steps=self.run.steps)
-        losses, means, step, logged = [], [], 0, time.time()
-        self.net.train()
-        while schedule.progress(step) < 1.0:
-            for group in self.optimizer.param_groups:
-                group["lr"] = schedule.rate(step)
-            losses.append(self._step())
-            step += 1
-            shown(schedule.progress(step))
-            if time.time() - logged > min(30.0, self.run.seconds / 8) or is_eighth(step, self.run.steps):
-                means.append(float(np.mean(losses)))
-                print(json.dumps({"time": time.strftime("%H:%M:%S"), "step": step, "loss": round(means[-1], 5)}),
-                      flush=True)
-                losses, logged = [], time.time()
+        means: list[float] = []
+        if self._schedule(time.time()).progress(self.step) < 1.0:
+            self.heard = [heard(self.net, self.data, self.rng, strength, self.run.half)
+                          for strength in self.run.strengths]  # fmt: skip
+            if self.step:  # not the crops that it began with
+                self.rng = np.random.default_rng((self.run.seed, self.step))
+            means = self._taught(self._schedule(time.time()), shown)
         self.net.decoder.load_state_dict(self.ema.weights)
         self.net.eval()
         return means
+
+    def _taught(self, schedule: Schedule, shown: Callable[[float], None]) -> list[float]:
+        losses, means, logged, saved = [], [], time.time(), time.time()
+        folder = self.run.path.parent if self.run.path else None
+        self.net.train()
+        while schedule.progress(self.step) < 1.0:
+            for group in self.optimizer.param_groups:
+                group["lr"] = schedule.rate(self.step)
+            losses.append(self._step())
+            self.step += 1
+            shown(schedule.progress(self.step))
+            if time.time() - logged > min(30.0, self.run.seconds / 8) or is_eighth(self.step, self.run.steps):
+                means.append(float(np.mean(losses)))
+                tell("decoder", {"step": self.step, "loss": round(means[-1], 5)}, folder)
+                losses, logged = [], time.time()
+            if time.time() - saved > self.run.save_every:
+                self._save(schedule)
+                saved = time.time()
+        self._save(schedule)
+        return means
+
+    def _save(self, schedule: Schedule) -> None:
+        if self.run.path:
+            save_run(self.run.path, self.kept, self.ema, self.optimizer,
+                     {"step": self.step, "spent": time.time() - schedule.begin, **self.made})
 
     def _step(self) -> float:
         content, loudness, target, known, measures = self._draw()

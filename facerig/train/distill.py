@@ -7,7 +7,7 @@ written. The student then hears the clip augmented and is taught what the teache
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ FREE = 0.25  # share of what is heard freely in a clip whose text is known
 SCALE = 0.6  # of the log score: neighbouring frames say much the same, and counted in full they leave no doubt
 FULL = 255
 SOFT = "soft/"  # before a clip's id in the file: its soft labels
+MADE_OF = "made of/"  # before a source's name: what it was when its clips were heard (`data.stamp`)
 
 
 def occupancies(score: NDArray[np.float64], units: Sequence[int]) -> Float | None:
@@ -76,9 +77,13 @@ def kept(shares: Float) -> Soft:
     return np.stack([best, parts], axis=1).astype(np.uint8)
 
 
-def write(names: Sequence[str], old: Sequence[Labels], heard: Callable[[int], Float], path: Path) -> dict[str, float]:
-    """Write hard and soft labels of clips (`read` gives them back) by what is heard in them; returns what changed."""
-    arrays: dict[str, NDArray[np.uint8]] = {}
+def write(names: Sequence[str], old: Sequence[Labels], heard: Callable[[int], Float], path: Path,
+          stamps: Mapping[str, str] | None = None) -> dict[str, float]:
+    """Write hard and soft labels of clips by what is heard in them, beside those of other clips that `read` still gives
+    back; `stamps` say what the clips' sources are now. Returns what changed."""
+    own, softer = read(path, stamps) if stamps else ({}, {})
+    arrays: dict[str, NDArray[np.uint8]] = {**own, **{SOFT + name: rows for name, rows in softer.items()}}
+    arrays |= {MADE_OF + source: np.frombuffer(now.encode(), np.uint8) for source, now in (stamps or {}).items()}
     moved = struck = total = 0
     for k, (name, before) in enumerate(zip(names, old, strict=True)):
         posteriors, known = heard(k), before != UNLABELLED
@@ -91,11 +96,16 @@ def write(names: Sequence[str], old: Sequence[Labels], heard: Callable[[int], Fl
     return {"clips": len(names), "moved": moved / max(total, 1), "struck_out": struck / max(total, 1)}
 
 
-def read(path: Path) -> tuple[dict[str, Labels], dict[str, Soft]]:
-    """(labels, soft labels) by clip id; none where there is no file."""
+def read(path: Path, stamps: Mapping[str, str] | None = None) -> tuple[dict[str, Labels], dict[str, Soft]]:
+    """(labels, soft labels) by clip id; none where there is no file. With `stamps`, only of clips whose source is still
+    what it was when they were made."""
     if not path.is_file():
         return {}, {}
     with np.load(path, allow_pickle=False) as arrays:
         held = {name: arrays[name] for name in arrays.files}
+    made_of = {name: held.pop(name).tobytes().decode() for name in list(held) if name.startswith(MADE_OF)}
+    if stamps is not None:
+        same = {name for name, now in stamps.items() if made_of.get(MADE_OF + name) == now}
+        held = {name: rows for name, rows in held.items() if name.removeprefix(SOFT).partition("/")[0] in same}
     plain = {name: rows for name, rows in held.items() if not name.startswith(SOFT)}
     return plain, {name.removeprefix(SOFT): rows for name, rows in held.items() if name.startswith(SOFT)}

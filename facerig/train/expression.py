@@ -44,6 +44,7 @@ from facerig.train.motion import energy
 from facerig.train.resume import Ema
 from facerig.train.schedule import Schedule
 from facerig.train.teacher.expression import NAMES, Speech, felt, speech
+from facerig.train.told import tell
 
 FEATURES_OF_HEAD = {"tiny": 96}  # of the presets that have a size of their own; all others have
 USUAL_FEATURES = 192
@@ -77,6 +78,8 @@ class Plan:
     frames: int = 144
     peak: float = 3e-3
     seed: int = 1
+    folder: Path = field(default_factory=lambda: Path.home() / ".cache" / "facerig" / "train")
+    """Of logs, a folder a preset."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,7 +198,7 @@ class Trainer:
             shown(progress)
             if progress * 8 >= len(means) + 1:
                 means.append(float(np.mean(losses)))
-                print(json.dumps({"step": step, "loss": round(means[-1], 4)}), flush=True)
+                tell("expression", {"step": step, "loss": round(means[-1], 4)}, self.plan.folder / self.plan.name)
                 losses = []
         self.head.load_state_dict({**self.head.state_dict(), **self.ema.weights})
         self._masked()

@@ -10,8 +10,8 @@ import numpy as np
 
 from facerig.resample import Resample
 from facerig.stage import RATE, Frames
-from facerig.train.corpora import engines
 from facerig.train.heard_data import PIECE, Acted
+from facerig.transcript import engines
 
 SPOKEN = {
     "en-us": ("The ships came back to the harbour a little after nine.",

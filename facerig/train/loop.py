@@ -7,8 +7,6 @@ first. Knows no curves; `decoder` trains those on the frozen encoder.
 
 from __future__ import annotations
 
-import csv
-import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -30,8 +28,9 @@ from facerig.train.data import UNLABELLED, Crops, Float, Store
 from facerig.train.losses import UnitTables, contact_loss, targets, unit_loss
 from facerig.train.measures import Tally
 from facerig.train.melaug import MelAugment
-from facerig.train.resume import Ema, load_run, load_shipped, save_run
+from facerig.train.resume import Ema, facts_of, gone_on, load_run, load_shipped, save_run
 from facerig.train.schedule import Schedule, is_eighth
+from facerig.train.told import tell
 
 CONTACT = 1.0  # weight of the contact heads' loss against the units'
 
@@ -67,6 +66,8 @@ class Run:
     """Shipped weights that a new run goes on from."""
     ramp: float = 0.15
     """Share of the time after which augmentation has its full strength."""
+    data: Mapping[str, str] = field(default_factory=dict)
+    """What it learns from, by source (`recipe.stamps`): a run of other data is another run."""
 
 
 class EncoderTrainer:
@@ -90,8 +91,9 @@ class EncoderTrainer:
         if self.path.with_suffix(".json").is_file():
             facts = load_run(self.path, self.net, self.ema, self.optimizer, self._made)
             self.step, spent = facts["step"], facts["spent"]
-            print(f"{self.run.folder}: goes on from minute {spent / 60:.1f} of {run.seconds / 60:.1f}", flush=True)
         self.begin = parallel.agreed(time.time()) - spent
+        if self.step:
+            print(gone_on(self.path, spent, run.seconds, self.schedule.progress(self.step)), flush=True)
         self.rng = np.random.default_rng((run.seed, self.step, parallel.rank()))
 
     @property
@@ -100,9 +102,7 @@ class EncoderTrainer:
 
     @cached_property
     def _made(self) -> dict[str, Any]:
-        """What a run is made of: one of other facts is another run."""
-        start = hashlib.sha256(self.run.start.read_bytes()).hexdigest()[:16] if self.run.start else None
-        return {"seed": self.run.seed, "start": start, "config": json.loads(self.config.to_json())}
+        return {**facts_of(self.run.seed, self.run.start, self.run.data), "config": json.loads(self.config.to_json())}
 
     @property
     def schedule(self) -> Schedule:
@@ -209,12 +209,8 @@ class EncoderTrainer:
             return
         spent = time.time() - self.begin
         seen = self.step * self.run.batch * self.run.frames / 60 / 3600
-        row = {"time": time.strftime("%H:%M:%S"), "step": self.step, "minutes": round(spent / 60, 2),
-               "hours_heard": round(seen, 2), "rate": round(self.schedule.rate(self.step), 6), **figures}
-        print(json.dumps(row), flush=True)
-        self.run.folder.mkdir(parents=True, exist_ok=True)
-        with (self.run.folder / "log.csv").open("a", newline="", encoding="utf-8") as stream:
-            csv.writer(stream).writerow([f"{key}={value}" for key, value in row.items()])
+        tell("encoder", {"step": self.step, "minutes": round(spent / 60, 2), "hours_heard": round(seen, 2),
+                         "rate": round(self.schedule.rate(self.step), 6), **figures}, self.run.folder)  # fmt: skip
 
 
 def steps_at(frames: int, ahead: int, stride: int) -> NDArray[np.int64]:

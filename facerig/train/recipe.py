@@ -19,7 +19,7 @@ from facerig.phones import units
 from facerig.rig import rig
 from facerig.train import shards
 from facerig.train.corpora import PackedClip, PackedSet, load_packed
-from facerig.train.data import Soft, Store, chosen, store
+from facerig.train.data import Soft, Store, chosen, stamp, store
 
 # source, or the beginning of its clips' ids, and the weight of its hours in the encoder's crops; a source that was not
 # built is left out
@@ -67,7 +67,7 @@ MEASURED = ("grid", "facegood")
 MOVED: tuple[tuple[str, float], ...] = (("grid", 0.6), ("facegood", 1.0), ("synthetic", 0.7))
 MEASURED_COPIES = 3  # of the measured sets, at other tempos
 MEASURED_JUDGES = 60
-REST_MINUTES = 20.0  # of sounds that are no speech, to rest at
+REST_MINUTES = 35.0  # of sounds that are no speech, to rest at
 
 # Sets nobody learns from; the log watches them, no choice is made by them.
 WATCHED = ("ljspeech", "css10_es", "emodb")
@@ -102,11 +102,19 @@ def learnt(cache: Path, relabelled: Mapping[str, NDArray[np.uint8]] | None = Non
     if not usable:
         raise InputError("no labelled corpus is packed; run `python -m facerig.train.corpora build`")
     trusted = [replace(c, trust=_trust(c, new)) for c in usable]
-    own = PackedSet(tuple(trusted), held.arrays, held.columns)
-    shard = cache / "augmented.npz"
+    own = held.of(trusted)
+    spoken = labelled(own)
+    made = stamp(spoken, (clip.source for clip in spoken.clips), AUGMENTED_HOURS, shards.OPTIONS)
+    shard = cache / f"augmented-{made}.npz"
     if not shard.is_file():
-        shards.save(shards.augmented(labelled(own), AUGMENTED_HOURS), shard)
+        shards.save(shards.augmented(spoken, AUGMENTED_HOURS), shard)
     return shards.joined(store(own, cache, new, softened), shards.read(shard))
+
+
+def stamps(packed: PackedSet) -> dict[str, str]:
+    """Of every source that is learnt from: what it is now. What was made of another one is made anew."""
+    names = dict.fromkeys(name.partition("/")[0] for name, _ in (*LEARNT, *MOVED_HOURS))
+    return {name: stamp(packed, [name]) for name in (*names, *MEASURED) if name in packed.columns}
 
 
 def _trust(clip: PackedClip, new: Mapping[str, NDArray[np.uint8]]) -> float:
@@ -121,7 +129,7 @@ def labelled(packed: PackedSet) -> PackedSet:
     real = [c for c in packed.clips if c.source not in MADE and c.label_kind != "none"]
     made = [c for c in packed.clips if c.source in MADE]
     times = max(1, len(made) // max(1, len(real)))
-    return PackedSet((*made, *real * times), packed.arrays, packed.columns)
+    return packed.of((*made, *real * times))
 
 
 def judges(cache: Path, packed: PackedSet | None = None) -> dict[str, Store]:
@@ -131,6 +139,5 @@ def judges(cache: Path, packed: PackedSet | None = None) -> dict[str, Store]:
         for name in (n for n in names if n in held.columns):
             clips = [c for c in held.only("val", [name]).clips if c.label_kind != "none"]
             if clips:
-                picked = tuple(clips[:: max(1, len(clips) // count)][:count])
-                out[name] = store(PackedSet(picked, held.arrays, held.columns), cache)
+                out[name] = store(held.of(clips[:: max(1, len(clips) // count)][:count]), cache)
     return out

@@ -1,4 +1,4 @@
-"""Sounds that are not speech, to which the decoder learns to rest: tones, hum, noise, breath, coughs, clicks.
+"""Sounds that are not speech, to which the decoder learns to rest: tones, hum, noise, breath, coughs, clicks, things.
 
 Measured talkers part their lips before they speak, so a decoder that learns from them opens at whatever else it hears
 before speech; speech itself never shows it a sound at which lips stay as they are. All synthetic, drawn anew for every
@@ -12,7 +12,7 @@ import numpy as np
 from facerig.phones import unit_index
 from facerig.rig import rig
 from facerig.train import shards
-from facerig.train.corpora import sounds
+from facerig.train.corpora import sounds, things
 from facerig.train.corpora.augment import set_gain
 from facerig.train.data import Float, Half
 from facerig.train.motion import MEASURES, Motion
@@ -20,7 +20,7 @@ from facerig.train.motion import MEASURES, Motion
 SOURCE = "rests"
 SECONDS = (3.0, 6.0)  # of one sound
 GAIN_DB = (-40.0, -3.0)
-KINDS = {**sounds.SOUNDS, "hum": sounds.hum, "noise": sounds.any_noise}
+KINDS = {**sounds.SOUNDS, "hum": sounds.hum, "noise": sounds.any_noise, **things.THINGS}
 
 
 def rests(minutes: float, rng: np.random.Generator) -> Motion:

@@ -3,8 +3,9 @@ what a new run takes over from a shipped model, of another look-ahead too."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,9 @@ def load_run(path: Path, net: nn.Module, ema: Ema, optimizer: torch.optim.Optimi
     facts: dict[str, Any] = json.loads(path.with_suffix(".json").read_text("utf-8"))
     others = [name for name, value in made.items() if facts.get(name) != value]
     if others:
-        raise OptionError(f"{path.parent}: holds a run of another {' and '.join(others)}; accepted: the options that "
-                          "it was begun with, which go on with it, another folder (--cache), or this one removed")
+        raise OptionError(f"{path.parent}: holds a run of another {' and '.join(others)}; accepted: the options and "
+                          "data that it was begun with, which go on with it, another folder (--cache), or this one "
+                          "removed")
     tensors = load_file(path.with_suffix(".safetensors"), device=str(next(net.parameters()).device))
     net.load_state_dict(_part(tensors, "net."))
     ema.weights, ema.steps = _part(tensors, "ema."), int(facts["ema_steps"])
@@ -71,6 +73,31 @@ def load_run(path: Path, net: nn.Module, ema: Ema, optimizer: torch.optim.Optimi
         if moments:
             optimizer.state[parameter] = moments
     return facts
+
+
+def gone_on(path: Path, spent: float, seconds: float, progress: float) -> str:
+    """What is said of a run that was begun before."""
+    if progress >= 1:
+        return f"{path}: is done: nothing left to train; more --minutes go on with it, another --seed begins another"
+    return f"{path}: goes on from minute {spent / 60:.1f} of {seconds / 60:.1f}"
+
+
+def forget(path: Path) -> None:
+    """Removes a run's files: what it made is written elsewhere."""
+    for suffix in (".json", ".safetensors"):
+        path.with_suffix(suffix).unlink(missing_ok=True)
+
+
+def facts_of(seed: int, start: Path | None, data: Mapping[str, str]) -> dict[str, Any]:
+    """What any run is made of: one of other facts is another run."""
+    began = hashlib.sha256(start.read_bytes()).hexdigest()[:16] if start else None
+    return {"seed": seed, "start": began, "data": dict(data)}
+
+
+def weights_hash(net: nn.Module) -> str:
+    """A name for a network's weights."""
+    plain = {key: value.detach().contiguous() for key, value in net.state_dict().items()}
+    return hashlib.sha256(bytes_of(plain)).hexdigest()[:16]
 
 
 def load_ema(path: Path, net: nn.Module) -> None:

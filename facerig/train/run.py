@@ -17,13 +17,13 @@ from facerig.model.config import NetConfig
 from facerig.model.net import Encoder, Net
 from facerig.model.runtime import read_card
 from facerig.train import distill, parallel, purify, recipe, smoother
-from facerig.train.corpora import PackedSet, cache_folder, load_packed
+from facerig.train.corpora import PackedClip, PackedSet, cache_folder, load_packed
 from facerig.train.data import Store, store, with_labels
 from facerig.train.decoder import DecoderRun, DecoderTrainer
 from facerig.train.loop import EncoderTrainer, Run, judged, posteriors
-from facerig.train.motion import Motion, motion
+from facerig.train.motion import Motion, closed_lips, motion
 from facerig.train.rests import rests
-from facerig.train.resume import averaged, load_ema, load_shipped
+from facerig.train.resume import averaged, forget, load_ema, load_shipped
 from facerig.train.tempo import at_other_tempos
 
 ENCODER_SHARE = 0.8  # of the time; the decoder gets the rest
@@ -81,7 +81,9 @@ def train(plan: Plan, shown: Shown = _unseen) -> dict[str, Any]:
     """Train, write the model's files, return its figures; `shown` is told the part and how far it is. Of several
     processes the first alone goes on when the encoder is done; the others return nothing."""
     parallel.join()
-    parallel.first_then_others(lambda: build_corpora(plan.hours))
+    parallel.first_then_others(lambda: None if parallel.rank() else build_corpora(plan.hours))
+    if "grid" in load_packed().columns:
+        closed_lips()  # which the decoder's measures begin at: or it is told here, and not behind the encoder
     net = Net(recipe.config(plan.name))
     kept = plan.start if plan.decoder else None
     figures = kept_encoder(net, plan, kept) if kept else taught_encoder(net, plan, shown)
@@ -93,6 +95,8 @@ def train(plan: Plan, shown: Shown = _unseen) -> dict[str, Any]:
     if plan.pure:
         figures["motion"] = purify.taught_on(net, plan, seconds * share, shown)
     save(net.cpu(), plan.out, figures)
+    for part in ("decoder", purify.PART):
+        forget(plan.run / part)
     return figures
 
 
@@ -116,44 +120,53 @@ def content_figures(net: Net, start: Path | None, judges: Mapping[str, Store]) -
 def kept_encoder(net: Net, plan: Plan, start: Path) -> dict[str, Any]:
     """The encoder of a shipped file, with the figures that are its own; it labels speech where nothing did before."""
     load_shipped(start, net.encoder, "encoder")
-    if not plan.labels.is_file():
+    if unsharpened(plan):
         sharpen(net.encoder.eval(), plan, plan.labels)
     others = ("motion", "expression")  # a new decoder has others, and no expression head yet
     return {key: value for key, value in read_card(start)["figures"].items() if key not in others}
 
 
 def build_corpora(hours: float) -> None:
-    """Make and pack what is missing."""
-    from facerig.train.corpora.builder import build
+    """Make and pack what is missing, and say what is learnt from."""
+    from facerig.train.corpora import builder
 
-    packed = cache_folder() / "packed"
-    if not (packed / "synthetic.json").is_file():
-        build(cache_folder(), [], 2, hours)
+    due = builder.unfinished(cache_folder(), hours)
+    if due:
+        builder.build(cache_folder(), due, 2, hours)
+    held = load_packed()
+    names = dict.fromkeys((*(name.partition("/")[0] for name, _ in recipe.LEARNT), *recipe.MEASURED))
+    told = [f"{name} {held.only('train', [name]).hours():.1f} h" for name in _present(held, tuple(names))]
+    lost = [f"{name} ({why})" for name, why in builder.left_out(cache_folder(), hours).items()]
+    print(f"learnt from: {', '.join(told) or 'nothing'}\nleft out: {', '.join(lost) or 'nothing'}", flush=True)
 
 
 def encoder_trainer(plan: Plan, config: NetConfig) -> EncoderTrainer:
     """The trainer, which relabels its data once on the way."""
-    labels = plan.labels
     seconds = plan.minutes * 60 * ENCODER_SHARE
+    behind = True  # whether anything is to be relabelled on the way
 
     def taught(by: Callable[[], Encoder] | None) -> Store:
         """What is learnt from, relabelled by that encoder where it was not before."""
-        if by and not labels.is_file():
-            sharpen(by(), plan, labels)
-        return recipe.learnt(plan.features, *distill.read(labels))
+        if by and unsharpened(plan):
+            sharpen(by(), plan, plan.labels)
+        held = load_packed()
+        return recipe.learnt(plan.features, *distill.read(plan.labels, recipe.stamps(held)), held)
 
     def fresh() -> Store | None:
-        due = not labels.is_file() and trainer.schedule.progress(trainer.step) >= RELABEL_AT
-        if not parallel.agreed(due):
+        nonlocal behind
+        if not parallel.agreed(behind and trainer.schedule.progress(trainer.step) >= RELABEL_AT):
             return None
+        behind = False
         return parallel.first_then_others(lambda: taught(lambda: trained(trainer.path, config)))
 
-    run = Run(plan.run, seconds, batch=plan.batch, seed=plan.seed, shares=dict(recipe.LEARNT))
+    run = Run(plan.run, seconds, batch=plan.batch, seed=plan.seed, shares=dict(recipe.LEARNT),
+              data=recipe.stamps(load_packed()))
     start = plan.start
     if start:
         run = replace(run, start=start, peak=START_PEAK, ramp=0.0)
     by = (lambda: shipped(start, Encoder(config))) if start else None
     data = parallel.first_then_others(lambda: taught(by))
+    behind = bool(unsharpened(plan))
     trainer = EncoderTrainer(config, run, data, recipe.judges(plan.features), fresh)
     return trainer
 
@@ -189,36 +202,52 @@ def best_mean(net: Encoder, old: Encoder, judges: Mapping[str, Store]) -> dict[s
 
 
 def sharpen(encoder: Encoder, plan: Plan, labels: Path) -> dict[str, float]:
-    """New labels, hard and soft, of all speech that an aligner labelled: first by the encoder, then by an offline
-    reader that learns from those on top of it."""
-    heard = smoother.Listened(encoder, relabelled(plan))
+    """New labels, hard and soft, of all speech that an aligner labelled and that has none yet: first by the encoder,
+    then by an offline reader that learns from those on top of it."""
+    heard, stamps, due = smoother.Listened(encoder, relabelled(plan)), recipe.stamps(load_packed()), unsharpened(plan)
     old, far = heard.store, max(encoder.config.taught)
-    real = [k for k, name in enumerate(old.ids) if not name.startswith("synthetic")]
+    real = [k for k, name in enumerate(old.ids) if name in due]
     names, before = [old.ids[k] for k in real], [old.clip(k)[1] for k in real]
-    distill.write(names, before, lambda j: smoother.read(encoder, heard, real[j], far), labels)
-    heard.store = with_labels(old, *distill.read(labels))
-    seconds = plan.minutes * 60 * READER_SHARE
-    reader = smoother.trained(encoder, heard, smoother.SmootherRun(seconds, seed=plan.seed, shares=dict(recipe.LEARNT)))
-    return distill.write(names, before, lambda j: smoother.agreed(encoder, reader, heard, real[j]), labels)
+    first = labels.with_name("labels.first.npz")  # a file of its own: broken off here, all of it begins again
+    distill.write(names, before, lambda j: smoother.read(encoder, heard, real[j], far), first)
+    (hard, soft), (others, softer) = distill.read(first), distill.read(labels, stamps)
+    heard.store = with_labels(old, {**others, **hard}, {**softer, **soft})
+    run = smoother.SmootherRun(plan.minutes * 60 * READER_SHARE, seed=plan.seed, shares=dict(recipe.LEARNT),
+                               folder=plan.run)
+    reader = smoother.trained(encoder, heard, run)
+    told = distill.write(names, before, lambda j: smoother.agreed(encoder, reader, heard, real[j]), labels, stamps)
+    first.unlink()
+    return told
+
+
+def unsharpened(plan: Plan) -> set[str]:
+    """Clips that are to have new labels and have none of them as they are now."""
+    held = load_packed()
+    labels, _ = distill.read(plan.labels, recipe.stamps(held))
+    return {clip.id for clip in _aligned(held)} - labels.keys()
 
 
 def relabelled(plan: Plan) -> Store:
     """What is labelled anew, and some synthetic speech, whose labels are right."""
     held = load_packed()
-    clips = [c for name in _present(held, recipe.RELABELLED) for c in held.only("train", [name]).clips
-             if c.label_kind != "engine"]  # fmt: skip
-    clips += _some(held, "synthetic", recipe.READER_HOURS, plan.seed)
-    return store(PackedSet(tuple(clips), held.arrays, held.columns), plan.features)
+    return store(held.of([*_aligned(held), *_some(held, "synthetic", recipe.READER_HOURS, plan.seed)]), plan.features)
 
 
-def train_decoder(net: Net, plan: Plan, seconds: float | None = None,
-                  shown: Shown = _unseen) -> dict[str, dict[str, float]]:
-    """Decoder and its figures on measured motion that it did not learn from."""
+def _aligned(held: PackedSet) -> list[PackedClip]:
+    """All that is learnt from and that no engine labelled."""
+    return [clip for name in _present(held, recipe.RELABELLED) for clip in held.only("train", [name]).clips
+            if clip.label_kind != "engine" and clip.frames > 0]  # fmt: skip
+
+
+def train_decoder(net: Net, plan: Plan, seconds: float | None = None, shown: Shown = _unseen,
+                  part: str = "decoder") -> dict[str, dict[str, float]]:
+    """Decoder and its figures on measured motion that it did not learn from; `part` names its checkpoint."""
     if plan.start:
         load_shipped(plan.start, net.decoder, "decoder")
     data, judges = motions(net, plan)
     run = DecoderRun(seconds or plan.minutes * 60 * (1 - ENCODER_SHARE), seed=plan.seed, shares=dict(recipe.MOVED),
-                     peak=START_PEAK if plan.start else DecoderRun.peak)  # fmt: skip
+                     peak=START_PEAK if plan.start else DecoderRun.peak, path=plan.run / part, start=plan.start,
+                     data=recipe.stamps(load_packed()))  # fmt: skip
     trainer = DecoderTrainer(net, run, data, judges)
     trainer.train(partial(shown, "decoder"))
     return trainer.judge()
@@ -230,8 +259,8 @@ def motions(net: Net, plan: Plan) -> tuple[Motion, dict[str, Motion]]:
     held = load_packed()
     learnt = [clip for name, hours in recipe.MOVED_HOURS for clip in _some(held, name, hours, plan.seed)]
     learnt += [clip for clip in held.only("train", _present(held, recipe.MEASURED)).clips if clip.target_start >= 0]
-    labels = distill.read(plan.labels)
-    shown = motion(PackedSet(tuple(learnt), held.arrays, held.columns), plan.features, heard_by(net), *labels)
+    labels = distill.read(plan.labels, recipe.stamps(held))
+    shown = motion(held.of(learnt), plan.features, heard_by(net), *labels)
     rng = np.random.default_rng(plan.seed)
     data = at_other_tempos(shown, recipe.MEASURED, recipe.MEASURED_COPIES, rng) + rests(recipe.REST_MINUTES, rng)
     return data, motion_judges(net, plan, held)
@@ -241,8 +270,7 @@ def motion_judges(net: Net, plan: Plan, held: PackedSet) -> dict[str, Motion]:
     """Measured motion that no decoder learns from, of every set that has some."""
     judges = {name: [c for c in held.only("val", [name]).clips if c.target_start >= 0][: recipe.MEASURED_JUDGES]
               for name in _present(held, recipe.MEASURED)}
-    return {name: motion(PackedSet(tuple(clips), held.arrays, held.columns), plan.features, heard_by(net))
-            for name, clips in judges.items() if clips}  # fmt: skip
+    return {name: motion(held.of(clips), plan.features, heard_by(net)) for name, clips in judges.items() if clips}
 
 
 def heard_by(net: Net) -> Callable[[Any], Any]:
@@ -255,7 +283,7 @@ def _present(held: PackedSet, names: tuple[str, ...]) -> list[str]:
     return [name for name in names if name in held.columns]
 
 
-def _some(held: PackedSet, name: str, hours: float, seed: int) -> list[Any]:
+def _some(held: PackedSet, name: str, hours: float, seed: int) -> list[PackedClip]:
     """Random labelled clips of a source, about so many hours."""
     if name not in held.columns:
         return []

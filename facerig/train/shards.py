@@ -79,7 +79,7 @@ def joined(one: Store, other: Store) -> Store:
                  np.concatenate([one.starts, other.starts + len(one.labels)]),
                  np.concatenate([one.counts, other.counts]), np.concatenate([one.trust, other.trust]),
                  np.concatenate([one.source, other.source]), one.ids + other.ids,
-                 np.concatenate([one.soft, other.soft]))
+                 np.concatenate([one.soft, other.soft]), one.speakers + other.speakers)
 
 
 __all__ = ["SOURCE", "augmented", "joined", "read", "save", "sound_features", "stored"]

@@ -6,10 +6,10 @@ itself. It is trained on the labels that there are, in a few minutes, and never 
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from facerig.train.loop import contents
 from facerig.train.losses import UnitTables, targets, unit_loss
 from facerig.train.resume import Ema
 from facerig.train.schedule import Schedule, is_eighth
+from facerig.train.told import tell
 
 AHEAD = 24  # frames: the encoder's own past is seconds long, so a syllable of future is what it lacks
 LAYERS = "c1 c1 c2 c2"
@@ -75,6 +76,8 @@ class SmootherRun:
     seed: int = 1
     half: bool = True
     shares: Mapping[str, float] = field(default_factory=dict)
+    folder: Path | None = None
+    """Of its log."""
 
 
 class Listened:
@@ -130,8 +133,7 @@ def trained(net: Encoder, data: Listened, run: SmootherRun,
         shown(progress)
         losses.append(float(loss.detach()))
         if is_eighth(step, run.steps) or step % 100 == 0:
-            print(json.dumps({"time": time.strftime("%H:%M:%S"), "smoother": step,
-                              "loss": round(float(np.mean(losses)), 4)}), flush=True)
+            tell("reader", {"step": step, "loss": round(float(np.mean(losses)), 4)}, run.folder)
             losses = []
     smoother.load_state_dict(ema.weights)
     return smoother.eval()

@@ -6,6 +6,8 @@ sound (`align`). Knows no sound and no pronunciation.
 
 from __future__ import annotations
 
+import html
+import itertools
 import json
 import math
 import re
@@ -14,14 +16,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from facerig.errors import InputError, OptionError
-from facerig.phones import Timed, notations, timed_units, to_units, units
+from facerig.phones import Timed, is_symbol, notations, timed_units, to_units, units
 
 SILENT = ("", "sil", "sp", "spn", "<eps>", "<sil>", "SIL", "SP", "#", "_", "<p:>")
 NOTATIONS = ("arpabet", "ipa", "sampa_de", "festival_en")  # tried in this order where a file does not say
+# Words that are symbols of phones as well.
+BOTH = {"a", "A", "e", "i", "I", "o", "O", "u", "y", "ah", "aw", "eh", "er", "oh", "ow", "uh"}
 MAX_BYTES = 64_000_000
 ACCEPTED = ".TextGrid, .srt, .vtt, .ctm, .json, .jsonl, .lab, .txt"
 TICK = 1e-7  # seconds in Azure's and HTK's clock
+LEAST = 0.02  # seconds of a word whose times are one instant, as Whisper's are now and then
+USUAL = 0.35  # ... of a word at the beginning or the end whose time is missing
 
 
 class Word(NamedTuple):
@@ -96,11 +104,12 @@ def phones(rows: Rows, notation: str = "") -> tuple[Timed, ...]:
 
 
 def guess_notation(labels: Iterable[str]) -> str:
-    """The first notation that knows every label."""
+    """The first notation that has every label, else the first in which all can be read as chains of its symbols."""
     wanted = {label for label in labels if label not in SILENT}
-    for notation in NOTATIONS:
-        if all(_known(label, notation) for label in wanted):
-            return notation
+    for knows in (is_symbol, _known):
+        for notation in NOTATIONS:
+            if all(knows(label, notation) for label in wanted):
+                return notation
     unknown = sorted(label for label in wanted if not any(_known(label, n) for n in NOTATIONS))
     raise InputError(f"phones {' '.join(unknown[:8]) or 'of mixed notations'}: in none of {', '.join(NOTATIONS)}; "
                      f"name the notation ({', '.join(notations())})")  # fmt: skip
@@ -150,58 +159,86 @@ def _of_tiers(tiers: dict[str, list[tuple[float, float, str]]], notation: str) -
     words = next((rows for name, rows in tiers.items() if re.search(r"word|ort|text|trans", name)), None)
     if spoken is None and words is None:
         raise InputError(f"tiers {', '.join(tiers) or 'none'}; accepted: one named phones or words")
-    said = tuple(Word(*row) for row in words or () if row[2] not in SILENT)
-    return Transcript(phones(spoken, notation) if spoken else (), said)
+    return Transcript(phones(spoken, notation) if spoken else (), _said(words or ()))
 
 
-_INSTANT = r"(?:(\d+):)?(\d+):(\d+)[.,](\d+)"
-_CUE = re.compile(rf"{_INSTANT}\s*-->\s*{_INSTANT}[^\n]*\n(.*?)(?=\n\s*\n|\Z)", re.S)
+def _said(rows: Rows) -> tuple[Word, ...]:
+    """The words of (start, end, word or line), silences apart; without times where no row has any."""
+    timed = any(end > start for start, end, _ in rows)
+    spoken = [(start, end, text.split()) for start, end, text in rows if text not in SILENT]
+    return tuple(word for start, end, said in spoken
+                 for word in (shared(start, end, said) if timed else (Word(0.0, 0.0, one) for one in said)))
+
+
+_INSTANT = r"(?:(\d+):)?(\d+):(\d+)(?:[.,](\d+))?"
+_TIMES = re.compile(rf"\s*{_INSTANT}\s*-->\s*{_INSTANT}")
+_MARKUP = re.compile(r"<[^>]*>|\{[^}]*\}")
+_NOISES = re.compile(r"\[[^\]]*\]|\([^)]*\)")  # [MUSIC] (laughs)
+_SPEAKER = re.compile(r"^[-\s]*[A-Z][^\n:a-z]*:(?=\s|$)", re.M)  # ANNA:
 
 
 def _subtitles(text: str, _: str) -> Transcript:
     """SRT and VTT: the words of a cue share its time, in proportion to their letters."""
+    lines = text.splitlines()
+    heads = [k for k, line in enumerate(lines) if "-->" in line]
     words: list[Word] = []
-    for cue in _CUE.findall(text.replace("\r", "")):
-        start, end = _clock(cue[:4]), _clock(cue[4:8])
-        line = re.sub(r"<[^>]*>|\{[^}]*\}", " ", cue[8])
-        words += shared(start, end, line.split())
+    for head, following in itertools.pairwise([*heads, len(lines)]):
+        found = _TIMES.match(lines[head])
+        if found is None:
+            raise InputError(f"line {head + 1}: got {lines[head].strip()[:60]!r}, accepted: times as "
+                             "00:00:01,000 --> 00:00:02,000")
+        body = lines[head + 1 : following]
+        if following < len(lines) and body and body[-1].strip().isdecimal():
+            body.pop()  # the next cue's number
+        cue = "\n".join(itertools.takewhile(str.strip, body))
+        said = _SPEAKER.sub(" ", _NOISES.sub(" ", html.unescape(_MARKUP.sub(" ", cue))))
+        words += shared(_clock(found.groups()[:4]), _clock(found.groups()[4:]), said.split())
     return Transcript(words=tuple(words))
 
 
-def _clock(parts: Sequence[str]) -> float:
-    hours, minutes, seconds, fraction = parts
-    return _time(int(hours or 0) * 3600 + int(minutes) * 60 + int(seconds) + float(f"0.{fraction}"))
+def _clock(parts: Sequence[str | None]) -> float:
+    hours, minutes, seconds, fraction = (part or "0" for part in parts)
+    return _time(int(hours) * 3600 + int(minutes) * 60 + int(seconds) + float(f"0.{fraction}"))
 
 
 def shared(start: float, end: float, words: Sequence[str]) -> list[Word]:
-    """Words that share a stretch of time, each by its letters."""
+    """Words that share a stretch of time, each by its letters; none is so short that its time would be unknown."""
+    end = max(end, start + LEAST * len(words))
     sizes = [len(word) + 1 for word in words]
-    edges = [start + (end - start) * sum(sizes[:k]) / max(sum(sizes), 1) for k in range(len(words) + 1)]
+    edges = [*(start + (end - start) * sum(sizes[:k]) / sum(sizes) for k in range(len(words))), end]
     return [Word(a, b, word) for a, b, word in zip(edges[:-1], edges[1:], words, strict=True)]
 
 
 def _ctm(text: str, notation: str) -> Transcript:
-    """file channel start duration label; all phones where no label is a word."""
+    """file channel start duration label; all phones where the labels look like phones."""
     rows = []
     for line in text.splitlines():
         cells = line.split()
         if cells and not line.startswith(";;"):
             start = _time(cells[2])
             rows.append((start, start + _time(cells[3]), cells[4]))
-    return _phones_or_words(rows, notation)
+    return _phones_or_words(rows, notation, words=True)
 
 
 def _lab(text: str, notation: str) -> Transcript:
-    """start end label, in seconds or in HTK's 100 ns."""
+    """start end label, in seconds or in HTK's 100 ns; phones, unless the labels are words."""
     cells = [line.split() for line in text.splitlines() if line.strip()]
     scale = TICK if all("." not in c[0] + c[1] for c in cells) and float(cells[-1][1]) > 10_000 else 1.0
-    return _phones_or_words([(_time(float(c[0]) * scale), _time(float(c[1]) * scale), c[2]) for c in cells], notation)
+    rows = [(_time(float(c[0]) * scale), _time(float(c[1]) * scale), c[2]) for c in cells]
+    return _phones_or_words(rows, notation, words=False)
 
 
-def _phones_or_words(rows: Rows, notation: str) -> Transcript:
-    if notation or all(label in SILENT or any(_known(label, n) for n in ("arpabet",)) for _, _, label in rows):
+def _phones_or_words(rows: Rows, notation: str, words: bool) -> Transcript:
+    """Phones where most labels are symbols of one notation; `words` says what labels are that may be either.
+
+    Most and not all: a symbol that nobody knows must be refused as a phone, not be spoken as a word.
+    """
+    labels = {label for _, _, label in rows if label not in SILENT}
+    telling = labels - BOTH or (set() if words else labels)
+    known = max(sum(is_symbol(label, name) for label in telling) for name in NOTATIONS)
+    if notation or 2 * known > len(telling) or not labels:
         return Transcript(phones(rows, notation))
-    return Transcript(words=tuple(Word(*row) for row in rows if row[2] not in SILENT))
+    return Transcript(words=_said(rows))
 
 
 def _plain(text: str, _: str) -> Transcript:
@@ -228,54 +265,67 @@ def _object(held: dict[str, Any], notation: str) -> Transcript:
         tiers = {name.lower(): [(_time(a), _time(b), str(c)) for a, b, c in tier["entries"]]
                  for name, tier in held["tiers"].items()}  # fmt: skip
         return _of_tiers(tiers, notation)
-    if "alignment" in held or "characters" in held:  # ElevenLabs
-        return _characters(held.get("alignment") or held)
-    if "segments" in held:  # Whisper
-        rows = [w for segment in held["segments"] for w in segment.get("words") or [segment]]
-        return Transcript(words=tuple(word for row in rows for word in _words(row)))
+    letters = held.get("alignment") or held.get("normalized_alignment") or ("characters" in held and held)
+    if letters:  # ElevenLabs
+        return _characters(letters)
     spoken = tuple(_timed_rows(held.get("phones") or held.get("phonemes") or []))
-    words = tuple(word for w in held.get("words") or [] for word in _words(w))
-    if not spoken and not words and isinstance(held.get("text"), str):
+    rows = held.get("words") or [  # Whisper's segments hold their words, or are lines
+        row for segment in held.get("segments") or () for row in segment.get("words") or [segment]]
+    if not spoken and not rows and isinstance(held.get("text"), str):
         return _plain(held["text"], notation)
-    return Transcript(phones(spoken, notation) if spoken else (), words)
+    return Transcript(phones(spoken, notation) if spoken else (), _worded(rows))
 
 
 def _timed_rows(rows: Sequence[Any]) -> Iterable[tuple[float, float, str]]:
     for row in rows:
         if isinstance(row, dict):
-            label = next(row[key] for key in ("phone", "phoneme", "label", "text") if key in row)
-            yield _time(row["start"]), _time(row["end"]), str(label)
+            yield _time(row["start"]), _time(row["end"]), _label(row, ("phone", "phoneme", "label", "text"))
         else:
             yield _time(row[0]), _time(row[1]), str(row[2])
 
 
-def _words(row: Any) -> list[Word]:
-    """A word, or a whole line whose words share its time."""
-    if not isinstance(row, dict):
-        return [Word(_time(row[0]), _time(row[1]), str(row[2]))]
-    text = str(next(row[key] for key in ("word", "text", "label", "value") if key in row)).strip()
-    return shared(_time(row["start"]), _time(row["end"]), text.split())
+def _label(row: dict[str, Any], names: Sequence[str]) -> str:
+    found = next((row[name] for name in names if name in row), None)
+    if found is None:
+        raise InputError(f"got {str(row)[:60]}, accepted: an object with {' or '.join(names)}")
+    return str(found)
+
+
+def _worded(rows: Sequence[Any]) -> tuple[Word, ...]:
+    """The words of rows, each a word or a line; a time that is missing is put between those beside it."""
+    texts: list[str] = []
+    times: list[Any] = []
+    for row in rows:
+        named = isinstance(row, dict)
+        texts.append(_label(row, ("word", "text", "label", "value")).strip() if named else str(row[2]))
+        times += [row.get("start"), row.get("end")] if named else row[:2]
+    at = [k + side for k in range(len(rows)) for side in (0.0, 0.9)]  # in words: a pause is shorter than a word
+    known = [(place, _time(time)) for place, time in zip(at, times, strict=True) if time is not None]
+    if not known:
+        return _said([(0.0, 0.0, text) for text in texts])
+    (first, begin), (last, end) = known[0], known[-1]
+    known = [(at[0], max(begin - USUAL * (first - at[0]), 0.0)), *known, (at[-1], end + USUAL * (at[-1] - last))]
+    found = np.interp(at, [place for place, _ in known], [time for _, time in known]).tolist()
+    return _said(list(zip(found[::2], found[1::2], texts, strict=True)))
 
 
 def _characters(held: dict[str, Any]) -> Transcript:
     letters, starts, ends = (held[key] for key in ("characters", "character_start_times_seconds",
                                                    "character_end_times_seconds"))  # fmt: skip
-    words, k = [], 0
-    for word in re.finditer(r"\S+", "".join(letters)):
-        k = word.end() - 1
-        words.append(Word(_time(starts[word.start()]), _time(ends[k]), word.group()))
-    return Transcript(words=tuple(words))
+    rows = [(_time(starts[word.start()]), _time(ends[word.end() - 1]), word.group())
+            for word in re.finditer(r"\S+", "".join(letters))]  # fmt: skip
+    return Transcript(words=_said(rows))
 
 
 def _list(held: list[Any], notation: str) -> Transcript:
     if held and isinstance(held[0], dict) and "type" in held[0]:  # Amazon Polly: milliseconds, no ends
         marks = sorted((_time(m["time"] / 1000), str(m["value"])) for m in held if m["type"] == "word")
         ends = [start for start, _ in marks[1:]] + [marks[-1][0] + 0.4 if marks else 0.0]
-        return Transcript(words=tuple(Word(a, b, w) for (a, w), b in zip(marks, ends, strict=True)))
+        return Transcript(words=_said([(a, b, word) for (a, word), b in zip(marks, ends, strict=True)]))
     if held and isinstance(held[0], dict) and "viseme_id" in held[0]:  # Azure: ticks, no ends
         return Transcript(_azure(held))
     if held and isinstance(held[0], dict) and ("word" in held[0] or "text" in held[0]):
-        return Transcript(words=tuple(word for row in held for word in _words(row)))
+        return Transcript(words=_worded(held))
     return Transcript(phones(list(_timed_rows(held)), notation))
 
 

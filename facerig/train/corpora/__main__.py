@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif got.command == "pack":
             for source in chosen(only, got.hours):
                 if (cache / source.name / "manifest.jsonl").is_file():
-                    print(pack_source(cache, source))
+                    print(f"{source.name}: {pack_source(cache, source)}")
         else:
             status(cache)
     except FacerigError as error:

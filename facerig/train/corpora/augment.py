@@ -7,7 +7,6 @@ tract is warped on mel features (`warp_mels`), where it costs nothing. Knows the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -38,8 +37,6 @@ class Options:
     noise: float = 0.5
     snr: tuple[float, float] = (0.0, 30.0)
     # dB, over the speech frames
-    babble_share: float = 0.35
-    # of the noises, where babble is given
     events: float = 0.3
     # a breath, cough, click or tone in a pause (or over speech)
     overlap: float = 0.3
@@ -68,14 +65,8 @@ class Augmented(NamedTuple):
     positions: NDArray[np.float64]
 
 
-def augment(
-    audio: Audio,
-    labels: Labels,
-    rng: np.random.Generator,
-    options: Options | None = None,
-    babble: Audio | None = None,
-) -> Augmented:
-    """One random version of a clip; audio has 400 samples a frame. babble: long mixed speech of others, rms 1."""
+def augment(audio: Audio, labels: Labels, rng: np.random.Generator, options: Options | None = None) -> Augmented:
+    """One random version of a clip; audio has 400 samples a frame."""
     use = (options or Options()).scaled()
     if rng.random() < use.whole:
         return non_speech(len(labels), rng)
@@ -89,8 +80,7 @@ def augment(
     if rng.random() < use.eq:
         audio = equalise(audio, rng)
     if rng.random() < use.noise:
-        other = _other(len(audio), rng, babble if rng.random() < use.babble_share else None)
-        audio = mix(audio, other, float(rng.uniform(*use.snr)), labels)
+        audio = mix(audio, sounds.any_noise(len(audio), rng), float(rng.uniform(*use.snr)), labels)
     return Augmented(_line(audio, rng, use), labels, positions)
 
 
@@ -103,10 +93,6 @@ def _line(audio: Audio, rng: np.random.Generator, use: Options) -> Audio:
     if rng.random() < use.codec:
         audio = mu_law(audio) if rng.random() < 0.4 else holes(audio, rng)
     return set_gain(audio, float(rng.uniform(*use.gain_db)))
-
-
-def _other(samples: int, rng: np.random.Generator, babble: Audio | None) -> Audio:
-    return sounds.any_noise(samples, rng) if babble is None else sounds.piece(babble, samples, rng)
 
 
 def _sped(audio: Audio, labels: Labels, rng: np.random.Generator, use: Options) -> Augmented:
@@ -273,20 +259,6 @@ def non_speech(frames: int, rng: np.random.Generator) -> Augmented:
         out += sounds.SOUNDS[str(name)](samples, rng) * np.float32(rng.uniform(0.3, 1))
     gained = set_gain(out, float(rng.uniform(-40, 0)))
     return Augmented(gained, np.full(frames, NOISE, np.uint8), np.arange(frames, dtype=np.float64))
-
-
-def make_babble(clips: Sequence[NDArray[np.int16]], rng: np.random.Generator, seconds: float = 30.0, voices: int = 5
-                ) -> Audio:  # fmt: skip
-    """Several voices at once, rms 1, from clips of others."""
-    samples = int(seconds * RATE)
-    out = np.zeros(samples, np.float32)
-    for _ in range(voices):
-        parts: list[NDArray[np.float32]] = []
-        while sum(len(p) for p in parts) < samples:
-            clip = clips[int(rng.integers(len(clips)))].astype(np.float32)
-            parts.append(clip / (np.sqrt(np.mean(clip**2)) + 1.0))
-        out += np.concatenate(parts)[:samples]
-    return np.asarray(out / (rms(out) + 1e-9), dtype=np.float32)
 
 
 def mel_warp_matrix(centres_hz: NDArray[np.floating], factor: float) -> NDArray[np.float32]:

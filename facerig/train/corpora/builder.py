@@ -10,8 +10,8 @@ from pathlib import Path
 
 from rich.progress import Progress
 
-from facerig.errors import OptionError
-from facerig.train.corpora.base import Source, write_manifest, write_part
+from facerig.errors import InputError, OptionError
+from facerig.train.corpora.base import Part, Source, write_manifest, write_part
 from facerig.train.corpora.pack import pack
 from facerig.train.corpora.registry import all_sources
 
@@ -28,8 +28,22 @@ def build(cache: Path, only: Sequence[str], jobs: int, hours: float) -> None:
             print(f"{source.name}: left out: {source.missing}")
             continue
         _build_source(cache, source, jobs, hours)
-        names = [p.name for p in source.parts]
-        print(f"{source.name}: {write_manifest(cache / source.name, names)} clips, packed {pack_source(cache, source)}")
+        count = write_manifest(cache / source.name, [p.name for p in source.parts])
+        print(f"{source.name}: {count} clips, {pack_source(cache, source)}")
+
+
+def unfinished(cache: Path, hours: float) -> list[str]:
+    """Sources that are to be built: those that are not packed, and those of which a part is missing. What was packed
+    elsewhere has no parts here, and is whole."""
+    return [source.name for source in all_sources(hours) if not source.missing
+            and (not (cache / "packed" / f"{source.name}.json").is_file()
+                 or ((cache / source.name).is_dir() and _unmade(cache, source)))]  # fmt: skip
+
+
+def left_out(cache: Path, hours: float) -> dict[str, str]:
+    """Sources that are not packed, and why."""
+    return {source.name: source.missing or "no clip could be made" for source in all_sources(hours)
+            if not (cache / "packed" / f"{source.name}.json").is_file()}  # fmt: skip
 
 
 def chosen(only: Sequence[str], hours: float) -> list[Source]:
@@ -42,7 +56,7 @@ def chosen(only: Sequence[str], hours: float) -> list[Source]:
 
 
 def _build_source(cache: Path, source: Source, jobs: int, hours: float) -> None:
-    todo = [p for p in source.parts if not (cache / source.name / f"{p.name}.jsonl").is_file()]
+    todo = _unmade(cache, source)
     if not todo:
         return
     with Progress(disable=not sys.stderr.isatty()) as bar:
@@ -60,6 +74,10 @@ def _build_source(cache: Path, source: Source, jobs: int, hours: float) -> None:
                 bar.advance(task)
 
 
+def _unmade(cache: Path, source: Source) -> list[Part]:
+    return [part for part in source.parts if not (cache / source.name / f"{part.name}.jsonl").is_file()]
+
+
 def _alone(cache: str, source: str, part: str, hours: float) -> str:
     """Make a part in a process of its own, for an engine may crash on a text; returns the part's name if it did."""
     process = get_context("spawn").Process(target=_make, args=(cache, source, part, hours))
@@ -69,4 +87,8 @@ def _alone(cache: str, source: str, part: str, hours: float) -> str:
 
 
 def pack_source(cache: Path, source: Source) -> str:
-    return pack(cache, source.name, source.columns).name
+    """Packs it; says what came of that."""
+    try:
+        return f"packed {pack(cache, source.name, source.columns).name}"
+    except InputError as error:
+        return f"left out: {error}"

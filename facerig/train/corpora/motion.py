@@ -165,13 +165,14 @@ def sources() -> list[Source]:
     """The sets with measured motion."""
     data = data_folder()
     found = []
-    for name, folder, make, columns in (
-        ("grid", data / "grid", _grid, grid_columns),
-        ("facegood", data / "facegood", _facegood, facegood_columns),
-        ("ema", data / "emu", _ema, ema_columns),
+    for name, folder, needed, make, columns in (
+        ("grid", "grid", ("tracks.npz", "neutral.json", "audio", "phones", "words"), _grid, grid_columns),
+        ("facegood", "facegood", ("channel_names.txt", "audio"), _facegood, facegood_columns),
+        ("ema", "emu", (), _ema, ema_columns),
     ):
-        if folder.is_dir():
-            found.append(Source(name, (Part("all", make),), "", columns()))
+        absent = [path for path in (data / folder, *(data / folder / part for part in needed)) if not path.exists()]
+        if absent:
+            found.append(Source(name, (), f"{absent[0]} is absent"))
         else:
-            found.append(Source(name, (), f"{folder} is absent"))
+            found.append(Source(name, (Part("all", make),), "", columns()))
     return found

@@ -20,8 +20,9 @@ import numpy as np
 from scipy.signal import resample_poly
 
 from facerig.model import runtime
-from facerig.train.corpora import engines, hmm, pico, prompts, quotes
+from facerig.train.corpora import hmm, pico, prompts, quotes
 from facerig.train.corpora.base import Float, Int16, Made, Part, Row, Source, pieces, plain, rng_for, to_int16
+from facerig.transcript import engines
 from facerig.transcript.align import placed
 
 SOURCE = "neural"

@@ -8,7 +8,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +51,8 @@ class PackedSet:
     clips: tuple[PackedClip, ...]
     arrays: dict[str, tuple[Int16, NDArray[np.uint8], NDArray[np.float32] | None]]
     columns: dict[str, tuple[str, ...]]
+    digests: dict[str, str] = field(default_factory=dict)
+    """Of the manifests that sources were packed from; see `digest`."""
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -77,7 +79,18 @@ class PackedSet:
         """The clips of a split and of sources."""
         names = None if sources is None else set(sources)
         kept = [c for c in self.clips if split in (None, c.split) and (names is None or c.source in names)]
-        return PackedSet(tuple(kept), self.arrays, self.columns)
+        return self.of(kept)
+
+    def of(self, clips: Iterable[PackedClip]) -> PackedSet:
+        """These clips of it."""
+        return replace(self, clips=tuple(clips))
+
+    def digest(self, source: str) -> str:
+        """Another one where a source was packed anew from other clips; of its arrays where it was never on disk."""
+        if source in self.digests:
+            return self.digests[source]
+        audio, labels, _ = self.arrays[source]
+        return hashlib.sha256(audio.tobytes() + labels.tobytes()).hexdigest()[:12]
 
     def hours(self) -> float:
         return sum(c.frames for c in self.clips) / FPS / 3600
@@ -118,7 +131,8 @@ def _packed_targets(folder: Path, row: Row, frames: int) -> NDArray[np.float32]:
 
 
 def pack(cache: Path, source: str, columns: Sequence[str] = ()) -> Path:
-    """Pack one source; unchanged manifests are not packed again. Returns its json."""
+    """Pack one source; unchanged manifests are not packed again. Returns its json; an InputError where no clip has as
+    much as a frame."""
     folder, out = cache / source, cache / "packed"
     digest = hashlib.sha256((folder / "manifest.jsonl").read_bytes()).hexdigest()[:12]
     index = out / f"{source}.json"
@@ -137,8 +151,24 @@ def pack(cache: Path, source: str, columns: Sequence[str] = ()) -> Path:
 
 
 def _write_arrays(folder: Path, stem: Path, has_targets: bool) -> list[PackedClip]:
-    clips, labels, targets, at, measured = [], [], [], 0, 0
     raw = stem.with_name(stem.name + f".{os.getpid()}.raw")
+    try:
+        clips, labels, targets = _write_raw(folder, raw)
+        if not clips:
+            raise InputError("no clip could be made")
+        _save(stem.with_name(stem.name + ".audio.npy"), np.memmap(raw, dtype=np.int16, mode="r"))
+    finally:
+        raw.unlink(missing_ok=True)
+    _save(stem.with_name(stem.name + ".labels.npy"), np.concatenate(labels))
+    if has_targets:
+        _save(stem.with_name(stem.name + ".targets.npy"), np.concatenate(targets))
+    return clips
+
+
+def _write_raw(folder: Path, raw: Path) -> tuple[list[PackedClip], list[NDArray[np.uint8]], list[NDArray[np.float32]]]:
+    """The audio of all clips into one file; the clips, their labels and their targets."""
+    clips: list[PackedClip] = []
+    labels, targets, at, measured = [], [], 0, 0
     shards: dict[str, Int16] = {}
     with raw.open("wb") as stream:
         for row in read_manifest(folder):
@@ -156,23 +186,13 @@ def _write_arrays(folder: Path, stem: Path, has_targets: bool) -> list[PackedCli
                 target_start, measured = measured, measured + frames
             clips.append(_clip(row, at, frames, target_start))
             at += frames
-    _raw_to_npy(raw, stem.with_name(stem.name + ".audio.npy"))
-    _save(stem.with_name(stem.name + ".labels.npy"), np.concatenate(labels))
-    if has_targets:
-        _save(stem.with_name(stem.name + ".targets.npy"), np.concatenate(targets))
-    return clips
+    return clips, labels, targets
 
 
 def _clip(row: Row, at: int, frames: int, target_start: int) -> PackedClip:
     return PackedClip(
         row.id, row.source, row.language, row.speaker, row.split, row.trust, row.label_kind, at, frames, target_start
     )
-
-
-def _raw_to_npy(raw: Path, path: Path) -> None:
-    held = np.memmap(raw, dtype=np.int16, mode="r")
-    _save(path, held)
-    raw.unlink()
 
 
 def _save(path: Path, array: NDArray[np.generic]) -> None:
@@ -194,7 +214,7 @@ def load_packed(cache: str | os.PathLike[str] | None = None, sources: Iterable[s
     present = sorted(p.stem for p in folder.glob("*.json"))
     names = present if sources is None else list(sources)
     clips: list[PackedClip] = []
-    arrays, columns = {}, {}
+    arrays, columns, digests = {}, {}, {}
     for name in names:
         if name not in present:
             raise InputError(f"packed source: got {name!r}, accepted: {', '.join(present) or 'none is built yet'}")
@@ -203,6 +223,6 @@ def load_packed(cache: str | os.PathLike[str] | None = None, sources: Iterable[s
         targets = np.load(folder / files["targets"], mmap_mode="r") if "targets" in files else None
         maps = [np.load(folder / files[kind], mmap_mode="r") for kind in ("audio", "labels")]
         arrays[name] = (maps[0], maps[1], targets)
-        columns[name] = tuple(held["columns"])
+        columns[name], digests[name] = tuple(held["columns"]), held["digest"]
         clips.extend(PackedClip(**raw) for raw in held["clips"])
-    return PackedSet(tuple(clips), arrays, columns)
+    return PackedSet(tuple(clips), arrays, columns, digests)

@@ -14,8 +14,9 @@ from typing import NamedTuple
 import numpy as np
 
 from facerig.phones import units
-from facerig.train.corpora import engines, hmm, texts, timing
+from facerig.train.corpora import hmm, texts, timing
 from facerig.train.corpora.base import Int16, Made, Part, Row, Source, pieces, plain, rng_for
+from facerig.transcript import engines
 from facerig.transcript.pronounce import as_meant
 
 RATE = 16000

@@ -23,9 +23,10 @@ from facerig.errors import FacerigError
 from facerig.model import runtime
 from facerig.phones import Timed, rasterise, to_units, units, viseme15_of_units
 from facerig.stage import FPS
-from facerig.train.corpora import engines, packages, talkies
+from facerig.train.corpora import packages, talkies
 from facerig.train.corpora.base import Int16, Made, Part, Row, Source, plain, to_int16
 from facerig.train.corpora.pack import to_24k
+from facerig.transcript import engines
 from facerig.transcript.align import placed
 from facerig.transcript.pronounce import pronounced
 

@@ -17,8 +17,8 @@ from scipy.signal import resample_poly
 from facerig.phones import timed_units
 from facerig.train.corpora.align import Aligned, Aligner, energy_agreement
 from facerig.train.corpora.base import Int16, Made, Part, Row, Source, data_folder, plain, stable_hash
-from facerig.train.corpora.engines import shifted
 from facerig.train.corpora.speech import read_audio
+from facerig.transcript.engines import shifted
 
 PARTS = 48
 VALIDATION_SPEAKERS = 15

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facerig.train.corpora import engines, texts
+from facerig.train.corpora import texts
 from facerig.train.corpora.base import Made, Part, Row, Source, plain, rng_for
+from facerig.transcript import engines
 
 PART_SECONDS = 360.0  # of speech in one part: a minute's work for the slowest engine
 CLIP_SENTENCES = 2  # at most, joined by the engine's own pause

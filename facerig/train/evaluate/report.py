@@ -61,7 +61,8 @@ def show(result: Mapping[str, Any]) -> None:
         for title, columns in TABLES:
             _systems(f"{name} ({held['language']}, {held['clips']} clips), {title}", columns, held)
         _motion(name, held["systems"])
-    for key, title in (("robustness", "Robustness"), ("not_speech", "Sounds that are not speech")):
+    for key, title in (("robustness", "Robustness"), ("not_speech", "Sounds that are not speech, never learnt from"),
+                       ("not_speech_learnt", "Sounds of the kinds that decoders learnt to rest at")):  # fmt: skip
         if key in result:
             _plain(title, result[key])
     _published(result.get("rhubarb_published", {}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from facerig.phones import Timed, rasterise
 from facerig.resample import Resample
 from facerig.stage import RATE
-from facerig.train.corpora.conditions import CONDITIONS, non_speech_sounds
+from facerig.train.corpora.conditions import CONDITIONS
 from facerig.train.evaluate.content import Content
 from facerig.train.evaluate.events import FPS
 from facerig.train.evaluate.sets import Clip
@@ -75,10 +75,10 @@ def _movement(output: Output) -> float:
     return float(output.curves[:, JAW].std()) if output.curves is not None else 0.0
 
 
-def not_speech(model: System) -> dict[str, dict[str, float]]:
+def not_speech(model: System, sounds: Mapping[str, Floats]) -> dict[str, dict[str, float]]:
     """Mean jaw and lip gap on sounds at which a mouth should stay shut."""
     table = {}
-    for name, samples in non_speech_sounds().items():
+    for name, samples in sounds.items():
         output = model.run(Clip(f"sound/{name}", "sound", "", "", np.asarray(samples, np.float32), RATE))
         curves: Floats = output.curves if output.curves is not None else np.zeros((1, JAW + 1), np.float32)
         table[name] = {

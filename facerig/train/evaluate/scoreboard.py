@@ -1,7 +1,8 @@
 """The whole evaluation in the order of its tables: hear, show, move, withstand, read. Prints nothing.
 
-Every system meets the same clips in the same run; what a system cannot do is None and not left out. Thresholds come
-from training-side clips or are fixed in advance (`content.ENTER`, `shown.CLOSED_MM`, `events.TOLERANCE`); the result
+Every system meets the same clips in the same run, but those beside a text only clips that have one; what a system
+cannot do is None and not left out. Thresholds come
+from training-side clips or are fixed in advance (`systems.BAR`, `shown.CLOSED_MM`, `events.TOLERANCE`); the result
 states them.
 """
 
@@ -14,7 +15,9 @@ from typing import Any
 
 from facerig.errors import OptionError
 from facerig.train.corpora import motion as motion_corpora
+from facerig.train.corpora.conditions import non_speech_sounds
 from facerig.train.evaluate import content, critics, events, published, robustness, sets, shown, systems
+from facerig.train.evaluate.everyday import everyday_sounds
 from facerig.train.evaluate.motion import MEASURED, Measured
 from facerig.train.evaluate.rivals import Rhubarb
 from facerig.train.evaluate.sets import Clip
@@ -24,6 +27,9 @@ from facerig.train.teacher.measured import grid_clips
 
 STRESSED = ("ljspeech", "emodb", "css10_es")  # sets that the robustness table draws its clips from
 CEILING = "ceiling"  # the teacher on true phones
+BASELINES = ("with text", "text unread", "expected", CEILING, "static", "mean", "loudness", "ridge", "random")
+# GRID training clips that baselines learn from, and those after them that a regression's bar is set by
+LEARNT, APART, QUICK = 100, 60, 24
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,8 @@ def evaluate(options: Options, progress: Callable[[str], None] = lambda _: None)
     started = time.monotonic()
     progress("loading the model")
     model = ModelSystem(options.model)
-    judged = all_systems(model, options, progress)
+    rivals = rivals_of(options, model.name)  # a slip in their names should not cost the baselines' time
+    judged = [*all_systems(model, options, progress), *rivals]
     table: dict[str, Any] = {}
     stress: list[Clip] = []
     for name in options.sets or sets.set_names():
@@ -87,7 +94,7 @@ def evaluate(options: Options, progress: Callable[[str], None] = lambda _: None)
         table[name] = one_set(name, clips, judged, progress)
         if name in STRESSED:
             stress += [clips[k] for k in sets.thinned(len(clips), 2 if options.quick else 8)]
-    result: dict[str, Any] = {"model": model.name, "quick": options.quick, "rules": rules(), "sets": table}
+    result: dict[str, Any] = {"model": model.name, "quick": options.quick, "rules": rules(judged), "sets": table}
     if beside := published.compared(table, model.name):
         result["rhubarb_published"] = beside
     if stress:
@@ -96,16 +103,18 @@ def evaluate(options: Options, progress: Callable[[str], None] = lambda _: None)
         progress("noise, rooms, lines, voices")
         result["robustness"] = robustness.robustness(model, stress)
     progress("sounds that are not speech")
-    result["not_speech"] = robustness.not_speech(model)
+    result["not_speech"] = robustness.not_speech(model, everyday_sounds())
+    result["not_speech_learnt"] = robustness.not_speech(model, non_speech_sounds())
     result["seconds"] = round(time.monotonic() - started, 1)
     return result
 
 
-def rules() -> dict[str, float]:
+def rules(judged: Sequence[System]) -> dict[str, float]:
     """The thresholds; none was chosen on these clips."""
     return {
-        "event_enter": content.ENTER,
-        "event_leave": content.LEAVE,
+        "event_enter": systems.BAR[0],
+        "event_leave": systems.BAR[1],
+        **{f"event_enter_{system.name}": system.bar[0] for system in judged if isinstance(system, Regression)},
         "event_tolerance_ms": events.TOLERANCE * 1000,
         "closed_mm_over_rest": shown.CLOSED_MM,
     }
@@ -126,24 +135,36 @@ def one_set(
             "systems": figures}  # fmt: skip
 
 
+def rivals_of(options: Options, model: str) -> list[Rhubarb]:
+    """The rivals asked for. Rows are kept by name, so none may bear that of another system."""
+    rivals = [Rhubarb(text) for text in options.rivals]
+    taken = (model, *BASELINES)
+    for rival in rivals:
+        if rival.name in taken:
+            raise OptionError(f"--rival: got the name {rival.name!r}, which another row has; accepted: a name other "
+                              f"than {', '.join(taken)}")  # fmt: skip
+    return rivals
+
+
 def all_systems(model: ModelSystem, options: Options, progress: Callable[[str], None]) -> list[System]:
     """The model first, then what it is compared with."""
     judged: list[System] = [model]
     if options.baselines:
         progress("training the baselines")
-        judged += [systems.told(model), systems.expected_from(model), systems.Simple(CEILING, systems.taught)]
-        judged += floors(options.quick)
-    return judged + [Rhubarb(text) for text in options.rivals]
+        judged += [systems.told(model), systems.untold(model), systems.expected_from(model)]
+        judged += [systems.Simple(CEILING, systems.taught)]
+        judged += floors(options.quick, progress)
+    return judged
 
 
-def floors(quick: bool) -> list[System]:
+def floors(quick: bool, progress: Callable[[str], None]) -> list[System]:
     """Static, mean, loudness, and the two regressions."""
-    examples: dict[str, list[Clip]] = {}
-    try:
-        held = grid_clips("train", 24 if quick else 100)
-        examples["grid"] = [sets.grid_as_clip(clip) for clip in held]
-    except FileNotFoundError:
+    if sets.missing("grid"):
+        progress("mean, ridge and random are left out: GRID, which they learn from, is not on this machine")
         return [systems.Simple("static", systems.static), systems.Simple("loudness", systems.energy_jaw)]
+    learnt, apart = (QUICK, QUICK) if quick else (LEARNT, APART)
+    held = [sets.grid_as_clip(clip) for clip in grid_clips("train", learnt + apart)]
+    examples = {"grid": held[:learnt]}
     solved = _facegood_training()
     if solved:
         examples["facegood"] = solved[:1] if quick else solved
@@ -151,9 +172,13 @@ def floors(quick: bool) -> list[System]:
         systems.Simple("static", systems.static),
         systems.mean_face(examples["grid"]),
         systems.Simple("loudness", systems.energy_jaw),
-        Regression.train("ridge", systems.mel_windows, examples),
-        Regression.train("random", systems.RandomEncoder(), examples),
+        _barred(Regression.train("ridge", systems.mel_windows, examples), held[learnt:]),
+        _barred(Regression.train("random", systems.RandomEncoder(), examples), held[learnt:]),
     ]
+
+
+def _barred(system: Regression, clips: Sequence[Clip]) -> Regression:
+    return replace(system, bar=content.own_bar(system, clips))
 
 
 def _facegood_training() -> list[Clip]:

@@ -17,7 +17,7 @@ from facerig.features import LogMel
 from facerig.phones import Timed
 from facerig.resample import Resample
 from facerig.train.corpora import motion, speech
-from facerig.train.corpora.base import Made, Source, data_folder
+from facerig.train.corpora.base import Made, Source
 from facerig.train.teacher.measured import FPS, GridClip, grid_clips, grid_names
 from facerig.transcript.articulation import loudness
 
@@ -138,8 +138,13 @@ def as_clip(made: Made, columns: tuple[str, ...]) -> Clip:
                 row.transcript)  # fmt: skip
 
 
+def missing(name: str) -> str:
+    """Why a set with measured motion cannot be read, or nothing."""
+    return next(source.missing for source in motion.sources() if source.name == name)
+
+
 def _read_grid(limit: int) -> list[Clip]:
-    if not (data_folder() / "grid").is_dir():
+    if missing("grid"):
         return []
     names = grid_names("val")
     keep = {names[k] for k in thinned(len(names), limit)}

@@ -21,11 +21,13 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from numpy.typing import NDArray
 
 from facerig.errors import OptionError
 from facerig.phones import Timed, timed_units, unit_index, units
-from facerig.train.corpora.base import Int16
 from facerig.transcript.pronounce import MISREAD, mended
+
+Int16 = NDArray[np.int16]
 
 CLOSURE_MAX = 0.09  # seconds of near silence before a burst that are counted to its stop
 CLOSURE_AFTER_PAUSE = 0.03  # of a pause before a burst: the lips close about this long before it
@@ -172,6 +174,13 @@ def put_right(timed: Sequence[Timed], language: str) -> list[Timed]:
 
 
 # --- flite ---------------------------------------------------------------------------------------------------------
+
+
+@functools.lru_cache(maxsize=1)
+def flite_voices() -> tuple[str, ...]:
+    """Names of its voices; it speaks with the first of them where it is given another."""
+    done = subprocess.run(["flite", "-lv"], capture_output=True, text=True, check=False)
+    return tuple(done.stdout.partition(":")[2].split())
 
 
 def flite(text: str, voice: str, stretch: float = 1.0, pitch: float | None = None) -> Spoken:
