@@ -95,9 +95,9 @@ def value_of(name: str, text: str) -> float:
 def seeds(first: int, takes: int) -> Sequence[int]:
     """Seeds of so many takes: the first one is the seed itself."""
     check_option("takes", takes, f"1 to {MOST_TAKES}", 1 <= takes <= MOST_TAKES)
-    check_option("seed", first, f"0 to {MOST_SEED}", 0 <= first <= MOST_SEED)
+    check_option("seed", first, f"0 to {MOST_SEED - MOST_TAKES}", 0 <= first <= MOST_SEED - MOST_TAKES)
     return range(first, first + takes)
 
 
 MOST_TAKES = 100
-MOST_SEED = 2**63 - 1 - MOST_TAKES
+MOST_SEED = 2**63 - 1

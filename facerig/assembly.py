@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from facerig.asking import MOST_SEED
 from facerig.emotion.code import condition
 from facerig.emotion.express import Express, FeltLips
 from facerig.errors import check_option, whole
@@ -27,7 +28,6 @@ from facerig.stage import Stage
 NATIVE_RIG = "facerig"
 FULL_RIG = "facerig-full"
 MAX_BLOCK = 60
-MOST_SEED = 2**63 - 1
 EMOTION_MODES = ("off", "auto")
 # A model that looks ahead fewer frames than that was chosen for its answer: then nothing behind it adds a frame.
 UNHURRIED = 2

@@ -51,6 +51,11 @@ class Control:
         """Columns of a group change together: `emotion:happy` and `emotion:sad` are one mixture."""
         return self.name.split(":")[0]
 
+    @property
+    def span(self) -> float:
+        """What may be added to it, up or down."""
+        return self.high - self.low
+
 
 def _many(names: tuple[str, ...], prefix: str, low: float, high: float, default: float, what: str) -> list[Control]:
     return [Control(f"{prefix}:{name}", default, low, high, "", what.format(name)) for name in names]

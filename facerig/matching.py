@@ -1,7 +1,8 @@
 """What of a head follows which channel: shapes by name, joints by angles. The one rule for files and pictures.
 
-Channels and shapes meet by name (letter case, a dividing _ and the way to write sides aside); head, eye and jaw
-channels turn the joints. Curves in another rig's names are retargeted first where there is a way.
+Channels and shapes meet by name, letter case aside. Where none does, curves in another rig's names are retargeted where
+there is a way; after that a dividing _ and the way to write sides do not count either. Head, eye and jaw channels turn
+the joints.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class Match:
 def match(curves: Curves, head: Head, joints: bool = True) -> Match:
     """What moves; an error where nothing would, a warning where a moving channel finds no shape."""
     curves = _in_the_heads_names(curves, head)
-    matched = _shapes(curves.channels, head.shape_names)
+    matched = _shapes(curves.channels, head.shape_names, ALIKE)
     turns = _joint_turns(curves, head) if joints else {}
     if not matched and not turns:
         raise HeadError(f"head {head.name!r} has none of the curves' channels: its shapes are "
@@ -80,21 +81,24 @@ def _plain(name: str) -> str:
     return lower.replace("_", "")
 
 
-SPELLINGS: tuple[Callable[[str], str], ...] = (str, str.lower, _plain)  # the more alike, the earlier
+Spellings = tuple[Callable[[str], str], ...]
+SAME: Spellings = (str, str.lower)
+ALIKE: Spellings = (*SAME, _plain)  # the more alike, the earlier
 
 
-def _shapes(channels: Sequence[str], shapes: Sequence[str]) -> dict[str, str]:
+def _shapes(channels: Sequence[str], shapes: Sequence[str], spellings: Spellings) -> dict[str, str]:
     """The channel of each shape that has one."""
     found: dict[str, str] = {}
-    for spelt in SPELLINGS:
+    for spelt in spellings:
         by_name = {spelt(name): name for name in channels}
         found |= {shape: by_name[spelt(shape)] for shape in shapes if shape not in found and spelt(shape) in by_name}
     return {shape: found[shape] for shape in shapes if shape in found}
 
 
 def _in_the_heads_names(curves: Curves, head: Head) -> Curves:
-    """Retargeted where the head speaks another rig's names altogether (say, visemes) and a map exists."""
-    wanted = None if _shapes(curves.channels, head.shape_names) else identify(head.shape_names)
+    """Retargeted where the head speaks another rig's names altogether (say, visemes) and a map exists. Names that are
+    merely alike do not count: a few of Meta's and SRanipal's are, which would keep the many others from the map."""
+    wanted = None if _shapes(curves.channels, head.shape_names, SAME) else identify(head.shape_names)
     if wanted is None:
         return curves
     from facerig.retarget import retarget
@@ -109,7 +113,7 @@ def _tell_lost(curves: Curves, matched: dict[str, str], turns: bool) -> None:
     used = set(matched.values())
     angles = {name for kind in JOINTS for name in (*kind.channels, *_vector(kind))} if turns else set()
     lost = [name for name in curves.channels if name not in used and name.lower() not in angles]
-    moving = [name for name in lost if np.ptp(curves[name], axis=0) > 0]
+    moving = [name for name in lost if (curves[name] != curves[name][:1]).any()]
     if moving:
         log.warning("the head has no shape for %s; left out", _some(moving))
 

@@ -20,9 +20,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
+from facerig.asking import MOST_SEED
 from facerig.assembly import FULL_RIG as FULL_RIG  # named so by those who use an Animator
-from facerig.assembly import MOST_SEED, Options, build, load_model
 from facerig.assembly import NATIVE_RIG as NATIVE_RIG
+from facerig.assembly import Options, build, load_model
 from facerig.audio import Audio, AudioSource, open_audio
 from facerig.controls import Controls
 from facerig.controls import place as place_of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import wave
 from collections.abc import Iterator
@@ -70,3 +71,15 @@ def voice(tmp_path: Path) -> Path:
         out.setframerate(16_000)
         out.writeframes(samples.tobytes())
     return file
+
+
+@pytest.fixture
+def at_a_terminal() -> Iterator[None]:
+    """Signals are heard here and in what is started from here, though who began the tests ignores them (nohup, &)."""
+    wanted = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    if hasattr(signal, "SIGHUP"):
+        wanted[signal.SIGHUP] = signal.SIG_DFL
+    before = {number: signal.signal(number, way) for number, way in wanted.items()}
+    yield
+    for number, way in before.items():
+        signal.signal(number, way)

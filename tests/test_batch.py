@@ -235,6 +235,7 @@ def test_a_worker_that_dies_takes_no_other_line_along(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.usefixtures("at_a_terminal")
 def test_an_interrupt_ends_the_workers_and_what_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                                       jobs: int) -> None:
     """Workers that would take a minute a line: whoever waits for them has not come back yet."""

@@ -22,7 +22,7 @@ from facerig.client import Frame, Stream, Target, Wish, astream, stream
 from facerig.client.meter import Meter, levels
 from facerig.controls import Controls
 from facerig.curves import Curves
-from facerig.errors import AudioError, FacerigError, OptionError, ServiceError
+from facerig.errors import AudioError, FacerigError, OptionError, OutputError, ServiceError
 from facerig.rig import rig
 from unreal_bridge import livelink
 from unreal_bridge.clock import seconds_today
@@ -289,6 +289,40 @@ def test_the_command_takes_keyframes_and_a_partner_and_tells_what_was_asked(serv
                                                   str(tmp_path / "none.npz"), *words])
         assert isinstance(done.exception, FacerigError), words
         assert not (tmp_path / "none.npz").exists()
+
+
+def played(monkeypatch, frames):
+    """A server's answer without a server."""
+    monkeypatch.setattr("facerig.client.simple.stream", lambda *_, **__: frames())
+
+
+def test_a_file_that_cannot_be_written_loses_no_other(tmp_path, monkeypatch):
+    names = [tmp_path / name for name in ("a.npz", "b.npz", "c.npz")]
+
+    def frames():
+        yield Frame(0, (0.25,) * 52)
+        names[1].mkdir()
+
+    played(monkeypatch, frames)
+    done = CliRunner().invoke(application(), ["stream", "x.wav", *(f"--to={name}" for name in names)])
+    assert isinstance(done.exception, OutputError)
+    assert [Curves.from_npz(name.read_bytes()).frames for name in names if name.is_file()] == [1, 1]
+
+
+@pytest.mark.parametrize("words", [["--to", "folder.csv"], ["--to", "take.glb"], ["--to", "file/take.csv"],
+                                   ["--describe", "file/told.json"]])
+def test_a_stream_that_cannot_be_written_does_not_begin(words, tmp_path, monkeypatch):
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+
+    def frames():
+        pytest.fail("it began")
+        yield
+
+    played(monkeypatch, frames)
+    done = CliRunner().invoke(application(), ["stream", "x.wav", *words])
+    assert isinstance(done.exception, FacerigError), done.output
 
 
 def test_the_command_writes_nothing_when_the_server_is_absent(tmp_path):

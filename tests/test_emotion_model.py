@@ -128,7 +128,7 @@ def test_the_head_learns_the_teacher_and_leaves_the_rest_alone(plain: Net, tmp_p
     net = expression.with_head(plain, 24)
     before = expression.judged(net, clips)
     expression.Trainer(net, clips, expression.Plan(batch=8, frames=60, folder=tmp_path)).train(60, steps=160)
-    log = [json.loads(line) for line in (tmp_path / "small" / "log.jsonl").read_text().splitlines()]
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert {row["part"] for row in log} == {"expression"}
     assert len(log) > 4
     after = expression.judged(net, clips)

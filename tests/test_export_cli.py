@@ -224,6 +224,9 @@ def test_formats_lists_all(capsys: pytest.CaptureFixture[str]) -> None:
     (["export", "{t}/none.json", "-o", "{t}/x.csv"], 3, "cannot be read"),
     (["export", "{s}", "-o", "{t}/x.glb", "--head", "none"], 3, "needs a head"),
     (["export", "{s}", "-o", "-"], 2, "/dev/stdout"),
+    (["export", "{s}", "-o", "/dev/stdout"], 2, "--format: got none for /dev/stdout"),
+    (["animate", "{t}/v.wav", "-o", "/dev/fd/1"], 2, "--format: got none for /dev/fd/1"),
+    (["export", "{s}", "-o", "/dev/stdout", "--format", "csv", "--take", "1"], 2, "--take: names a file"),
     (["export", "{s}", "-o", "{t}/x.json", "--rig", "nonsense"], 3, "no rig"),
     (["export", "{s}", "-o", "{t}/x.fbx", "--fbx-version", "6100"], 2, "7400 or 7500"),
     (["export", "{s}", "-o", "{t}/x.fbx", "--keys", "--bound", "0"], 2, "keys"),
@@ -253,6 +256,7 @@ def test_formats_lists_all(capsys: pytest.CaptureFixture[str]) -> None:
     (["convert", "{s}", "{t}/x.srt"], 3, "no words"),
     (["convert", "{t}/none.csv", "{t}/x.json"], 3, "cannot be read"),
     (["keys", "{s}", "--bound", "2"], 2, "keys"),
+    (["preview", "{s}", "-o", "{t}/x.png", "--fps", "0"], 3, "fps"),
     (["export", "{s}", "-o", "{t}/take.json/x.csv"], 5, "cannot be written"),
 ])
 def test_mistakes_are_one_line(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str],

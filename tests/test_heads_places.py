@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from test_heads_files import glb
 
 import exporters
-from exporters.fbx_container import integer, leaf
+from exporters.fbx_container import double, integer, leaf
 from exporters.fbx_document import Document, prop, properties, vector
 from exporters.gltf_container import parse
 from facerig.curves import Curves
@@ -132,6 +132,35 @@ def test_a_ring_of_fbx_nodes_is_told(tmp_path: Path) -> None:
     path.write_bytes(document.bytes("t", 60, 0, 1, 7400))
     with pytest.raises(HeadError, match="form a ring"):
         load_head(str(path))
+
+
+@pytest.mark.parametrize("row", [prop("RotationOrder", "enum", "", "", double(np.inf)),
+                                 vector("Lcl Scaling", "Lcl Scaling", (np.inf, 1, 1), "A")])
+def test_endless_numbers_of_fbx_nodes_are_told(row: Any, tmp_path: Path) -> None:
+    with pytest.raises(HeadError, match=r"broken FBX file|an infinity"):
+        load_head(str(stood(tmp_path / "a.fbx", 1, row)))
+
+
+def test_a_mesh_that_stands_very_often_is_measured_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    count = len(builtin_head().parts[2].vertices)
+    monkeypatch.setattr("facerig.heads.fbx.MAX_POINTS", 3 * count)
+    assert len(load_head(str(stood(tmp_path / "a.fbx", 3))).parts) == 3
+    with pytest.raises(HeadError, match=f"{4 * count} vertices in 4 meshes, accepted: up to {3 * count}"):
+        load_head(str(stood(tmp_path / "a.fbx", 4)))
+
+
+def stood(path: Path, times: int, *rows: Any) -> Path:
+    """A mesh that hangs on several nodes."""
+    from exporters.fbx import _mesh
+
+    document, part = Document(), builtin_head().parts[2]
+    geometry = document.add("Geometry", part.name, "Mesh", _mesh(part, 1))
+    for _ in range(times):
+        model = document.add("Model", part.name, "Mesh", (leaf("Version", integer(232)), properties(*rows)))
+        document.link(geometry, model)
+        document.link(model, 0)
+    path.write_bytes(document.bytes("t", 60, 0, 1, 7400))
+    return path
 
 
 def test_shapes_inside_a_mesh_of_fbx_7100(shared_data: Path) -> None:

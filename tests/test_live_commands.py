@@ -114,9 +114,19 @@ def test_a_recording_that_is_full_is_written(tmp_path: Path, capsys: pytest.Capt
     monkeypatch.setattr("unreal_bridge.receive.LONGEST_TAKE", 20)
     monkeypatch.setattr(Ear, "frames", frames)
     out = tmp_path / "take.npz"
-    assert cli.run(["record", "vmc://127.0.0.1:0/A", "-o", str(out)]) == 0
+    assert cli.run(["record", "vmc://127.0.0.1:0", "-o", str(out)]) == 0
     assert exporters.read(out).frames == 20
     assert "ended after 20 frames" in capsys.readouterr().err
+
+
+def test_a_pipe_that_stays_open_is_no_fault_at_the_end(tmp_path: Path) -> None:
+    """Whoever reads it waits there when the process ends."""
+    command = [sys.executable, "-m", "facerig", "live", "-", "--to", str(tmp_path / "x.npz"), "--model", "fake",
+               "--seconds", "0.2"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as running:
+        assert running.stderr is not None
+        said = running.stderr.read()
+        assert running.wait(60) == 0, said
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no signals")
@@ -265,6 +275,9 @@ def test_a_still_face_can_be_made_by_an_audio2face_server(voice: Path) -> None:
     (["record", "vmc://127.0.0.1:99999", "-o", "x.csv"], 2),
     (["record", "vmc://256.0.0.1", "-o", "x.csv"], 7),
     (["record", "vmc://127.0.0.1", "-o", "x.csv", "--fps", "7"], 2),
+    (["record", "vmc://127.0.0.1/Ada", "-o", "x.csv", "--wait", "0.1"], 2),
+    (["record", "ifm://127.0.0.1/Ada", "-o", "x.csv", "--wait", "0.1"], 2),
+    (["record", "fm3d://127.0.0.1/Ada", "-o", "x.csv", "--wait", "0.1"], 2),
 ])
 def test_mistakes_are_one_line_and_a_code(arguments: list[str], code: int, voice: Path,
                                           capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

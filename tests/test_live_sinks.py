@@ -140,9 +140,9 @@ def test_no_take_is_written_over_what_is_read_or_another_take(extra: list[str], 
     assert {path.name: path.read_bytes() for path in voice.parent.iterdir()} == before
 
 
-
 @pytest.mark.skipif(os.name == "nt", reason="no signals")
 @pytest.mark.parametrize("number", [signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)])
+@pytest.mark.usefixtures("at_a_terminal")
 def test_a_signal_ends_a_live_face_and_its_take_is_there(number: int, voice: Path) -> None:
     out = voice.with_name("take.npz")
     command = [sys.executable, "-m", "facerig", "live", str(voice), "--loop", "--to", str(out), "--to", "-", "--model",

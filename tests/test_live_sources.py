@@ -149,6 +149,17 @@ def test_no_silence_comes_while_frames_are_waiting() -> None:
     assert all(block.any() for block in blocks)
 
 
+@pytest.mark.parametrize("beginning", [0, 19_200])
+def test_a_source_that_is_closed_waits_for_no_pipe(voice: Path, beginning: int) -> None:
+    pipe = Paused(voice.read_bytes()[44:], beginning)
+    feed = open_feed(spec("-"), fake, stdin=pipe, pcm=Pcm.parse("s16le:16000:1"))
+    feed.close()
+    assert feed._thread is not None
+    feed._thread.join(60)
+    assert not feed._thread.is_alive()
+    pipe.go.set()
+
+
 def test_the_face_closes_its_mouth_while_the_pipe_pauses(voice: Path) -> None:
     """And lives on: head and lids move."""
     pipe = Paused(voice.read_bytes()[44:], 19_200)

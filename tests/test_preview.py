@@ -264,6 +264,20 @@ def test_channel_spelling_does_not_matter(caplog: pytest.LogCaptureFixture) -> N
     assert (both.shapes, both.weights.tolist()) == (("jawOpen",), [[pytest.approx(0.2)]])
 
 
+@pytest.mark.parametrize("name", ["meta", "sranipal"])
+def test_a_rig_is_retargeted_though_some_of_its_names_are_alike(name: str) -> None:
+    from facerig.rig import rig
+
+    channels = rig(name).names
+    found = poses(Curves(channels, 60, np.full((1, len(channels)), 0.5)), HEAD)
+    assert set(found.shapes) == set(HEAD.shape_names)
+
+
+def test_a_take_without_frames_has_no_poses() -> None:
+    found = poses(Curves(("jawOpen", "headYaw", "other"), 60, np.zeros((0, 3))), HEAD)
+    assert (found.weights.shape, found.turns["head"].shape) == ((0, 1), (0, 3))
+
+
 def test_curves_that_move_nothing_are_refused() -> None:
     with pytest.raises(HeadError, match="none of the curves' channels"):
         poses(Curves(("nothing", "known"), 30, np.ones((2, 2))), HEAD)

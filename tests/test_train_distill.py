@@ -132,21 +132,25 @@ def packed(seconds: int) -> PackedSet:
     return PackedSet(tuple(clips), arrays, dict.fromkeys(arrays, ()))
 
 
+def small_encoder() -> Encoder:
+    names = tuple(unit.unit for unit in units())
+    return Encoder(preset("tiny", rig("facerig").names, names, width=32, encoder="c1 c1", decoder_width=24,
+                          decoder="c1")).eval()  # fmt: skip
+
+
 def test_sharpening_labels_whatever_an_aligner_labelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     torch.set_num_threads(1)
     held = packed(6)
     monkeypatch.setattr(run, "load_packed", lambda: held)
-    names = tuple(unit.unit for unit in units())
-    config = preset("tiny", rig("facerig").names, names, width=32, encoder="c1 c1", decoder_width=24, decoder="c1")
     plan = run.Plan("tiny", minutes=0.5, folder=tmp_path)
     with monkeypatch.context() as broken:
         broken.setattr(run.smoother, "trained", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            run.sharpen(Encoder(config).eval(), plan, plan.labels)
+            run.sharpen(small_encoder(), plan, plan.labels)
     assert len(run.unsharpened(plan)) == 12  # what only the encoder heard is no label yet
-    changed = run.sharpen(Encoder(config).eval(), plan, plan.labels)
-    assert [path.name for path in plan.labels.parent.glob("*.npz")] == ["labels.npz"]
+    changed = run.sharpen(small_encoder(), plan, plan.labels)
+    assert [path.name for path in tmp_path.rglob("*.npz")] == ["labels.npz"]
     hard, soft = distill.read(plan.labels)
     assert changed["clips"] == 12
     assert set(hard) == set(soft) == {clip.id for clip in held.clips if clip.label_kind != "engine"}
@@ -159,6 +163,20 @@ def test_sharpening_labels_whatever_an_aligner_labelled(tmp_path: Path, monkeypa
     k = newer.ids.index("speechocean/2")
     assert (newer.clip(k)[1] == hard["speechocean/2"]).all()
     assert (newer.clip(newer.ids.index("synthetic/1"))[1] == data.clip(data.ids.index("synthetic/1"))[1]).all()
+
+
+def test_runs_of_a_preset_sharpen_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held, plan, trained = packed(2), run.Plan("tiny", minutes=0.01, folder=tmp_path), run.smoother.trained
+
+    def while_another_does(*args: Any) -> run.smoother.Smoother:
+        monkeypatch.setattr(run.smoother, "trained", trained)
+        run.sharpen(small_encoder(), replace(plan, seed=2), plan.labels)
+        return trained(*args)
+
+    monkeypatch.setattr(run, "load_packed", lambda: held)
+    monkeypatch.setattr(run.smoother, "trained", while_another_does)
+    assert run.sharpen(small_encoder(), plan, plan.labels)["clips"] == 4
+    assert not run.unsharpened(plan)
 
 
 def test_clips_without_labels_and_those_of_a_source_that_changed_are_sharpened_alone(

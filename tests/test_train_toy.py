@@ -264,7 +264,8 @@ def test_the_decoder_learns_curves_and_leaves_the_encoder_alone(trained: tuple[E
 def test_an_interrupted_decoder_goes_on_where_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.manual_seed(7)
     net, data = Net(small_config()), toy_motion(12, 5)
-    run = DecoderRun(3600.0, steps=6, batch=2, frames=40, half=False, strengths=(0.0,), path=tmp_path / "run" / "own")
+    run = DecoderRun(3600.0, steps=6, batch=2, frames=40, half=False, strengths=(0.0,), folder=tmp_path / "run",
+                     path=tmp_path / "run" / "own")  # fmt: skip
     DecoderTrainer(net, run, data, {}).train()
     shipped = {key: value.clone() for key, value in net.decoder.state_dict().items()}
     other = Net(small_config())  # another process: the decoder begins anew, the encoder is the one that was trained
@@ -284,11 +285,18 @@ def test_an_interrupted_decoder_goes_on_where_it_was(tmp_path: Path, capsys: pyt
     assert [(row["part"], row["step"]) for row in log] == [("decoder", step) for step in range(1, 13)]
 
 
-def test_a_decoder_of_another_encoder_is_not_gone_on_with(tmp_path: Path) -> None:
+def test_a_decoder_of_other_data_is_refused_and_one_of_another_encoder_begins_anew(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Or more minutes for a run that was broken off in its decoder would end where its encoder has had them."""
     run = DecoderRun(3600.0, steps=1, batch=2, frames=40, half=False, strengths=(0.0,), path=tmp_path / "run" / "own")
     DecoderTrainer(Net(small_config()), run, toy_motion(6, 5), {}).train()
-    with pytest.raises(OptionError, match=r"holds a run of another data and encoder; accepted: .*--cache"):
+    with pytest.raises(OptionError, match=r"holds a run of another data; accepted: .*--cache"):
         DecoderTrainer(Net(small_config()), replace(run, data={"grid": "anew"}), toy_motion(6, 5), {})
+    anew = DecoderTrainer(Net(small_config()), run, toy_motion(6, 5), {})
+    assert "is of the encoder as it was: begins anew" in capsys.readouterr().out
+    assert anew.step == 0
+    anew.train()
+    assert DecoderTrainer(anew.net, run, toy_motion(6, 5), {}).step == 1
 
 
 def test_measured_lips_go_with_their_sound_at_any_tempo() -> None:

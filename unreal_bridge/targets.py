@@ -62,14 +62,20 @@ def parse(text: str, subject: str = "facerig") -> Address:
     unknown = [name for name in options if name not in accepted]
     if unknown or parts.fragment:
         raise OptionError(f"{text}: option {(unknown or ['#'])[0]!r}, accepted: {', '.join(accepted)}")
-    named = unquote(parts.path.strip("/"))
-    if named and scheme.single:
-        raise OptionError(f"{text}: got the subject {named!r}, accepted: none; {parts.scheme} has no names for faces")
-    host = parts.hostname or ANYWHERE
+    host, named = parts.hostname or ANYWHERE, subject_in(parts)
     address = Address(text, parts.scheme, host, port or scheme.port, named or subject, 60, options)
     fps = address.number("fps", 60, 1, 60)
     check_option(f"{text}: fps", fps, ", ".join(map(str, FRAME_RATES)), fps in FRAME_RATES)
     return replace(address, fps=fps)
+
+
+def subject_in(parts: SplitResult) -> str:
+    """The face that an address names, to send to or to listen at; '' where it names none."""
+    named = unquote(parts.path.strip("/"))
+    if named and SCHEMES[parts.scheme].single:
+        raise OptionError(f"{parts.geturl()}: got the subject {named!r}, accepted: none; {parts.scheme} has no names "
+                          "for faces")
+    return named
 
 
 def make(text: str, subject: str = "facerig", number: int = 0, several: bool = False) -> Target:
@@ -77,7 +83,7 @@ def make(text: str, subject: str = "facerig", number: int = 0, several: bool = F
     faces have their own names, so the address gives none."""
     address = parse(text, subject)
     scheme = SCHEMES[address.scheme]
-    if several and urlsplit(text).path.strip("/"):
+    if several and subject_in(urlsplit(text)):
         raise OptionError(f"{text}: got one subject for several faces, accepted: an address without it; each face is "
                           f"called as its source, e.g. {subject!r}")
     if number and (scheme.serves or address.options.get("mode") == "phone"):

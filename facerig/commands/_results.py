@@ -43,7 +43,7 @@ def one_file(sources: Sequence[Path], out: Path | None, format: str | None) -> s
     if out is None or os.path.isdir(out):
         return None
     if not out.suffix:
-        return exporters.format_of(format) if format is not None and _is_stream(out, sources) else None
+        return _stream_format(out, format) if _is_stream(out, sources) else None
     try:
         suffix = exporters.format_of(out)
     except OptionError:
@@ -60,10 +60,18 @@ def one_file(sources: Sequence[Path], out: Path | None, format: str | None) -> s
 
 def _is_stream(out: Path, sources: Sequence[Path]) -> bool:
     """A pipe or a device, which takes one file; /dev/stdout is one wherever the shell sends it."""
-    stream = out.parent == Path("/dev") or (os.path.exists(out) and not os.path.isfile(out))
+    stream = out.parent in (Path("/dev"), Path("/dev/fd")) or (os.path.exists(out) and not os.path.isfile(out))
     if stream and len(sources) > 1:
         raise OptionError(f"--out: got {out} for {len(sources)} inputs, accepted: a folder")
     return stream
+
+
+def _stream_format(out: Path, format: str | None) -> str:
+    import exporters
+
+    if format is None:
+        raise OptionError(f"--format: got none for {out}, accepted: a format (facerig formats)")
+    return exporters.format_of(format)
 
 
 def load_head(name: str | None, *suffixes: str) -> Any:

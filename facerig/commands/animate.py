@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from facerig.commands._asked import EMOTION, FACE, PARTNER, PRESET, SEED, SET, STATE, STILL, STYLE
-from facerig.commands._results import check_targets, each, one_file, report, tell_undone
+from facerig.commands._results import check_targets, each, load_head, one_file, report, tell_undone
 from facerig.errors import FacerigError, OptionError
 
 FPS_ACCEPTED = (24, 25, 30, 50, 60, 120)
@@ -178,9 +178,8 @@ def _converter(rig: str | None, map_file: Path | None, fps: int) -> Any:
 def _head(suffix: str, name: str) -> Any:
     """The mesh for formats that hold one."""
     from exporters import EXPORTERS
-    from facerig.heads import load_head
 
-    return None if name == "none" or EXPORTERS[suffix].head == "no" else load_head(name)
+    return None if EXPORTERS[suffix].head == "no" else load_head(name)
 
 
 def _run(work: Work, jobs: list[Job], quiet: bool) -> tuple[list[dict[str, object]], list[FacerigError]]:

@@ -18,8 +18,6 @@ READ_FPS = Annotated[int | None, typer.Option(
     help="Frame rate of an input that holds none or a wrong one: its frames stay, their times change. Cues, subtitles, "
          "curve tables and glTF of others hold times and no frames: read at this rate. --fps resamples.",
     show_default=False)]
-
-
 HEAD = Annotated[str | None, typer.Option(help="Head of FBX, glTF and USD: name or file; none: curves alone. Default: "
                                           "builtin where the format needs a head.", show_default=False)]  # fmt: skip
 
@@ -120,6 +118,8 @@ def _targets(sources: list[Path], out: Path | None, format: str | None,
     for source in sources:
         target = out if named and out is not None else (out or source.parent) / f"{source.stem}{suffix}"
         if slate is not None and suffix == ".csv":
+            if not target.suffix:  # a pipe or a device
+                raise OptionError(f"--take: names a file, got {target}; accepted: an --out with a suffix, or a folder")
             target = target.with_name(file_name(slate_of(target.stem), *slate))
         targets.append((source, target, suffix))
     return targets

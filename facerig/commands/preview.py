@@ -86,7 +86,9 @@ def _read(path: Path | None, fps: int | None, kind: str) -> Curves:
     import exporters
 
     take = exporters.read(path or "")
-    return take.resample(fps or (take.fps if kind == ".png" else min(take.fps, 60)))
+    if fps is None:
+        fps = take.fps if kind == ".png" else min(take.fps, 60)
+    return take.resample(fps)
 
 
 def _grid(name: str, head: Head, style: Style, view: str, kind: str) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import typer
 
@@ -20,8 +20,8 @@ def register(app: typer.Typer) -> None:
 
 
 def record(
-    source: Annotated[str, typer.Argument(help="livelink://HOST:PORT/SUBJECT, vmc://, ifm:// or fm3d://, where HOST is "
-                                          "the address to listen at (0.0.0.0: all).", show_default=False)],
+    source: Annotated[str, typer.Argument(help="livelink://HOST:PORT/SUBJECT, vmc://HOST:PORT, ifm://, fm3d://; "
+                                          "HOST is the address to listen at (0.0.0.0: all).", show_default=False)],
     out: Annotated[Path, typer.Option("-o", "--out", help="File to write, e.g. take.csv.", show_default=False)],
     seconds: Annotated[float | None, typer.Option(help="Stop so long after the first frame (default: at Ctrl-C).",
                                                   show_default=False)] = None,
@@ -62,6 +62,7 @@ def record(
 
 def _address(text: str) -> tuple[str, str, int, str]:
     from unreal_bridge.receive import LISTENERS
+    from unreal_bridge.targets import subject_in
 
     try:
         parts = urlsplit(text)
@@ -72,7 +73,7 @@ def _address(text: str) -> tuple[str, str, int, str]:
         accepted = ", ".join(f"{name}://" for name in LISTENERS)
         raise OptionError(f"source: got {text!r}, accepted: {accepted}, as in livelink://0.0.0.0:11111")
     listener = LISTENERS[parts.scheme]
-    return parts.scheme, parts.hostname or "127.0.0.1", port or listener.port, unquote(parts.path.strip("/"))
+    return parts.scheme, parts.hostname or "127.0.0.1", port or listener.port, subject_in(parts)
 
 
 def _report(figures: dict[str, object], error: str, json_output: bool) -> None:

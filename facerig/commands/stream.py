@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -68,21 +69,23 @@ def stream(
     check_targets(files if describe is None else [*files, describe], [
         ("the input", source), ("the file of --emotion", emotion), ("the file of --style", style),
         ("the file of --partner", partner)])
-    sinks = [_sink(where, channels, fps) for where in (to or ["terminal"])]
     hand = _Hand(_keyframes(emotion), describe)
-    mode, _, lead = (pacing or _default_pacing(sinks)).partition(":")
-    wish: dict[str, Any] = {"rig": rig, "fps": fps, "pacing": mode, "lead_ms": _milliseconds(lead), "moods": True,
-                            "style": portable(style), "seed": seeds(seed, 1)[0], "partner": partner,
-                            "controls": asked(set_, "off" if hand.text else emotion, state, still)}
     target = Target.parse(server, api_key, ca, tls)
     count = 0
-    try:
+    with ExitStack() as closing:  # every sink, whichever fails: each has its own file to write
+        sinks = []
+        for where in to or ["terminal"]:
+            sinks.append(_sink(where, channels, fps))
+            closing.callback(sinks[-1].close)
+        mode, _, lead = (pacing or _default_pacing(sinks)).partition(":")
+        wish: dict[str, Any] = {"rig": rig, "fps": fps, "pacing": mode, "lead_ms": _milliseconds(lead), "moods": True,
+                                "style": portable(style), "seed": seeds(seed, 1)[0], "partner": partner,
+                                "controls": asked(set_, "off" if hand.text else emotion, state, still)}
         for frame in frames_of(source, target, opened=hand.opened, **wish):
             count += 1
             for sink in sinks:
                 sink.put(frame)
-    finally:
-        written = [sink.close(count) for sink in sinks]
+    written = [sink.told for sink in sinks]
     hand.write()
     if json_output:
         emit_json({"frames": count, "fps": fps, "rig": rig, "targets": written})
@@ -95,8 +98,11 @@ class _Hand:
 
     def __init__(self, text: str, describe: Path | None) -> None:
         from facerig.errors import check_option
+        from facerig.files import check_writable
 
         check_option("--describe", describe, "a .json file", describe is None or describe.suffix.lower() == ".json")
+        if describe is not None:
+            check_writable(describe)
         self.text, self.path = text, describe
         self.told: Description | None = None
         self._task: asyncio.Task[None] | None = None
@@ -123,32 +129,36 @@ class _Hand:
 
 
 class FileSink:
-    """A file by any suffix that facerig writes; nothing is written when the stream fails."""
+    """A file by any suffix that facerig writes; a stream that breaks off leaves what had come."""
 
     live = False
 
     def __init__(self, path: str, channels: Sequence[str], fps: int) -> None:
-        import exporters
+        from facerig.files import check_writable
 
         self.path, self.channels, self.fps = Path(path), tuple(channels), fps
-        exporters.format_of(self.path)
         self.rows: list[tuple[float, ...]] = []
+        self.told = f"{self.path} not written"
+        self._bytes([(0.0,) * len(channels)])  # a format that refuses does so before anything is streamed
+        check_writable(self.path)
 
     def put(self, frame: Frame) -> None:
         self.rows.append(frame.values)
 
-    def close(self, count: int) -> str:
+    def close(self) -> None:
+        from facerig.files import write_file
+
+        if self.rows:
+            write_file(self.path, self._bytes(self.rows))
+            self.told = str(self.path)
+
+    def _bytes(self, rows: Sequence[tuple[float, ...]]) -> bytes:
         import numpy as np
 
         import exporters
         from facerig.curves import Curves
-        from facerig.files import write_file
 
-        if not self.rows:
-            return f"{self.path} not written"
-        curves = Curves(self.channels, self.fps, np.array(self.rows, np.float32))
-        write_file(self.path, exporters.export(curves, self.path))
-        return str(self.path)
+        return exporters.export(Curves(self.channels, self.fps, np.array(rows, np.float32)), self.path)
 
 
 class LiveSink:
@@ -177,8 +187,11 @@ class LiveSink:
         row = Curves(self.channels, self.fps, np.array([frame.values], np.float32), frame.index)
         self.lane.put(Pose(row, begin + frame.index, self.fps, part))
 
-    def close(self, count: int) -> str:
+    def close(self) -> None:
         self.lane.close()
+
+    @property
+    def told(self) -> str:
         return f"{self.text} ({self.lane.counts.sent} sent)"
 
 
@@ -186,6 +199,7 @@ class MeterSink:
     """Bars in the terminal."""
 
     live = True
+    told = "terminal"
 
     def __init__(self, channels: Sequence[str]) -> None:
         from facerig.client.meter import Meter
@@ -196,9 +210,8 @@ class MeterSink:
     def put(self, frame: Frame) -> None:
         self.meter.show(frame.index, frame.values, frame.emotion)
 
-    def close(self, count: int) -> str:
+    def close(self) -> None:
         self.meter.__exit__(None, None, None)
-        return "terminal"
 
 
 def _sink(where: str, channels: Sequence[str], fps: int) -> Any:

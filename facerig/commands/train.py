@@ -46,7 +46,7 @@ def train(
                                         "the other options --out and --threads count.")] = False,
 ) -> None:
     """Train a model: corpora, encoder, decoder, files. An interrupted run goes on where it was; labels that are being
-    sharpened, --expression and --heard, which take minutes, begin again.
+    sharpened, what --pure teaches on, --expression and --heard, which take minutes, begin again.
 
     Several GPUs: torchrun --nproc-per-node N -m facerig train base
     """
@@ -74,31 +74,28 @@ def train(
         raise MissingExtra("training", "train", str(error)) from error
     if threads:
         use_threads(threads)
-    folder = cache or Plan().folder
+    _check_out(out)
     if heard:
-        _check_out(out)
         _heard(out)
         return
     check_export()
+    plan = Plan(preset, minutes, out, hours=hours, seed=seed, batch=batch, start=start, pure=pure,
+                decoder=decoder, folder=cache or Plan().folder)  # fmt: skip
     if expression:
         from facerig.train import expression as felt
 
-        _check_out(out)
-        emit_json(felt.train(felt.Plan(preset, minutes, out, seed=seed, folder=folder)))
+        emit_json(felt.train(felt.Plan(preset, minutes, out, seed=seed, folder=plan.run)))
         return
     if start is not None:
         from facerig.train.recipe import config
         from facerig.train.resume import taken_over
 
         say(taken_over(start, config(preset), deeper=True))
-    plan = Plan(preset, minutes, out, hours=hours, seed=seed, batch=batch, start=start, pure=pure,
-                decoder=decoder, folder=folder)  # fmt: skip
     if files:
         from facerig.train.mean import mean as mean_of
 
         emit_json(mean_of(plan, files, say))
         return
-    _check_out(out)
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
         parts = ("decoder",) if decoder else ("encoder", "decoder")
         tasks = {part: bar.add_task(part, total=1.0) for part in parts}
@@ -134,10 +131,10 @@ def _check_beside(ctx: typer.Context, asked: list[str]) -> None:
 def _check_out(out: Path) -> None:
     """Whether files can be written there: to be known before the training and not behind it."""
     from facerig.errors import OutputError
-    from facerig.files import write_file
+    from facerig.files import check_writable
 
     try:
-        write_file(out / ".facerig", b"").unlink(missing_ok=True)  # of several processes another may have done it
+        check_writable(out / "model")
     except OutputError as error:
         raise OutputError(f"--out: got {str(out)!r}, accepted: a folder that can be written ({error})") from error
 

@@ -230,6 +230,6 @@ def _known_preset(name: str) -> str:
 def _added(name: str, value: float) -> float:
     """A control over a turn is added to what is asked for, so it may be as far below 0 as above."""
     control = CONTROLS[place(name)]
-    span = control.high - control.low
-    check_option(name, value, f"{-span:g} to {span:g} {control.unit}".rstrip(), -span <= value <= span)
+    accepted = f"{-control.span:g} to {control.span:g} {control.unit}".rstrip()
+    check_option(name, value, accepted, -control.span <= value <= control.span)
     return value

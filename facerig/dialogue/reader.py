@@ -282,6 +282,5 @@ def _asked(what: str, value: Value) -> dict[str, float]:
     out = {}
     for name, each in value.fields(what, controls.COLUMNS).items():
         control = controls.CONTROLS[controls.place(name)]
-        span = control.high - control.low
-        out[name] = each.number(f"{what}: {name}", -span, span, control.unit)
+        out[name] = each.number(f"{what}: {name}", -control.span, control.span, control.unit)
     return out

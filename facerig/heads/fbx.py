@@ -23,6 +23,7 @@ MAGIC = b"Kaydara FBX Binary  \x00"
 MAX_BYTES = 512 << 20
 MAX_ARRAY = 256 << 20  # bytes of one unpacked array
 MAX_PARTS = 10_000
+MAX_POINTS = 20_000_000  # of all meshes, each as often as it stands in the scene: that costs the file next to nothing
 ARRAYS = {b"f": "<f4", b"d": "<f8", b"l": "<i8", b"i": "<i4", b"b": "i1", b"c": "i1"}
 NUMBERS = {b"Y": "<h", b"C": "<b", b"I": "<i", b"F": "<f", b"D": "<d", b"L": "<q"}
 
@@ -52,7 +53,7 @@ def read_fbx(path: Path) -> Head:
         raise HeadError(f"{path.name}: not a binary FBX file (text FBX is not read)")
     try:
         return _head(_tree(data), path)
-    except (struct.error, IndexError, KeyError, TypeError, ValueError, zlib.error, UnicodeDecodeError) as error:
+    except (struct.error, LookupError, TypeError, ValueError, OverflowError, zlib.error) as error:
         raise HeadError(f"{path.name}: a broken FBX file ({type(error).__name__}: {error})") from error
 
 
@@ -154,8 +155,12 @@ def _head(root: Node, path: Path) -> Head:
     pairs = [(mesh, model) for mesh in meshes for model in ([mesh] if mesh.name == "Model" else linked.models(mesh))]
     if not pairs:  # geometry alone
         pairs = [(mesh, mesh) for mesh in meshes]
-    if not 1 <= len(pairs) <= MAX_PARTS:
-        raise HeadError(f"{path.name}: holds {len(pairs) or 'no'} mesh(es), accepted: 1 to {MAX_PARTS}")
+    if not pairs:
+        raise HeadError(f"{path.name}: holds no mesh")
+    count = sum(len(mesh.array("Vertices")) // 3 for mesh, _ in pairs)
+    if len(pairs) > MAX_PARTS or count > MAX_POINTS:
+        raise HeadError(f"{path.name}: {count} vertices in {len(pairs)} meshes, accepted: up to {MAX_POINTS} in "
+                        f"{MAX_PARTS}")
     parts = [_part(mesh, model, axes @ world(model, linked.parent), linked) for mesh, model in pairs]
     # Centimetres a unit are among the settings; FBX means centimetres where they are silent.
     return Head(path.stem, tuple(parts), (), float(settings.get("UnitScaleFactor", [1.0])[-1]) / 100)

@@ -65,7 +65,10 @@ def _local(table: Table) -> Doubles:
 
 
 def _vector(table: Table, name: str, default: float) -> Doubles:
-    return np.array(table[name][-3:] if name in table else [default] * 3, np.float64).reshape(3)
+    vector = np.array(table[name][-3:] if name in table else [default] * 3, np.float64).reshape(3)
+    if not np.isfinite(vector).all():
+        raise HeadError(f"a node's {name} holds a NaN or an infinity")
+    return vector
 
 
 def _moved(table: Table, name: str, sign: float = 1) -> Doubles:

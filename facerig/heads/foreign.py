@@ -153,9 +153,9 @@ def _tell_size(head: Head) -> None:
         return
     longest = float(np.ptp(head.vertices, axis=0).max()) * head.metres_per_unit
     if not SIZES[0] <= longest <= SIZES[1]:
-        unit = next((name for name, metres in UNITS.items() if metres == head.metres_per_unit), "in their own unit")
-        log.warning("%s: its longest side is %.3g m, that of a head %g to %g m; if its lengths are not %s, bring it "
-                    "with facerig heads add --units %s", head.name, longest, *SIZES, unit, "|".join(UNITS))
+        log.warning("%s: its longest side is %.3g m, that of a head %g to %g m; its unit counts as %g m, unless "
+                    "facerig heads add --units %s says otherwise", head.name, longest, *SIZES, head.metres_per_unit,
+                    "|".join(UNITS))
 
 
 def matched_head(head: Head) -> tuple[Head, Match]:

@@ -35,6 +35,11 @@ class Buffer:
             return self._ended and not self._rows
 
     @property
+    def closed(self) -> bool:
+        """Nobody takes any more."""
+        return self._closed
+
+    @property
     def complete(self) -> bool:
         """The source has said all it has to say."""
         return self._ended

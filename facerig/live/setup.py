@@ -160,9 +160,9 @@ def _server(plan: Plan, one: Spec) -> Server | None:
 
 def _face(plan: Plan, one: Spec, number: int, animator: Voices, lead: int) -> Face:
     """Several faces get their own subject names, and servers their own ports, from the same --to."""
-    tells = plan.still and _maker(plan, one) == FACERIG
+    maker, server = _maker(plan, one), _server(plan, one)
     # Faces with one seed would blink and nod together.
-    steering, server = Steering(_still(plan.asked) if tells else plan.asked, plan.seed + number), _server(plan, one)
+    steering = Steering(_still(plan.asked) if plan.still and maker == FACERIG else plan.asked, plan.seed + number)
     gains = Gains(rig(FULL_RIG), plan.gains, steering)
     subject, several = _called(plan, one)
     fan = Fan([])
@@ -175,7 +175,7 @@ def _face(plan: Plan, one: Spec, number: int, animator: Voices, lead: int) -> Fa
         undo.callback(feed.close)
         _prepare(feed, fan)
         undo.pop_all()
-    return Face(feed, fan, gains, lead, served=server is not None and one.kind != "curves")
+    return Face(feed, fan, gains, lead, served=maker in SERVERS.values())
 
 
 def _prepare(feed: Feed, fan: Fan) -> None:

@@ -134,7 +134,7 @@ def open_feed(wanted: Spec, animator: Voices, pcm: Pcm | None = None, loop: bool
     opened = _open_sound(wanted, pcm, stdin)
     sound = opened.__enter__()
     if wanted.kind == "stdin":
-        sound = replace(sound, blocks=unbroken(sound, lambda: len(feed.buffer), lead))
+        sound = replace(sound, blocks=unbroken(sound, lambda: len(feed.buffer), lead, lambda: feed.buffer.closed))
     feed.track = Track(sound.rate) if play else None
     again = (lambda: _open_sound(wanted, pcm, stdin)) if loop else None
     feed.start(lambda: maker(_voice(opened, sound, feed.track, again), sound.rate))
@@ -207,7 +207,7 @@ def _animated(animator: Animator, steering: Steering) -> Maker:
 @contextmanager
 def _open_sound(wanted: Spec, pcm: Pcm | None, stdin: BinaryIO | None) -> Iterator[Sound]:
     if wanted.kind == "stdin":
-        yield _stdin_sound(pcm or Pcm(), stdin or sys.stdin.buffer)
+        yield _stdin_sound(pcm or Pcm(), stdin or _raw_stdin())
     elif wanted.kind == "mic":
         with microphone(device=wanted.path or None) as source:
             yield Sound(source.rate, source.blocks)
@@ -218,6 +218,11 @@ def _open_sound(wanted: Spec, pcm: Pcm | None, stdin: BinaryIO | None) -> Iterat
 
 def _stdin_sound(pcm: Pcm, stream: BinaryIO) -> Sound:
     return Sound(pcm.rate, stdin_blocks(pcm, stream))
+
+
+def _raw_stdin() -> BinaryIO:
+    """Without Python's own buffer: a thread that waits in that one at exit ends the process by an abort."""
+    return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
 
 
 def stdin_blocks(pcm: Pcm, stream: BinaryIO) -> Iterator[Frames]:
@@ -240,18 +245,19 @@ class _End:
     error: Exception | None = None
 
 
-def unbroken(sound: Sound, waiting: Callable[[], int], lead: int) -> Iterator[Frames]:
+def unbroken(sound: Sound, waiting: Callable[[], int], lead: int, closed: Callable[[], bool] = lambda: False
+             ) -> Iterator[Frames]:  # fmt: skip
     """The blocks, and silence by the clock where none come: a face whose voice pauses closes its mouth and lives on.
 
     A pause begins when for `lead` frames none has been `waiting`; in it so many are kept there, so that what comes
-    next is as late as at the beginning.
+    next is as late as at the beginning. Where it is `closed`, nobody waits for what may still come.
     """
     blocks: queue.Queue[Frames | _End] = queue.Queue(STDIN_BLOCKS)
     threading.Thread(target=_read, args=(sound.blocks, blocks), name="standard input", daemon=True).start()
     silence = np.zeros(max(1, int(sound.rate * STDIN_SECONDS)), np.float32)
     begun = paused = False
     since = 0.0  # when the last frame was taken, or until when silence was given
-    while True:
+    while not closed():
         try:
             got = blocks.get(timeout=LOOK_SECONDS)
         except queue.Empty:

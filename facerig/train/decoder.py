@@ -28,7 +28,7 @@ from facerig.train.loop import contents
 from facerig.train.losses import curve_loss
 from facerig.train.melaug import MelAugment
 from facerig.train.motion import FACEGOOD_SUMS, GRID_MEASURES, Motion, facegood_matrix, grid_matrix
-from facerig.train.resume import Ema, facts_of, gone_on, load_run, save_run, weights_hash
+from facerig.train.resume import Ema, facts_in, facts_of, gone_on, load_run, save_run, weights_hash
 from facerig.train.schedule import Schedule, is_eighth
 from facerig.train.told import tell
 
@@ -71,8 +71,10 @@ class DecoderRun:
     half: bool = True
     shares: Mapping[str, float] = field(default_factory=dict)
     save_every: float = 120.0
+    folder: Path | None = None
+    """Of its log."""
     path: Path | None = None
-    """Of its checkpoint, with which an interrupted run goes on, in the folder of its log."""
+    """Of its checkpoint, with which an interrupted run goes on."""
     start: Path | None = None
     """Shipped weights that it was begun with."""
     data: Mapping[str, str] = field(default_factory=dict)
@@ -166,12 +168,18 @@ class DecoderTrainer:
         self.step, self.spent = 0, 0.0
         self.heard: list[Heard] = []
         self.kept = nn.ModuleDict({"decoder": net.decoder, "judged": self.judged})
-        self.made = {**facts_of(run.seed, run.start, run.data), "encoder": weights_hash(net.encoder)}
+        self.made, self.encoder = facts_of(run.seed, run.start, run.data), weights_hash(net.encoder)
         if run.path and run.path.with_suffix(".json").is_file():
-            facts = load_run(run.path, self.kept, self.ema, self.optimizer, self.made)
-            self.step, self.spent = facts["step"], facts["spent"]
-            done = self._schedule(time.time()).progress(self.step)
-            print(gone_on(run.path, self.spent, run.seconds, done), flush=True)
+            self._go_on(run.path)
+
+    def _go_on(self, path: Path) -> None:
+        if facts_in(path, self.made)["encoder"] != self.encoder:  # it was given more minutes since
+            print(f"{path}: is of the encoder as it was: begins anew", flush=True)
+            return
+        facts = load_run(path, self.kept, self.ema, self.optimizer, self.made)
+        self.step, self.spent = facts["step"], facts["spent"]
+        done = self._schedule(time.time()).progress(self.step)
+        print(gone_on(path, self.spent, self.run.seconds, done), flush=True)
 
     def _schedule(self, now: float) -> Schedule:
         """Of a run that goes on now."""
@@ -193,7 +201,6 @@ class DecoderTrainer:
 
     def _taught(self, schedule: Schedule, shown: Callable[[float], None]) -> list[float]:
         losses, means, logged, saved = [], [], time.time(), time.time()
-        folder = self.run.path.parent if self.run.path else None
         self.net.train()
         while schedule.progress(self.step) < 1.0:
             for group in self.optimizer.param_groups:
@@ -203,7 +210,7 @@ class DecoderTrainer:
             shown(schedule.progress(self.step))
             if time.time() - logged > min(30.0, self.run.seconds / 8) or is_eighth(self.step, self.run.steps):
                 means.append(float(np.mean(losses)))
-                tell("decoder", {"step": self.step, "loss": round(means[-1], 5)}, folder)
+                tell("decoder", {"step": self.step, "loss": round(means[-1], 5)}, self.run.folder)
                 losses, logged = [], time.time()
             if time.time() - saved > self.run.save_every:
                 self._save(schedule)
@@ -214,7 +221,8 @@ class DecoderTrainer:
     def _save(self, schedule: Schedule) -> None:
         if self.run.path:
             save_run(self.run.path, self.kept, self.ema, self.optimizer,
-                     {"step": self.step, "spent": time.time() - schedule.begin, **self.made})
+                     {"step": self.step, "spent": time.time() - schedule.begin, "encoder": self.encoder,
+                      **self.made})
 
     def _step(self) -> float:
         content, loudness, target, known, measures = self._draw()

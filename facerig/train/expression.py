@@ -78,8 +78,8 @@ class Plan:
     frames: int = 144
     peak: float = 3e-3
     seed: int = 1
-    folder: Path = field(default_factory=lambda: Path.home() / ".cache" / "facerig" / "train")
-    """Of logs, a folder a preset."""
+    folder: Path | None = None
+    """Of its log."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,7 +198,7 @@ class Trainer:
             shown(progress)
             if progress * 8 >= len(means) + 1:
                 means.append(float(np.mean(losses)))
-                tell("expression", {"step": step, "loss": round(means[-1], 4)}, self.plan.folder / self.plan.name)
+                tell("expression", {"step": step, "loss": round(means[-1], 4)}, self.plan.folder)
                 losses = []
         self.head.load_state_dict({**self.head.state_dict(), **self.ema.weights})
         self._masked()

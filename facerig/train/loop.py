@@ -137,7 +137,7 @@ class EncoderTrainer:
                      {"step": self.step, "spent": time.time() - self.begin, **self._made})
 
     def refresh(self) -> None:
-        """Take other data where `reload` has some: a source packed since, labels made sharper."""
+        """Take other data where `reload` has some: labels made sharper."""
         fresh = self.reload() if self.reload else None
         if fresh is not None:
             self.crops = Crops(fresh, self.run.shares, self.run.frames)

@@ -6,7 +6,6 @@ sums of channels that mean the same thing in both rigs; each with a scale and an
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +13,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facerig.errors import InputError
 from facerig.features import MEAN, SPREAD
 from facerig.phones import units
 from facerig.rig import rig
 from facerig.train import shards
 from facerig.train.corpora import PackedSet
-from facerig.train.corpora.base import cache_folder, data_folder
-from facerig.train.corpora.motion import EYES_MM
+from facerig.train.corpora.base import data_folder
+from facerig.train.corpora.motion import EYES_MM, closed_lips
 from facerig.train.data import UNLABELLED, Float, Soft, Store, store
 from facerig.train.teacher import expected
 
@@ -134,18 +132,6 @@ def _grid(targets: Float, columns: Sequence[str]) -> Float:
     closed = closed_lips()
     picked = [(targets[:, columns.index(track)] - closed[track]) * EYES_MM for _, track, _ in GRID_MEASURES]
     return np.stack(picked, 1)
-
-
-def closed_lips() -> dict[str, float]:
-    """Where each track of GRID's talker lies when his lips are closed; the set's own file tells."""
-    path = data_folder() / "grid" / "neutral.json"
-    try:
-        closed: dict[str, float] = json.loads(path.read_text("utf-8"))["s1"]["closed"]
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{path}: cannot be read ({error}), and GRID's lips are measured from it; set $FACERIG_DATA "
-                         f"to the folder of the real sets, or remove {cache_folder() / 'packed' / 'grid.json'} to "
-                         "learn without GRID") from error
-    return closed
 
 
 def _facegood(targets: Float, columns: Sequence[str]) -> Float:

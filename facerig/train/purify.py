@@ -38,7 +38,6 @@ from facerig.phones import units, viseme15_of_units
 from facerig.train.corpora import PackedClip, load_packed
 from facerig.train.data import audio_features
 from facerig.train.loop import contents
-from facerig.train.resume import forget
 
 if TYPE_CHECKING:
     from facerig.train.run import Plan
@@ -46,7 +45,6 @@ if TYPE_CHECKING:
 ERASED, KEPT = 0.375, 0.25  # of the encoder's width; docs/log/emotion.md has the trials
 SOURCES = (("speechocean", 450), ("prompts", 250), ("synthetic", 250), ("grid", 50), ("thorsten", 22),
            ("a2f_example_audio", 6))  # clips of each: what is learnt from, and two actors
-PART = "pure"  # the name of its checkpoint
 SHARE = 0.3  # of the decoder's time in `facerig train`: what comes after the projection
 RIDGE = 1e-4  # times the frames: posteriors add up to one
 SPOKEN = 20  # frames that a clip must have for a mean
@@ -204,7 +202,7 @@ def taught_on(net: Net, plan: Plan, seconds: float, shown: Callable[[str, float]
     from facerig.train import run
 
     purify(net, erased, kept)
-    motion = run.train_decoder(net, replace(plan, start=None), seconds, shown or (lambda part, share: None), PART)
+    motion = run.train_decoder(net, replace(plan, start=None), seconds, shown or (lambda part, share: None))
     settle(net)
     return motion
 
@@ -216,10 +214,8 @@ def train(name: str, minutes: float, models: Path, out: Path | None = None, eras
 
     path = models / f"{name}.safetensors"
     net, figures = load_net(path), read_card(path).get("figures", {})
-    plan = Plan(name=name)
-    motion = taught_on(net, plan, minutes * 60, erased=erased, kept=kept)
+    motion = taught_on(net, Plan(name=name), minutes * 60, erased=erased, kept=kept)
     save(net, out or models, {**figures, "motion": motion}, name)
-    forget(plan.run / PART)
     return motion
 
 

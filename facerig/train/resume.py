@@ -56,15 +56,21 @@ def save_run(path: Path, net: nn.Module, ema: Ema, optimizer: torch.optim.Optimi
     write_file(path.with_suffix(".json"), json.dumps({**facts, "ema_steps": ema.steps}, indent=1).encode())
 
 
-def load_run(path: Path, net: nn.Module, ema: Ema, optimizer: torch.optim.Optimizer,
-             made: dict[str, Any]) -> dict[str, Any]:
-    """Put everything back; returns the facts. A run that was not `made` like this one is not gone on with."""
+def facts_in(path: Path, made: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts of a run on disk. One that was not `made` like this one is not gone on with."""
     facts: dict[str, Any] = json.loads(path.with_suffix(".json").read_text("utf-8"))
     others = [name for name, value in made.items() if facts.get(name) != value]
     if others:
         raise OptionError(f"{path.parent}: holds a run of another {' and '.join(others)}; accepted: the options and "
                           "data that it was begun with, which go on with it, another folder (--cache), or this one "
                           "removed")
+    return facts
+
+
+def load_run(path: Path, net: nn.Module, ema: Ema, optimizer: torch.optim.Optimizer,
+             made: Mapping[str, Any]) -> dict[str, Any]:
+    """Put everything back; returns the facts."""
+    facts = facts_in(path, made)
     tensors = load_file(path.with_suffix(".safetensors"), device=str(next(net.parameters()).device))
     net.load_state_dict(_part(tensors, "net."))
     ema.weights, ema.steps = _part(tensors, "ema."), int(facts["ema_steps"])

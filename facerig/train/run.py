@@ -18,10 +18,11 @@ from facerig.model.net import Encoder, Net
 from facerig.model.runtime import read_card
 from facerig.train import distill, parallel, purify, recipe, smoother
 from facerig.train.corpora import PackedClip, PackedSet, cache_folder, load_packed
+from facerig.train.corpora.motion import closed_lips
 from facerig.train.data import Store, store, with_labels
 from facerig.train.decoder import DecoderRun, DecoderTrainer
 from facerig.train.loop import EncoderTrainer, Run, judged, posteriors
-from facerig.train.motion import Motion, closed_lips, motion
+from facerig.train.motion import Motion, motion
 from facerig.train.rests import rests
 from facerig.train.resume import averaged, forget, load_ema, load_shipped
 from facerig.train.tempo import at_other_tempos
@@ -44,7 +45,7 @@ class Plan:
     out: Path = field(default_factory=lambda: Path("assets/models"))
     folder: Path = field(default_factory=lambda: Path.home() / ".cache" / "facerig" / "train")
     hours: float = 10.0
-    """Of synthetic speech to make where none is packed."""
+    """Of synthetic speech to have; what is missing of it is made."""
     seed: int = 1
     batch: int = 20
     start: Path | None = None
@@ -61,7 +62,7 @@ class Plan:
 
     @property
     def run(self) -> Path:
-        """The encoder's; others of its preset differ by the seed."""
+        """Of its checkpoints and its log; other runs of the preset differ by the seed."""
         return self.folder / self.name / f"seed{self.seed}"
 
     @property
@@ -91,12 +92,11 @@ def train(plan: Plan, shown: Shown = _unseen) -> dict[str, Any]:
         return {}
     seconds = plan.minutes * 60 * (1.0 if kept else 1 - ENCODER_SHARE)
     share = purify.SHARE if plan.pure else 0.0
-    figures["motion"] = train_decoder(net, plan, seconds * (1 - share), shown)
+    figures["motion"] = train_decoder(net, plan, seconds * (1 - share), shown, plan.run / "decoder")
     if plan.pure:
         figures["motion"] = purify.taught_on(net, plan, seconds * share, shown)
     save(net.cpu(), plan.out, figures)
-    for part in ("decoder", purify.PART):
-        forget(plan.run / part)
+    forget(plan.run / "decoder")
     return figures
 
 
@@ -208,7 +208,7 @@ def sharpen(encoder: Encoder, plan: Plan, labels: Path) -> dict[str, float]:
     old, far = heard.store, max(encoder.config.taught)
     real = [k for k, name in enumerate(old.ids) if name in due]
     names, before = [old.ids[k] for k in real], [old.clip(k)[1] for k in real]
-    first = labels.with_name("labels.first.npz")  # a file of its own: broken off here, all of it begins again
+    first = plan.run / "labels.first.npz"  # this run's alone, and no label yet: broken off here, all of it begins again
     distill.write(names, before, lambda j: smoother.read(encoder, heard, real[j], far), first)
     (hard, soft), (others, softer) = distill.read(first), distill.read(labels, stamps)
     heard.store = with_labels(old, {**others, **hard}, {**softer, **soft})
@@ -239,15 +239,15 @@ def _aligned(held: PackedSet) -> list[PackedClip]:
             if clip.label_kind != "engine" and clip.frames > 0]  # fmt: skip
 
 
-def train_decoder(net: Net, plan: Plan, seconds: float | None = None, shown: Shown = _unseen,
-                  part: str = "decoder") -> dict[str, dict[str, float]]:
-    """Decoder and its figures on measured motion that it did not learn from; `part` names its checkpoint."""
+def train_decoder(net: Net, plan: Plan, seconds: float, shown: Shown = _unseen,
+                  path: Path | None = None) -> dict[str, dict[str, float]]:
+    """Decoder and its figures on measured motion that it did not learn from; `path` is its checkpoint's, if it has one
+    to go on with."""
     if plan.start:
         load_shipped(plan.start, net.decoder, "decoder")
     data, judges = motions(net, plan)
-    run = DecoderRun(seconds or plan.minutes * 60 * (1 - ENCODER_SHARE), seed=plan.seed, shares=dict(recipe.MOVED),
-                     peak=START_PEAK if plan.start else DecoderRun.peak, path=plan.run / part, start=plan.start,
-                     data=recipe.stamps(load_packed()))  # fmt: skip
+    run = DecoderRun(seconds, seed=plan.seed, shares=dict(recipe.MOVED), folder=plan.run, path=path, start=plan.start,
+                     peak=START_PEAK if plan.start else DecoderRun.peak, data=recipe.stamps(load_packed()))
     trainer = DecoderTrainer(net, run, data, judges)
     trainer.train(partial(shown, "decoder"))
     return trainer.judge()

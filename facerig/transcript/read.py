@@ -180,7 +180,8 @@ _SPEAKER = re.compile(r"^[-\s]*[A-Z][^\n:a-z]*:(?=\s|$)", re.M)  # ANNA:
 def _subtitles(text: str, _: str) -> Transcript:
     """SRT and VTT: the words of a cue share its time, in proportion to their letters."""
     lines = text.splitlines()
-    heads = [k for k, line in enumerate(lines) if "-->" in line]
+    # What is spoken may hold an arrow, too.
+    heads = [k for k, line in enumerate(lines) if "-->" in line and line.lstrip()[:1].isdecimal()]
     words: list[Word] = []
     for head, following in itertools.pairwise([*heads, len(lines)]):
         found = _TIMES.match(lines[head])

@@ -15,8 +15,9 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from facerig.errors import InputError
 from facerig.phones import Timed, timed_units
-from facerig.train.corpora.base import Made, Part, Row, Source, data_folder, plain, stable_hash
+from facerig.train.corpora.base import Made, Part, Row, Source, cache_folder, data_folder, plain, stable_hash
 from facerig.train.corpora.labels import Rows, Track, read_columns, read_emu, read_ssff, read_xlabel
 from facerig.train.corpora.speech import clip
 
@@ -53,6 +54,18 @@ def _with_targets(made: Made, targets: NDArray[np.float32]) -> Made:
 def grid_columns() -> tuple[str, ...]:
     with np.load(data_folder() / "grid" / "tracks.npz") as held:
         return tuple(str(c) for c in held["columns"])
+
+
+def closed_lips() -> dict[str, float]:
+    """Where each track of GRID's talker lies when his lips are closed; the set's own file tells."""
+    path = data_folder() / "grid" / "neutral.json"
+    try:
+        closed: dict[str, float] = json.loads(path.read_text("utf-8"))["s1"]["closed"]
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path}: cannot be read ({error}), and GRID's lips are measured from it; set $FACERIG_DATA "
+                         f"to the folder of the real sets, or remove {cache_folder() / 'packed' / 'grid.json'} to "
+                         "learn without GRID") from error
+    return closed
 
 
 def grid_validation(ids: list[str]) -> frozenset[str]:

@@ -1,9 +1,8 @@
 """The whole evaluation in the order of its tables: hear, show, move, withstand, read. Prints nothing.
 
 Every system meets the same clips in the same run, but those beside a text only clips that have one; what a system
-cannot do is None and not left out. Thresholds come
-from training-side clips or are fixed in advance (`systems.BAR`, `shown.CLOSED_MM`, `events.TOLERANCE`); the result
-states them.
+cannot do is None and not left out. Thresholds come from training-side clips or are fixed in advance (`systems.BAR`,
+`shown.CLOSED_MM`, `events.TOLERANCE`); the result states them.
 """
 
 from __future__ import annotations

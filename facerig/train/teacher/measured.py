@@ -6,7 +6,6 @@ Reads the shared data directly, so neither needs the built corpora. Knows no hea
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from facerig.phones import Timed, timed_units
 from facerig.train.corpora.base import data_folder
 from facerig.train.corpora.labels import read_columns
-from facerig.train.corpora.motion import GRID_DROPPED, GRID_FPS, grid_validation, to_60fps
+from facerig.train.corpora.motion import GRID_DROPPED, GRID_FPS, closed_lips, grid_validation, to_60fps
 from facerig.transcript.articulation import loudness, soft_raster
 
 FPS = 60
@@ -75,5 +74,5 @@ def grid_clip(name: str) -> GridClip:
 
 
 def _neutral(columns: tuple[str, ...]) -> Floats:
-    closed = json.loads((data_folder() / "grid" / "neutral.json").read_text("utf-8"))["s1"]["closed"]
+    closed = closed_lips()
     return np.array([closed[c] for c in columns], np.float32)
