@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import stat
 import tempfile
@@ -11,15 +12,20 @@ from pathlib import Path
 from facerig.errors import OutputError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+OPENED = re.compile(r"/dev/(?:std(?P<name>out|err)|fd/(?P<number>\d+))")  # what the shell has opened for us
 
 
 def write_file(path: str | os.PathLike[str], data: bytes) -> Path:
     """Write data under a temporary name, then rename: path holds all of it or what it held before.
 
-    A link stays, and what it leads to is written. A pipe or a device (/dev/stdout) takes the bytes as they come.
+    A link stays, and what it leads to is written. A pipe or a device (/dev/stdout) takes the bytes as they come, and
+    a file that the shell has opened for us (/dev/stdout >> FILE) where it stands.
     """
     target = Path(path)
     try:
+        if opened := OPENED.fullmatch(str(target)):
+            _into({"out": 1, "err": 2}[opened["name"]] if opened["name"] else int(opened["number"]), data)
+            return target
         mode = _mode(target)
         if stat.S_ISDIR(mode):
             raise OutputError(f"{target}: is a folder; give a file name")
@@ -55,6 +61,11 @@ def _mode(path: Path) -> int:
         return path.stat().st_mode
     except FileNotFoundError:
         return 0
+
+
+def _into(descriptor: int, data: bytes) -> None:
+    with os.fdopen(os.dup(descriptor), "wb") as stream:
+        stream.write(data)
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -375,11 +375,12 @@ def test_curves_go_to_standard_output_by_its_devices_name(voice: Path) -> None:
     done = process(voice.parent, *words)
     assert json.loads(done.stdout)["format"] == "facerig-curves"
     assert b"/dev/stdout  60 frames" in done.stderr
-    with (voice.parent / "sent.json").open("wb") as file:
+    (voice.parent / "sent.json").write_bytes(b"what was there\n")  # and stays, as by a shell's >>
+    with (voice.parent / "sent.json").open("ab") as file:
         root = str(Path(__file__).resolve().parent.parent)
         subprocess.run([sys.executable, "-m", "facerig", *words, "--model", "fake"], stdout=file, cwd=voice.parent,
                        env={**os.environ, "PYTHONPATH": root}, check=True)
-    assert (voice.parent / "sent.json").read_bytes() == done.stdout
+    assert (voice.parent / "sent.json").read_bytes() == b"what was there\n" + done.stdout
     for more in (["--takes", "2"], ["voice.wav"]):
         assert process(voice.parent, *words, *more).returncode == 2
 
