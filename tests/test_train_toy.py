@@ -485,7 +485,8 @@ def test_a_decoder_alone_is_taught_on_the_encoder_of_a_shipped_file(tmp_path: Pa
                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_module, "load_packed", lambda: PackedSet((), {}, {}))  # so no clip is without labels
     theirs, ours = Net(small_config()), Net(small_config())
-    figures = {"content": {"grid": 1}, "share_of_start": 0.5, "motion": {"grid": 2}, "expression": {"clips": 3}}
+    figures = {"content": {"grid": 1}, "share_of_start": 0.5, "motion": {"grid": 2}, "expression": {"clips": 3},
+               "mean_of": 2}
     checkpoint.save(theirs, tmp_path, figures)
     start = tmp_path / "tiny.safetensors"
     plan = run_module.Plan("tiny", folder=tmp_path, start=start, decoder=True)

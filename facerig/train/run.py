@@ -122,7 +122,7 @@ def kept_encoder(net: Net, plan: Plan, start: Path) -> dict[str, Any]:
     load_shipped(start, net.encoder, "encoder")
     if unsharpened(plan):
         sharpen(net.encoder.eval(), plan, plan.labels)
-    others = ("motion", "expression")  # a new decoder has others, and no expression head yet
+    others = ("motion", "expression", "mean_of")  # a new decoder is of one run, has others and no expression head yet
     return {key: value for key, value in read_card(start)["figures"].items() if key not in others}
 
 
