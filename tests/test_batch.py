@@ -13,6 +13,7 @@ import tempfile
 import threading
 from html.parser import HTMLParser
 from multiprocessing import active_children
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import numpy as np
@@ -250,9 +251,8 @@ def test_an_interrupt_ends_the_workers_and_what_waits(tmp_path: Path, monkeypatc
     threading.Thread(target=interrupted, daemon=True).start()
     with pytest.raises(KeyboardInterrupt):
         run(some, FAKE, Store(tmp_path / "out", "fake"), jobs=jobs)
-    for process in active_children():
-        process.join(30)
-        assert process.exitcode is not None
+    for process in active_children():  # by what an ended process lets go of: the pool's own thread may reap it first
+        assert wait([process.sentinel], 30)
     assert len(list(tmp_path.glob("*.begun"))) <= jobs
 
 
