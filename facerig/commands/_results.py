@@ -84,6 +84,13 @@ def load_head(name: str | None, *suffixes: str) -> Any:
     return None if name in (None, "none") else named_head(name)
 
 
+def head_for(suffix: str, name: str) -> Any:
+    """The head of that name or file where a format holds one."""
+    from exporters import EXPORTERS
+
+    return None if EXPORTERS[suffix].head == "no" else load_head(name)
+
+
 def tell_undone(rig: str | None, suffixes: Iterable[str]) -> None:
     """A note where a format turns what --rig asked for back into channels of its own."""
     from exporters import undone

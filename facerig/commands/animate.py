@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from facerig.commands._asked import EMOTION, FACE, PARTNER, PRESET, SEED, SET, STATE, STILL, STYLE
-from facerig.commands._results import check_targets, each, load_head, one_file, report, tell_undone
+from facerig.commands._results import check_targets, each, head_for, one_file, report, tell_undone
 from facerig.errors import FacerigError, OptionError
 
 FPS_ACCEPTED = (24, 25, 30, 50, 60, 120)
@@ -119,7 +119,7 @@ def animate(
     said = read_transcript(transcript) if transcript else None
     animator = Animator.load(model=model, block=block, smooth=smooth, seed=seed, alive=not still, emotion=asked.hears)
     tell_undone(rig, [job.format for job in jobs])
-    heads = {job.format: _head(job.format, head) for job in jobs}
+    heads = {job.format: head_for(job.format, head) for job in jobs}
     work = Work(animator, raw, convert, heads, said, language, asked, being, other)
     report(*_run(work, jobs, json_output), json_output, _line)
 
@@ -175,11 +175,6 @@ def _converter(rig: str | None, map_file: Path | None, fps: int) -> Any:
     return convert
 
 
-def _head(suffix: str, name: str) -> Any:
-    """The mesh for formats that hold one."""
-    from exporters import EXPORTERS
-
-    return None if EXPORTERS[suffix].head == "no" else load_head(name)
 
 
 def _run(work: Work, jobs: list[Job], quiet: bool) -> tuple[list[dict[str, object]], list[FacerigError]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from facerig.commands._asked import FACE, STILL
-from facerig.commands._results import check_targets
+from facerig.commands._results import check_targets, head_for, load_head
 from facerig.errors import OptionError, check_option
 
 if TYPE_CHECKING:
@@ -74,11 +74,10 @@ def dialogue(
 
     Writes for each character NAME.csv (a Live Link CSV is named SCRIPT_TAKE_NAME_cal.csv), SCRIPT.wav and SCRIPT.json.
     """
-    from facerig.asking import MOST_SEED, seeds
+    from facerig.asking import seeds
     from facerig.dialogue.reader import read_script
 
     seeds(seed or 0, takes)
-    check_option("seed", seed, f"0 to {MOST_SEED}", seed is None or seed >= 0)
     wanted = _wanted(out, format, fps, rig, head, wav, preview, takes)
     known = read_script(script)
     _check_files(script, known, wanted, head, memory)
@@ -123,11 +122,10 @@ def _wanted(out: Path, format: str, fps: int, rig_name: str | None, head: str, w
 
 def _head(suffix: str, name: str) -> Any:
     from exporters import EXPORTERS
-    from facerig.heads import load_head
 
     if suffix == ".mp4":
         return load_head("builtin" if name == "none" else name)
-    return None if name == "none" or suffix not in EXPORTERS or EXPORTERS[suffix].head == "no" else load_head(name)
+    return head_for(suffix, name) if suffix in EXPORTERS else None
 
 
 def _check_files(script: Path, known: Script, wanted: Wanted, head: str, memory: Path | None) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from facerig.commands._asked import EMOTION, SEED, SET, STATE, STILL, STYLE
-from facerig.commands._results import check_targets
+from facerig.commands._results import check_targets, head_for
 
 
 def register(app: typer.Typer) -> None:
@@ -40,7 +40,6 @@ def say(
 ) -> None:
     """Speak a text: writes a wav and curves of exactly its length. Tags set emotions and pauses."""
     from facerig.asking import Asked, seeds
-    from facerig.commands.animate import _head
     from facerig.curves import MAX_FPS
     from facerig.errors import check_option
     from facerig.pipeline import Animator
@@ -50,7 +49,7 @@ def say(
     curves = _curves_file(out, format)
     check_targets([out, curves], [("the file of --emotion", emotion), ("the file of --style", style),
                                   ("the file of --head", head)])
-    mesh = _head(curves.name.removeprefix(out.stem), head)
+    mesh = head_for(curves.name.removeprefix(out.stem), head)
     text = _stdin() if text == "-" else text
     name, own, tongue = choose(engine, voice, command, language)
     asked = Asked(tuple(set_ or ()), emotion, style, state)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from facerig.train.run import Plan
 
 PRESETS = ("tiny", "instant", "small", "base")
 # What else counts beside an option that trains something else than the speech model
@@ -50,9 +53,6 @@ def train(
 
     Several GPUs: torchrun --nproc-per-node N -m facerig train base
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     from facerig.console import emit_json, say
     from facerig.errors import MissingExtra, check_option
 
@@ -69,7 +69,6 @@ def train(
         from facerig.model.checkpoint import check_export
         from facerig.train.run import Plan
         from facerig.train.run import threads as use_threads
-        from facerig.train.run import train as whole
     except ImportError as error:
         raise MissingExtra("training", "train", str(error)) from error
     if threads:
@@ -96,8 +95,19 @@ def train(
 
         emit_json(mean_of(plan, files, say))
         return
+    _whole(plan)
+
+
+def _whole(plan: Plan) -> None:
+    """The run, under a bar for each of its parts."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from facerig.console import emit_json
+    from facerig.train.run import train as whole
+
     with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
-        parts = ("decoder",) if decoder else ("encoder", "decoder")
+        parts = ("decoder",) if plan.decoder else ("encoder", "decoder")
         tasks = {part: bar.add_task(part, total=1.0) for part in parts}
         figures = whole(plan, lambda part, progress: bar.update(tasks[part], completed=progress))
     if figures:  # of several processes the first one's
