@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import os
+import signal
 import socket
 import threading
 
@@ -16,6 +18,7 @@ from server_kit import RATE, animator, cut, noise, process, run, serving
 from typer.testing import CliRunner
 
 import facerig.client
+from facerig import cli
 from facerig.behaviour.partner import Partnered
 from facerig.cli import application
 from facerig.client import Frame, Stream, Target, Wish, astream, stream
@@ -307,6 +310,21 @@ def test_a_file_that_cannot_be_written_loses_no_other(tmp_path, monkeypatch):
     done = CliRunner().invoke(application(), ["stream", "x.wav", *(f"--to={name}" for name in names)])
     assert isinstance(done.exception, OutputError)
     assert [Curves.from_npz(name.read_bytes()).frames for name in names if name.is_file()] == [1, 1]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)])
+@pytest.mark.usefixtures("at_a_terminal")
+def test_a_signal_ends_a_stream_and_its_take_is_there(number, tmp_path, monkeypatch):
+    def frames():
+        yield Frame(0, (0.25,) * 52)
+        signal.raise_signal(number)
+        pytest.fail("it went on")
+
+    played(monkeypatch, frames)
+    assert cli.run(["stream", "x.wav", "--to", str(tmp_path / "a.npz")]) == 130
+    assert Curves.from_npz((tmp_path / "a.npz").read_bytes()).frames == 1
+    assert signal.getsignal(number) == signal.SIG_DFL
 
 
 @pytest.mark.parametrize("words", [["--to", "folder.csv"], ["--to", "take.glb"], ["--to", "file/take.csv"],

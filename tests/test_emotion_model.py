@@ -27,7 +27,7 @@ UPPER = [channel.region in looks.UPPER_REGIONS for channel in rig("facerig").cha
 
 @pytest.fixture(scope="module")
 def plain() -> Net:
-    torch.manual_seed(3)
+    torch.manual_seed(6)
     config = NetConfig("small", rig("facerig").names, tuple(unit.unit for unit in units()), width=32, encoder="c1 a4",
                        spread=1, heads=2, decoder_width=32, decoder="c1 a4")
     net = Net(config)
@@ -127,7 +127,7 @@ def test_the_head_learns_the_teacher_and_leaves_the_rest_alone(plain: Net, tmp_p
     clips = [expression.said(plain, rows(150, seed)) for seed in range(3)]
     net = expression.with_head(plain, 24)
     before = expression.judged(net, clips)
-    expression.Trainer(net, clips, expression.Plan(batch=8, frames=60, folder=tmp_path)).train(60, steps=160)
+    expression.Trainer(net, clips, expression.Plan(batch=8, frames=60, folder=tmp_path)).train(60, steps=500)
     log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert {row["part"] for row in log} == {"expression"}
     assert len(log) > 4

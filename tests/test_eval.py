@@ -92,14 +92,14 @@ def test_the_truth_scores_full_marks_and_a_guess_does_not() -> None:
     assert guessed.figures()["pbm_precision"] is None
 
 
-def test_scores_halved_bar_and_all_are_judged_alike() -> None:
-    whole, halved, misjudged = Content(), Content(), Content()
+def test_scores_a_third_bar_and_all_are_judged_alike() -> None:
+    whole, thirds, misjudged = Content(), Content(), Content()
     out = taught(clip())
-    half = {name: signal / 2 for name, signal in out.contacts.items()}
+    third = {name: signal / 3 for name, signal in out.contacts.items()}
     whole.add(clip(), out)
-    halved.add(clip(), replace(out, contacts=half, bar=(out.bar[0] / 2, out.bar[1] / 2)))
-    misjudged.add(clip(), replace(out, contacts=half))
-    assert halved.figures() == whole.figures()
+    thirds.add(clip(), replace(out, contacts=third, bar=(out.bar[0] / 3, out.bar[1] / 3)))
+    misjudged.add(clip(), replace(out, contacts=third))
+    assert thirds.figures() == whole.figures()
     assert misjudged.figures()["pbm_recall"] == 0  # though it hears the very same
 
 
@@ -259,7 +259,8 @@ def test_every_baseline_has_its_name_kept(shared_data: Path) -> None:
     judged = all_systems(model, Options(quick=True), lambda _: None)
     assert tuple(system.name for system in judged) == (model.name, *BASELINES)
     regressions = [system for system in judged if isinstance(system, Regression)]
-    assert all(system.bar[0] < BAR[0] for system in regressions)  # least squares shrinks what is rare
+    assert all(system.bar[0] < 0.55 for system in regressions)  # least squares shrinks what is rare
+    assert all(system.bar != BAR for system in regressions)  # their own
 
 
 def test_sounds_that_are_judged_are_made_by_nothing_that_is_learnt_from() -> None:

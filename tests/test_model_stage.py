@@ -199,6 +199,22 @@ def test_every_taught_lookahead_can_be_read() -> None:
         assert contacts.shape[-1] == len(CONTACTS)
 
 
+def test_a_head_that_nobody_taught_or_that_comes_too_late_is_not_read() -> None:
+    for reads in (((6, 1.0), (3, 1.0)), ((9, 1.0),)):
+        with pytest.raises(ModelError, match="accepted: taught ones up to 6"):
+            preset("tiny", CHANNELS, UNITS, reads=reads)
+
+
+def test_a_model_of_one_head_has_no_line_of_content() -> None:
+    """As all models were, whose files are still read."""
+    one, more = preset("tiny", CHANNELS, UNITS, reads=()), preset("tiny", CHANNELS, UNITS)
+    raw = {key: value for key, value in json.loads(one.to_json()).items() if key != "reads"}
+    assert NetConfig.from_dict(raw) == one
+    assert more.reread == 2
+    assert len(more.pasts()) == len(one.pasts()) + 1
+    assert more.memory == one.memory + more.reread
+
+
 # ---- files --------------------------------------------------------------------------------------------------------
 
 

@@ -102,7 +102,7 @@ def test_labels_written_are_labels_read(tmp_path: Path) -> None:
     sounds = [heard(np.roll(labels[0], 2)), heard(np.repeat([AA], 10), 0.5)]
     changed = distill.write(["a", "b/c"], labels, sounds.__getitem__, tmp_path / "labels.npz")
     hard, soft = distill.read(tmp_path / "labels.npz")
-    assert changed["moved"] > 0
+    assert changed.moved > 0
     assert set(hard) == set(soft) == {"a", "b/c"}
     assert soft["a"].shape == (24, 2, 4)
     assert (hard["b/c"] == UNLABELLED).all()  # heard too unsurely to count as a label
@@ -205,3 +205,52 @@ def test_clips_without_labels_and_those_of_a_source_that_changed_are_sharpened_a
     assert set(after) == set(soft) == set(before)
     assert (after["facegood/0"] == M).all()
     np.testing.assert_array_equal(after["speechocean/0"], before["speechocean/0"])
+
+
+
+def test_clips_are_listened_to_some_hours_at_a_time_each_as_among_all(tmp_path: Path,
+                                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    held = packed(6)
+    monkeypatch.setattr(run, "load_packed", lambda: held)
+    data, encoder = run.relabelled(run.Plan("tiny", folder=tmp_path)), small_encoder()
+    clips = np.arange(len(data.ids))[::-1].copy()
+    cut = run.parts(data, clips, hours=2.5 / 3600)
+    assert np.concatenate(cut).tolist() == clips.tolist()
+    assert {len(part) for part in cut[:-1]} <= {2, 3}  # of a second each
+    some, whole = (run.smoother.Listened(encoder, data, half=False, clips=which) for which in (cut[1], None))
+    for k in cut[1]:
+        assert torch.allclose(some.clip(int(k)), whole.clip(int(k)), atol=2e-3)
+    assert set(np.flatnonzero(some.starts >= 0)) == set(cut[1])
+
+
+def test_a_reader_learns_from_what_was_listened_to_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = packed(6)
+    monkeypatch.setattr(run, "load_packed", lambda: held)
+    data = run.relabelled(run.Plan("tiny", folder=tmp_path))
+    heard = run.smoother.Listened(small_encoder(), data, half=False, clips=np.array([1, 4]))
+    edges = run.smoother._edges(heard, {"speechocean": 2.0})
+    drawn = set(np.searchsorted(edges, np.random.default_rng(0).random(200)).tolist())
+    assert drawn == {1, 4}
+
+
+def test_labels_made_before_a_run_was_broken_off_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held, plan = packed(6), run.Plan("tiny", minutes=0.01, folder=tmp_path)
+    monkeypatch.setattr(run, "load_packed", lambda: held)
+    monkeypatch.setattr(run, "parts", lambda data, clips, hours=run.PART_HOURS: np.array_split(clips, 3))
+    write, calls = distill.write, []
+
+    def broken(*args: Any) -> distill.Changed:
+        calls.append(args)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return write(*args)
+
+    monkeypatch.setattr(distill, "write", broken)
+    with pytest.raises(KeyboardInterrupt):
+        run.sharpen(small_encoder(), plan, plan.labels)
+    assert len(run.unsharpened(plan)) == 4
+    before, _ = distill.read(plan.labels)
+    assert run.sharpen(small_encoder(), plan, plan.labels)["clips"] == 4
+    after, _ = distill.read(plan.labels)
+    assert not run.unsharpened(plan)
+    assert all((after[name] == before[name]).all() for name in before)

@@ -29,7 +29,7 @@ from facerig.train import run as run_module  # noqa: E402
 from facerig.train.corpora import PackedSet  # noqa: E402
 from facerig.train.data import UNLABELLED, Crops, Store, following, hard, stretched  # noqa: E402
 from facerig.train.decoder import QUIET, DecoderRun, DecoderTrainer  # noqa: E402
-from facerig.train.loop import EncoderTrainer, Run, judged, posteriors, steps_at  # noqa: E402
+from facerig.train.loop import EncoderTrainer, Run, aligned, contents, judged, posteriors, steps_at  # noqa: E402
 from facerig.train.melaug import MelAugment, _grain  # noqa: E402
 from facerig.train.motion import FACEGOOD_SUMS, GRID_MEASURES, Motion, belief, taught  # noqa: E402
 from facerig.train.rests import KINDS, rests  # noqa: E402
@@ -96,7 +96,7 @@ def test_a_run_goes_on_where_it_was(trained: tuple[EncoderTrainer, list[float]],
                                     capsys: pytest.CaptureFixture[str]) -> None:
     trainer, _ = trained
     EncoderTrainer(trainer.config, replace(trainer.run, steps=300), toy(60, 1), {})
-    assert "goes on from minute 0." in capsys.readouterr().out
+    assert "goes on from minute " in capsys.readouterr().out
     again = EncoderTrainer(trainer.config, trainer.run, toy(60, 1), {})
     assert "is done: nothing left to train" in capsys.readouterr().out
     assert again.step == trainer.step
@@ -105,6 +105,22 @@ def test_a_run_goes_on_where_it_was(trained: tuple[EncoderTrainer, list[float]],
     moments = [state["exp_avg"] for state in again.optimizer.state.values()]
     assert len(moments) == len(list(again.net.parameters()))
     assert again.train() == []  # its time is up
+
+
+def test_making_labels_on_the_way_takes_none_of_the_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    late, steps = [0.0], []
+
+    def labels() -> None:
+        late[0] += 500.0
+        steps.append(trainer.step)
+
+    real = loop.time.time
+    monkeypatch.setattr(loop.time, "time", lambda: real() + late[0])
+    run = replace(small_run(tmp_path), seconds=120.0, steps=12, save_every=0.0)
+    trainer = EncoderTrainer(small_config(), run, toy(10, 1), {}, labels)
+    trainer.train()
+    assert steps == list(range(1, 13))
+    assert json.loads((tmp_path / "encoder.json").read_text())["spent"] < 100
 
 
 @pytest.mark.parametrize("change", [{"seed": 2}, {"start": Path(__file__)}, {"data": {"grid": "packed anew"}}])
@@ -133,6 +149,23 @@ def test_posteriors_belong_to_their_frames(trained: tuple[EncoderTrainer, list[f
                              + 1e-9).mean() for shift in (-5, 0, 5)}
         assert fit[0] > fit[-5]
         assert fit[0] > fit[5]
+
+
+def test_what_is_heard_is_the_mean_of_heads_that_heard_the_frame_at_their_own_time(
+        trained: tuple[EncoderTrainer, list[float]]) -> None:
+    net, (feats, labels) = trained[0].net, toy(6, 4).clip(0)
+    assert net.config.heard_by == ((6, 1 / 2), (5, 1 / 3), (4, 1 / 6))
+    content = contents(net, torch.from_numpy(feats)[None], half=False)[0]
+    frames = len(labels) - 10
+    heard = aligned(net, content, frames, 6)
+    alone = replace(net.config, reads=())
+    for part in range(2):
+        by = {ahead: aligned(net, content, frames, ahead)[part] for ahead in (4, 5)}
+        net.config = alone
+        by[6] = aligned(net, content, frames, 6)[part]
+        net.config = trained[0].config
+        torch.testing.assert_close(heard[part], by[6] / 2 + by[5] / 3 + by[4] / 6)
+        assert not torch.allclose(heard[part], by[6], atol=1e-3)
 
 
 def test_labels_are_read_at_the_frame_that_the_lookahead_means() -> None:
@@ -504,9 +537,9 @@ def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
 
 def test_a_model_of_another_look_ahead_takes_over_all_but_the_heads_it_must_make(tmp_path: Path) -> None:
     torch.manual_seed(3)
-    net = Net(replace(small_config(), taught=(0, 2, 6)))
+    net = Net(replace(small_config(), taught=(0, 2, 6), reads=()))
     checkpoint.save(net, tmp_path, name="far")
-    other = replace(small_config(), name="near", lookahead=1, taught=(0, 1, 2, 9))
+    other = replace(small_config(), name="near", lookahead=1, taught=(0, 1, 2, 9), reads=())
     near = Encoder(other)
     load_shipped(tmp_path / "far.safetensors", near, "encoder")
     theirs, ours = net.encoder.state_dict(), near.state_dict()

@@ -10,6 +10,7 @@ import typer
 
 from facerig.commands._asked import FACE, PARTNER, SEED, SET, STATE, STILL, STYLE
 from facerig.commands._results import check_targets
+from facerig.commands._signals import stopped_by_signals
 
 if TYPE_CHECKING:
     import asyncio
@@ -72,7 +73,7 @@ def stream(
     hand = _Hand(_keyframes(emotion), describe)
     target = Target.parse(server, api_key, ca, tls)
     count = 0
-    with ExitStack() as closing:  # every sink, whichever fails: each has its own file to write
+    with stopped_by_signals(), ExitStack() as closing:  # every sink, whichever fails: each has its own file to write
         sinks = []
         for where in to or ["terminal"]:
             sinks.append(_sink(where, channels, fps))

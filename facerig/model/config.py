@@ -47,8 +47,11 @@ class NetConfig:
     """Names of the articulatory units in the order of the posteriors."""
     lookahead: int = 6
     """Frames of the future that an output waits for: the stage's delay."""
-    taught: tuple[int, ...] = (0, 2, 4, 6, 9, 15)
-    """Look-aheads that have a unit head of their own; all but `lookahead` serve the sweep and the labelling."""
+    taught: tuple[int, ...] = (0, 2, 4, 5, 6, 9, 15)
+    """Look-aheads that have a unit head of their own; those that are not read serve the sweep and the labelling."""
+    reads: tuple[tuple[int, float], ...] = ()
+    """Heads whose mean is what is heard, by their look-ahead, with their weights; empty: that of `lookahead` alone. The
+    trunk is as many networks as it has phases, and what one heard of a frame the others heard otherwise."""
     width: int = 256
     encoder: str = "c1 c1 c2 a32 c1 c2 c4 a32 c1 c1"
     stride: int = 2
@@ -64,7 +67,28 @@ class NetConfig:
     """Features of the expression head; 0: a model that has none and speaks neutrally under any condition."""
     format: int = FORMAT
 
+    def __post_init__(self) -> None:
+        if lost := [ahead for ahead, _ in self.reads if ahead not in self.taught or not 0 <= ahead <= self.lookahead]:
+            raise ModelError(f"{self.name}: reads heads of {lost} frames, accepted: taught ones up to {self.lookahead}")
+
     # ---- what follows -----------------------------------------------------------------------------------------
+
+    @property
+    def heard_by(self) -> tuple[tuple[int, float], ...]:
+        """(look-ahead, share) of the heads whose mean is what is heard."""
+        reads = self.reads or ((self.lookahead, 1.0),)
+        total = sum(weight for _, weight in reads)
+        return tuple((ahead, weight / total) for ahead, weight in reads)
+
+    @property
+    def reread(self) -> int:
+        """Frames of the encoder's output before the present one that heads read."""
+        return self.lookahead - min(ahead for ahead, _ in self.heard_by)
+
+    @property
+    def lines(self) -> int:
+        """How many state arrays stand between the encoder's and the decoder's: what is delayed on the way."""
+        return 2 if self.reread else 1
 
     @property
     def encoder_layers(self) -> tuple[Layer, ...]:
@@ -75,9 +99,10 @@ class NetConfig:
         return layers(self.decoder)
 
     def pasts(self) -> tuple[tuple[int, ...], ...]:
-        """Shapes of all state arrays: the encoder's, the delay line's, the decoder's, and, where there is an expression
-        head, that of condition and loudness."""
-        own = [*self.encoder_pasts(self.stride), (self.lookahead, POOLED), *self._pasts(self.decoder_layers)]
+        """Shapes of all state arrays: the encoder's, the delay lines' (loudness, and content that is read again), the
+        decoder's, and, where there is an expression head, that of condition and loudness."""
+        lines = [(self.lookahead, POOLED), (self.reread, self.width)][: self.lines]
+        own = [*self.encoder_pasts(self.stride), *lines, *self._pasts(self.decoder_layers)]
         own += [(FELT - 1, self.condition + 1)] if self.expression else []
         return tuple(own)
 
@@ -106,7 +131,8 @@ class NetConfig:
     @property
     def memory(self) -> int:
         """Input frames before the present one that can still change an output."""
-        encoder = self.stride - 1 + sum(self._reach(layer) for layer in self.encoder_layers) * self.stride
+        layers_reach = sum(self._reach(layer) for layer in self.encoder_layers)
+        encoder = self.stride - 1 + layers_reach * self.stride + self.reread
         decoder = sum(self._reach(layer) for layer in self.decoder_layers)
         return max(encoder, self.lookahead) + max(decoder, FELT - 1 if self.expression else 0)
 
@@ -120,24 +146,28 @@ class NetConfig:
         if raw.get("format") != FORMAT:
             raise ModelError(f"{name}: format {raw.get('format')!r}, accepted: {FORMAT}; run `facerig train` or update")
         try:
-            tuples = {key: tuple(raw[key]) for key in ("channels", "units", "taught")}
+            tuples: dict[str, Any] = {key: tuple(raw[key]) for key in ("channels", "units", "taught")}
+            tuples["reads"] = tuple((int(ahead), float(weight)) for ahead, weight in raw.get("reads", ()))
             return cls(**{**raw, **tuples})
-        except (TypeError, KeyError) as error:
+        except (TypeError, ValueError, KeyError) as error:
             raise ModelError(f"{name}: its config does not fit this version ({error}); train or fetch anew") from error
 
 
-# Look-aheads that have a unit head of their own, the shipped one among them: a sweep, and one far ahead that labels.
-_TAUGHT = (0, 2, 4, 6, 9, 15)
-# `instant` hears the frame that it shows and one more: 16.7 ms. What 0 and 33 ms would have given is taught beside it.
+# Look-aheads that have a unit head of their own, the shipped one among them: those that are read, a sweep, and one far
+# ahead that labels.
+_TAUGHT = (0, 2, 4, 5, 6, 9, 15)
+_READS = ((6, 3.0), (5, 2.0), (4, 1.0))  # chosen by the sets that choose: docs/log/model.md
+# `instant` hears the frame that it shows and one more: 16.7 ms. What 33 ms would have given is taught beside it.
 _TAUGHT_NEAR = (0, 1, 2, 4, 6, 15)
-# name, look-ahead, taught look-aheads, width, encoder, feed-forward, decoder width, decoder
-_PRESETS: tuple[tuple[str, int, tuple[int, ...], int, str, int, int, str], ...] = (
-    ("tiny", 6, _TAUGHT, 128, "c1 c1 a32 c2 c2 a32 c4 c1", 2, 96, "c1 a32 c1"),
-    ("instant", 1, _TAUGHT_NEAR, 256, "c1 c1 c2 a32 c1 c2 c4 a32 c1 c1", 2, 192, "c1 c2 a32 c1"),
-    ("small", 6, _TAUGHT, 256, "c1 c1 c2 a32 c1 c2 c4 a32 c1 c1", 2, 192, "c1 c2 a32 c1"),
-    ("base", 6, _TAUGHT, 512, "c1 c1 c2 a32 c1 c2 c4 a32 c1 c1 a32 c1 c1", 4, 384, "c1 c2 a32 c1 a32"),
+_READS_NEAR = ((1, 3.0), (0, 1.0))
+# name, look-ahead, taught look-aheads, those that are read, width, encoder, feed-forward, decoder width, decoder
+_PRESETS: tuple[tuple[str, int, tuple[int, ...], tuple[tuple[int, float], ...], int, str, int, int, str], ...] = (
+    ("tiny", 6, _TAUGHT, _READS, 128, "c1 c1 a32 c2 c2 a32 c4 c1", 2, 96, "c1 a32 c1"),
+    ("instant", 1, _TAUGHT_NEAR, _READS_NEAR, 256, "c1 c1 c2 a32 c1 c2 c4 a32 c1 c1", 2, 192, "c1 c2 a32 c1"),
+    ("small", 6, _TAUGHT, _READS, 256, "c1 c1 c2 a32 c1 c2 c4 a32 c1 c1", 2, 192, "c1 c2 a32 c1"),
+    ("base", 6, _TAUGHT, _READS, 512, "c1 c1 c2 a32 c1 c2 c4 a32 c1 c1 a32 c1 c1", 4, 384, "c1 c2 a32 c1 a32"),
 )
-_FIELDS = ("name", "lookahead", "taught", "width", "encoder", "spread", "decoder_width", "decoder")
+_FIELDS = ("name", "lookahead", "taught", "reads", "width", "encoder", "spread", "decoder_width", "decoder")
 PRESETS = tuple(row[0] for row in _PRESETS)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from facerig.features import FEATURES
 from facerig.model.config import CONTACTS, FELT, PACES, POOLED, Layer, NetConfig
 
+LEAST = 1e-9  # probability of a unit: its logarithm must be a number
 OFF = -1e4  # added to the score of a frame outside the window
 
 Pasts: TypeAlias = tuple[Tensor, ...]
@@ -182,8 +183,20 @@ class Encoder(nn.Module):
         """Pasts of zeros for a batch like this one."""
         return tuple(like.new_zeros(like.shape[0], *shape) for shape in self.config.encoder_pasts(stride))
 
+    def heard(self, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """Probabilities of units and of contacts for the frame `lookahead` ago, from content with `reread` frames
+        before its first row: the mean of the heads that heard that frame when each had its own look-ahead."""
+        config, units, contacts = self.config, [], []
+        count = seen.shape[1] - config.reread
+        for ahead, share in config.heard_by:
+            first = config.reread - config.lookahead + ahead
+            units_by, contacts_by = self.read(seen[:, first : first + count], ahead)
+            units.append(share * units_by.softmax(-1))
+            contacts.append(share * contacts_by.sigmoid())
+        return torch.stack(units).sum(0), torch.stack(contacts).sum(0)
+
     def read(self, content: Tensor, lookahead: int) -> tuple[Tensor, Tensor]:
-        """Logits of units and of contacts, for the frame `lookahead` ago."""
+        """Logits of units and of contacts by one head, for the frame `lookahead` ago."""
         sizes = [len(self.config.units), len(CONTACTS)]
         units, contacts = torch.split(self.heads[str(lookahead)](content), sizes, dim=-1)
         return units, contacts
@@ -296,24 +309,28 @@ class Net(nn.Module):
         split = self.config.split
         content, kept = self.encoder(feats, pasts[:split])
         curves, contacts, units, more = self.decode(pooled(feats), condition, content, pasts[split:])
-        evidence = torch.cat([contacts, self.encoder.soon(content)], dim=-1).sigmoid()
+        evidence = torch.cat([contacts, self.encoder.soon(content).sigmoid()], dim=-1)
         return (curves, evidence, units, *kept, *more)
 
     def decode(self, loudness: Tensor, condition: Tensor, content: Tensor,
                pasts: Pasts) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
-        """(curves, contact logits, unit log-probabilities, pasts) from the encoder's output and `pooled` features."""
-        parts, contacts, units, delayed = self.told(loudness, content, pasts[0])
-        curves, kept = self.decoder(parts, condition, pasts[1:])
-        return curves, contacts, units, [delayed, *kept]
+        """(curves, contact probabilities, unit log-probabilities, pasts) from the encoder's output and `pooled`
+        features."""
+        parts, kept = self.told(loudness, content, pasts[: self.config.lines])
+        curves, more = self.decoder(parts, condition, pasts[self.config.lines :])
+        _, units, contacts, *_ = parts
+        return curves, contacts, units.clamp_min(LEAST).log(), [*kept, *more]
 
-    def told(self, loudness: Tensor, content: Tensor,
-             past: Tensor) -> tuple[tuple[Tensor, ...], Tensor, Tensor, Tensor]:
-        """(what the decoder is told, contact logits, unit log-probabilities, the delay line's past)."""
-        units, contacts = self.encoder.read(content, self.config.lookahead)
-        units = units.log_softmax(-1)
-        line, delayed = _remembered(past, loudness)
-        now = (line[:, : loudness.shape[1]], line[:, self.config.lookahead :])
-        return (content, units.exp(), contacts.sigmoid(), *now), contacts, units, delayed
+    def told(self, loudness: Tensor, content: Tensor, pasts: Pasts) -> tuple[tuple[Tensor, ...], list[Tensor]]:
+        """(what the decoder is told: content, unit and contact probabilities, loudness now and at the output's frame;
+        the delay lines' pasts)."""
+        line, delayed = _remembered(pasts[0], loudness)
+        seen, kept = content, [delayed]
+        if self.config.reread:
+            seen, before = _remembered(pasts[1], content)
+            kept += [before]
+        units, contacts = self.encoder.heard(seen)
+        return (content, units, contacts, line[:, : loudness.shape[1]], line[:, self.config.lookahead :]), kept
 
     def rest(self, batch: int) -> Pasts:
         """What a stream begins with."""

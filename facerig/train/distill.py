@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,23 +78,49 @@ def kept(shares: Float) -> Soft:
     return np.stack([best, parts], axis=1).astype(np.uint8)
 
 
-def write(names: Sequence[str], old: Sequence[Labels], heard: Callable[[int], Float], path: Path,
-          stamps: Mapping[str, str] | None = None) -> dict[str, float]:
-    """Write hard and soft labels of clips by what is heard in them, beside those of other clips that `read` still gives
-    back; `stamps` say what the clips' sources are now. Returns what changed."""
-    own, softer = read(path, stamps) if stamps else ({}, {})
-    arrays: dict[str, NDArray[np.uint8]] = {**own, **{SOFT + name: rows for name, rows in softer.items()}}
-    arrays |= {MADE_OF + source: np.frombuffer(now.encode(), np.uint8) for source, now in (stamps or {}).items()}
-    moved = struck = total = 0
+class Changed(NamedTuple):
+    """Clips with new labels; of their frames with old ones, how many there are, have another now, have none."""
+
+    clips: int = 0
+    known: int = 0
+    moved: int = 0
+    struck: int = 0
+
+    def with_more(self, other: Changed) -> Changed:
+        return Changed(*(one + more for one, more in zip(self, other, strict=True)))
+
+    def figures(self) -> dict[str, float]:
+        total = max(self.known, 1)
+        return {"clips": self.clips, "moved": self.moved / total, "struck_out": self.struck / total}
+
+
+def sharpened(names: Sequence[str], old: Sequence[Labels],
+              heard: Callable[[int], Float]) -> tuple[dict[str, Labels], dict[str, Soft], Changed]:
+    """Hard and soft labels of clips by what is heard in them, and what is new in them."""
+    hard_ones: dict[str, Labels] = {}
+    soft_ones: dict[str, Soft] = {}
+    changed = Changed()
     for k, (name, before) in enumerate(zip(names, old, strict=True)):
         posteriors, known = heard(k), before != UNLABELLED
         new = realigned(before, posteriors) if known.any() else guessed(posteriors)
         soft = softened(before, posteriors) * (new != UNLABELLED)[:, None, None]
-        arrays |= {name: new, SOFT + name: soft.astype(np.uint8)}
-        total, moved = total + int(known.sum()), moved + int((new != before)[known].sum())
-        struck += int((new[known] == UNLABELLED).sum())
+        hard_ones[name], soft_ones[name] = new, soft.astype(np.uint8)
+        changed = changed.with_more(Changed(1, int(known.sum()), int((new != before)[known].sum()),
+                                            int((new[known] == UNLABELLED).sum())))
+    return hard_ones, soft_ones, changed
+
+
+def write(names: Sequence[str], old: Sequence[Labels], heard: Callable[[int], Float], path: Path,
+          stamps: Mapping[str, str] | None = None) -> Changed:
+    """Write hard and soft labels of clips by what is heard in them, beside those of other clips that `read` still gives
+    back; `stamps` say what the clips' sources are now."""
+    own, softer = read(path, stamps) if stamps else ({}, {})
+    new, soft, changed = sharpened(names, old, heard)
+    arrays: dict[str, NDArray[np.uint8]] = {**own, **new}
+    arrays |= {SOFT + name: rows for name, rows in {**softer, **soft}.items()}
+    arrays |= {MADE_OF + source: np.frombuffer(now.encode(), np.uint8) for source, now in (stamps or {}).items()}
     write_file(path, npz_bytes(dict(arrays)))
-    return {"clips": len(names), "moved": moved / max(total, 1), "struck_out": struck / max(total, 1)}
+    return changed
 
 
 def read(path: Path, stamps: Mapping[str, str] | None = None) -> tuple[dict[str, Labels], dict[str, Soft]]:

@@ -100,12 +100,13 @@ def said(net: Net, feats: Frames, name: str = "") -> Said:
         rows = torch.from_numpy(padded)[None]
         content = contents(net.encoder, rows, half=False)
         pasts = net.rest(1)[net.config.split :]
-        parts, contacts, _, _ = net.told(pooled(rows), content, pasts[0])
-        x, _ = net.decoder.speak(parts, rows.new_zeros(1, len(padded), net.config.condition), pasts[1:])
+        lines = net.config.lines
+        parts, _ = net.told(pooled(rows), content, pasts[:lines])
+        x, _ = net.decoder.speak(parts, rows.new_zeros(1, len(padded), net.config.condition), pasts[lines:])
         curves = net.decoder.curves(x)[0, ahead:].numpy()
         loud = looks.smoothed(np.pad(parts[-1][0].mean(-1, keepdim=True).numpy(), ((looks.REACH, 0), (0, 0))))
         heard = np.concatenate([net.decoder.heard(x, parts)[0].numpy(), loud[..., 0]], axis=1)[ahead:]
-        believed = contacts.sigmoid()[0, ahead:].numpy()
+        believed = parts[2][0, ahead:].numpy()
         return Said(name, heard.astype(np.float16), curves, speech(curves, believed, energy(feats)))
 
 

@@ -41,7 +41,7 @@ class Run:
 
     folder: Path
     seconds: float
-    """Wall-clock time from the first step to the last."""
+    """Wall-clock time from the first step to the last, without that of new labels on the way."""
     steps: int = 0
     """Ends it earlier where it is not 0."""
     batch: int = 20
@@ -125,8 +125,10 @@ class EncoderTrainer:
                 judged = parallel.agreed(time.time())
             if now - saved > self.run.save_every:
                 self.save()
+                began = parallel.agreed(time.time())
                 self.refresh()
                 saved = parallel.agreed(time.time())
+                self.begin += saved - began  # making labels takes none of the run's time
         self.save()
         self.judge()
         return means
@@ -225,9 +227,20 @@ def posteriors(net: Encoder, feats: Float, ahead: int, half: bool = True) -> tup
     need = ahead + net.config.stride
     padded = np.concatenate([feats, np.full((need, FEATURES), feats.min(), np.float32)])
     device = next(net.parameters()).device
-    content = contents(net, torch.from_numpy(padded)[None].to(device), half)[0, ahead : ahead + len(feats)]
-    units, contacts = net.read(content, ahead)
-    return units.softmax(-1).cpu().numpy(), contacts.sigmoid().cpu().numpy()
+    content = contents(net, torch.from_numpy(padded)[None].to(device), half)[0]
+    units, contacts = aligned(net, content, len(feats), ahead)
+    return units.cpu().numpy(), contacts.cpu().numpy()
+
+
+@torch.no_grad()
+def aligned(net: Encoder, content: Tensor, count: int, ahead: int) -> tuple[Tensor, Tensor]:
+    """(unit, contact) probabilities of a clip's first `count` frames from its content [over count + ahead, width]: what
+    the network hears at its own look-ahead, what one head hears at any other."""
+    if ahead == net.config.lookahead:
+        units, contacts = net.heard(content[None, ahead - net.config.reread : ahead + count])
+        return units[0], contacts[0]
+    units, contacts = net.read(content[ahead : ahead + count], ahead)
+    return units.softmax(-1), contacts.sigmoid()
 
 
 @torch.no_grad()

@@ -63,8 +63,8 @@ class Parts:
 
 def told(encoder: Encoder, content: Tensor) -> Tensor:
     """[n, units + contacts]: posteriors and contact probabilities, which the decoder is told beside the content."""
-    logits, contacts = encoder.read(content, encoder.config.lookahead)
-    return torch.cat([logits.softmax(-1), contacts.sigmoid()], dim=-1)
+    before = content.new_zeros(encoder.config.reread, content.shape[1])
+    return torch.cat(encoder.heard(torch.cat([before, content])[None]), dim=-1)[0]
 
 
 def told_width(decoder: Decoder) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from facerig.model.checkpoint import save
 from facerig.model.config import NetConfig
@@ -26,6 +27,7 @@ from facerig.train.motion import Motion, motion
 from facerig.train.rests import rests
 from facerig.train.resume import averaged, forget, load_ema, load_shipped
 from facerig.train.tempo import at_other_tempos
+from facerig.train.told import tell
 
 ENCODER_SHARE = 0.8  # of the time; the decoder gets the rest
 START_PEAK = 1e-3  # learning rate of a run that goes on from shipped weights; half of a new one's
@@ -33,6 +35,8 @@ START_PEAK = 1e-3  # learning rate of a run that goes on from shipped weights; h
 # best on the sets that choose is taken.
 START_SHARES = (0.0, 0.15, 0.3, 0.5)
 READER_SHARE = 0.06  # of the time, for the offline reader that makes labels
+LESSON_HOURS = 12.0  # of speech that it learns from: what its minutes can use, in 2 GB of memory
+PART_HOURS = 2.0  # of speech that it labels at once
 RELABEL_AT = 0.35  # of the encoder's time: by then it places boundaries as well as pocketsphinx
 
 
@@ -202,22 +206,44 @@ def best_mean(net: Encoder, old: Encoder, judges: Mapping[str, Store]) -> dict[s
 
 
 def sharpen(encoder: Encoder, plan: Plan, labels: Path) -> dict[str, float]:
-    """New labels, hard and soft, of all speech that an aligner labelled and that has none yet: first by the encoder,
-    then by an offline reader that learns from those on top of it."""
-    heard, stamps, due = smoother.Listened(encoder, relabelled(plan)), recipe.stamps(load_packed()), unsharpened(plan)
-    old, far = heard.store, max(encoder.config.taught)
-    real = [k for k, name in enumerate(old.ids) if name in due]
-    names, before = [old.ids[k] for k in real], [old.clip(k)[1] for k in real]
-    first = plan.run / "labels.first.npz"  # this run's alone, and no label yet: broken off here, all of it begins again
-    distill.write(names, before, lambda j: smoother.read(encoder, heard, real[j], far), first)
-    (hard, soft), (others, softer) = distill.read(first), distill.read(labels, stamps)
-    heard.store = with_labels(old, {**others, **hard}, {**softer, **soft})
+    """New labels, hard and soft, of all speech that an aligner labelled and that has none yet: by the encoder and an
+    offline reader on top of it, part by part. What was written before a run was broken off stays."""
+    data, stamps, due = relabelled(plan), recipe.stamps(load_packed()), unsharpened(plan)
+    left = np.array([k for k, name in enumerate(data.ids) if name in due], np.int64)
+    reader, changed = offline_reader(encoder, plan, data, left, distill.read(labels, stamps)), distill.Changed()
+    for part in parts(data, left):
+        heard = smoother.Listened(encoder, data, clips=part)
+        changed = changed.with_more(distill.write(
+            [data.ids[k] for k in part], [data.clip(k)[1] for k in part],
+            partial(_agreed, encoder, reader, heard, part), labels, stamps))
+        tell("labels", {"of": len(left), **changed.figures()}, plan.run)
+    return changed.figures()
+
+
+def _agreed(encoder: Encoder, reader: smoother.Smoother, heard: smoother.Listened, clips: NDArray[np.int64],
+            place: int) -> NDArray[np.float32]:
+    return smoother.agreed(encoder, reader, heard, int(clips[place]))
+
+
+def parts(data: Store, clips: NDArray[np.int64], hours: float = PART_HOURS) -> list[NDArray[np.int64]]:
+    """Clips, about so many hours together: what is listened to at once."""
+    ends = np.cumsum(data.counts[clips]) / (hours * 3600 * 60)
+    return [part for part in np.split(clips, np.flatnonzero(np.diff(ends.astype(np.int64))) + 1) if len(part)]
+
+
+def offline_reader(encoder: Encoder, plan: Plan, data: Store, left: NDArray[np.int64],
+                   have: tuple[dict[str, Any], dict[str, Any]]) -> smoother.Smoother:
+    """Learns from some hours of all clips, those that have no new labels yet with the encoder's own."""
+    order = np.random.default_rng(plan.seed).permutation(len(data.ids))
+    lesson = np.sort(parts(data, order, LESSON_HOURS)[0])
+    heard, far = smoother.Listened(encoder, data, clips=lesson), max(encoder.config.taught)
+    first = np.intersect1d(lesson, left)
+    hard, soft, _ = distill.sharpened([data.ids[k] for k in first], [data.clip(k)[1] for k in first],
+                                      lambda j: smoother.read(encoder, heard, int(first[j]), far))
+    heard.store = with_labels(data, {**have[0], **hard}, {**have[1], **soft})
     run = smoother.SmootherRun(plan.minutes * 60 * READER_SHARE, seed=plan.seed, shares=dict(recipe.LEARNT),
                                folder=plan.run)
-    reader = smoother.trained(encoder, heard, run)
-    told = distill.write(names, before, lambda j: smoother.agreed(encoder, reader, heard, real[j]), labels, stamps)
-    first.unlink()
-    return told
+    return smoother.trained(encoder, heard, run)
 
 
 def unsharpened(plan: Plan) -> set[str]:

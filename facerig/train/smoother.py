@@ -20,7 +20,7 @@ from facerig.features import FEATURES
 from facerig.model.config import NetConfig, layers
 from facerig.model.net import ConvLayer, Encoder
 from facerig.train.data import UNLABELLED, Float, Half, Store, grouped, share
-from facerig.train.loop import contents
+from facerig.train.loop import aligned, contents
 from facerig.train.losses import UnitTables, targets, unit_loss
 from facerig.train.resume import Ema
 from facerig.train.schedule import Schedule, is_eighth
@@ -30,6 +30,7 @@ AHEAD = 24  # frames: the encoder's own past is seconds long, so a syllable of f
 LAYERS = "c1 c1 c2 c2"
 DROPOUT = 0.1  # contents of clips that the encoder was taught on are surer than those of others
 QUIET = -2.2  # a feature of digital silence
+UNHEARD = -1
 
 
 class Smoother(nn.Module):
@@ -81,15 +82,18 @@ class SmootherRun:
 
 
 class Listened:
-    """A store and what an encoder says of every frame of it, AHEAD frames of quiet behind each clip."""
+    """Clips of a store and what an encoder says of every frame of them, AHEAD frames of quiet behind each."""
 
-    def __init__(self, net: Encoder, data: Store, half: bool = True) -> None:
+    def __init__(self, net: Encoder, data: Store, half: bool = True, clips: NDArray[np.int64] | None = None) -> None:
+        """`clips`: those to listen to; a frame takes .8 kB."""
         self.store, self.units = data, len(net.config.units)
-        self.starts = data.starts + AHEAD * np.arange(len(data.starts))
-        total = int(data.counts.sum()) + AHEAD * len(data.counts)
-        self.rows: Half = np.zeros((total, net.config.width + FEATURES), np.float16)
-        for group in grouped(data.counts):
-            self._hear(net, group, half)
+        self.clips = np.arange(len(data.ids)) if clips is None else clips
+        counts = data.counts[self.clips] + AHEAD
+        self.starts = np.full(len(data.ids), UNHEARD, np.int64)
+        self.starts[self.clips] = np.cumsum(counts) - counts
+        self.rows: Half = np.zeros((int(counts.sum()), net.config.width + FEATURES), np.float16)
+        for group in grouped(data.counts[self.clips]):
+            self._hear(net, self.clips[group], half)
 
     def _hear(self, net: Encoder, group: NDArray[np.int64], half: bool) -> None:
         longest = int(self.store.counts[group].max()) + AHEAD
@@ -116,7 +120,7 @@ def trained(net: Encoder, data: Listened, run: SmootherRun,
     optimizer = torch.optim.AdamW(smoother.parameters(), lr=run.peak, betas=(0.9, 0.98), weight_decay=0.02, fused=True)
     ema, rng, step, losses = Ema(smoother, 0.995), np.random.default_rng(run.seed), 0, []
     schedule = Schedule(time.time(), time.time() + run.seconds, run.peak, warm_steps=50, steps=run.steps)
-    edges = _edges(data.store, run.shares)
+    edges = _edges(data, run.shares)
     while (progress := schedule.progress(step)) < 1.0:
         for group in optimizer.param_groups:
             group["lr"] = schedule.rate(step)
@@ -139,8 +143,9 @@ def trained(net: Encoder, data: Listened, run: SmootherRun,
     return smoother.eval()
 
 
-def _edges(data: Store, shares: Mapping[str, float]) -> NDArray[np.float64]:
-    weights = data.counts * np.array([share(name, shares) for name in data.ids])
+def _edges(data: Listened, shares: Mapping[str, float]) -> NDArray[np.float64]:
+    held = data.store
+    weights = held.counts * (data.starts != UNHEARD) * np.array([share(name, shares) for name in held.ids])
     edges: NDArray[np.float64] = np.cumsum(weights / weights.sum())
     return edges
 
@@ -180,9 +185,8 @@ def agreed(net: Encoder, smoother: Smoother, data: Listened, k: int, half: bool 
     return out
 
 
-@torch.no_grad()
 def read(net: Encoder, data: Listened, k: int, ahead: int) -> Float:
-    """[frames, units] what the encoder's own head for a look-ahead of at most AHEAD hears in a clip."""
-    content = data.clip(k)[0, ahead : ahead + int(data.store.counts[k]), : net.config.width]
-    out: Float = net.read(content, ahead)[0].softmax(-1).numpy()
+    """[frames, units] what the encoder itself hears in a clip at a look-ahead of at most AHEAD."""
+    content = data.clip(k)[0, :, : net.config.width]
+    out: Float = aligned(net, content, int(data.store.counts[k]), ahead)[0].numpy()
     return out

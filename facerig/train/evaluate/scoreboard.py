@@ -93,7 +93,7 @@ def evaluate(options: Options, progress: Callable[[str], None] = lambda _: None)
         table[name] = one_set(name, clips, judged, progress)
         if name in STRESSED:
             stress += [clips[k] for k in sets.thinned(len(clips), 2 if options.quick else 8)]
-    result: dict[str, Any] = {"model": model.name, "quick": options.quick, "rules": rules(judged), "sets": table}
+    result: dict[str, Any] = {"model": model.name, "quick": options.quick, "rules": rules(model, judged), "sets": table}
     if beside := published.compared(table, model.name):
         result["rhubarb_published"] = beside
     if stress:
@@ -108,11 +108,11 @@ def evaluate(options: Options, progress: Callable[[str], None] = lambda _: None)
     return result
 
 
-def rules(judged: Sequence[System]) -> dict[str, float]:
+def rules(model: ModelSystem, judged: Sequence[System]) -> dict[str, float]:
     """The thresholds; none was chosen on these clips."""
     return {
-        "event_enter": systems.BAR[0],
-        "event_leave": systems.BAR[1],
+        "event_enter": model.bar[0],
+        "event_leave": model.bar[1],
         **{f"event_enter_{system.name}": system.bar[0] for system in judged if isinstance(system, Regression)},
         "event_tolerance_ms": events.TOLERANCE * 1000,
         "closed_mm_over_rest": shown.CLOSED_MM,
