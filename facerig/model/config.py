@@ -68,8 +68,9 @@ class NetConfig:
     format: int = FORMAT
 
     def __post_init__(self) -> None:
-        if lost := [ahead for ahead, _ in self.reads if ahead not in self.taught or not 0 <= ahead <= self.lookahead]:
-            raise ModelError(f"{self.name}: reads heads of {lost} frames, accepted: taught ones up to {self.lookahead}")
+        usable = [ahead for ahead in self.taught if ahead <= self.lookahead]
+        if lost := [row for row in self.reads if row[0] not in usable or not row[1] > 0]:
+            raise ModelError(f"{self.name}: reads heads {lost}, accepted: of {usable} frames, each with a weight over 0")
 
     # ---- what follows -----------------------------------------------------------------------------------------
 

@@ -85,11 +85,12 @@ UNKNOWN = -1.0  # evidence of speech before the stream
 # on evened evidence, .11 for .13, .943 88, 94.6 85.4, 1.2 2.9, 6 9, .52 .72.
 VALLEY = 3  # frames before, and one to come, of which the lowest opening counts, and the highest evidence
 SLOPE = 0.04  # of jawOpen above it, over which a held contact lets the lips go
-# Evidence whose peak closes them wherever the valley is; .2 and .15, closed at p b m as above and of actors, gap r:
-# 93.1 87.6 93.6 .9340, 93.9 87.6 93.6 .9339 (`tiny` 84.7 77.5 92.5 .9093, 86.3 78.9 92.5 .9085),
+# Evidence whose peak closes them wherever the valley is. .2 and .15, closed at p b m of speechocean, prompts, actors
+# and gap r on 160 GRID training clips: 93.1 87.6 93.6 .9340, 93.9 87.6 93.6 .9339; `tiny` 84.7 77.5 92.5 .9093, 86.3
+# 78.9 92.5 .9085.
 SURE = 0.15
-# from this share of it on; .8, .9, .95, .97 with evidence of several heads, 160 GRID training clips: gap r .9333 .9337
-# .9340 .9341 (`tiny` .9083 .9091 .9093 .9094, `instant` .8966 .8971 .8974 .8975), as many closed
+# The share of its highest from which evidence is a peak. .8, .9, .95, .97, the same gap r: .9333 .9337 .9340 .9341, as
+# many closed; `tiny` .9083 .9091 .9093 .9094, `instant` .8966 .8971 .8974 .8975.
 PEAK = 0.95
 # How far a channel parts the lips, as a share of what the jaw does (ICT-FaceKit by facerig.heads.landmarks).
 OPENS = {"jawOpen": 1.0, "mouthClose": -1.0, "mouthFunnel": 0.42, "mouthShrugUpper": 0.16, "mouthRollLower": -0.11,
