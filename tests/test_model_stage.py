@@ -201,7 +201,7 @@ def test_every_taught_lookahead_can_be_read() -> None:
 
 def test_a_head_that_nobody_taught_or_that_comes_too_late_is_not_read() -> None:
     for reads in (((6, 1.0), (3, 1.0)), ((9, 1.0),), ((6, 0.0),), ((6, float("nan")),), ((6, 1.0), (4, -1.0))):
-        with pytest.raises(ModelError, match=r"accepted: of \[0, 2, 4, 5, 6\] frames, each with a weight over 0"):
+        with pytest.raises(ModelError, match=r"accepted: of \[0, 2, 4, 5, 6\] frames, with weights over 0"):
             preset("tiny", CHANNELS, UNITS, reads=reads)
 
 

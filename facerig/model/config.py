@@ -70,7 +70,7 @@ class NetConfig:
     def __post_init__(self) -> None:
         usable = [ahead for ahead in self.taught if ahead <= self.lookahead]
         if lost := [row for row in self.reads if row[0] not in usable or not row[1] > 0]:
-            raise ModelError(f"{self.name}: reads heads {lost}, accepted: of {usable} frames, each with a weight over 0")
+            raise ModelError(f"{self.name}: reads heads {lost}, accepted: of {usable} frames, with weights over 0")
 
     # ---- what follows -----------------------------------------------------------------------------------------
 
