@@ -100,7 +100,7 @@ def test_a_clip_without_text_is_taught_what_is_heard() -> None:
 def test_labels_written_are_labels_read(tmp_path: Path) -> None:
     labels = [np.repeat([SIL, M, AA], 8).astype(np.uint8), np.full(10, UNLABELLED, np.uint8)]
     sounds = [heard(np.roll(labels[0], 2)), heard(np.repeat([AA], 10), 0.5)]
-    changed = distill.write(["a", "b/c"], labels, sounds.__getitem__, tmp_path / "labels.npz")
+    changed = distill.write(["a", "b/c"], labels, sounds, tmp_path / "labels.npz")
     hard, soft = distill.read(tmp_path / "labels.npz")
     assert changed.moved > 0
     assert set(hard) == set(soft) == {"a", "b/c"}
@@ -186,7 +186,7 @@ def test_clips_without_labels_and_those_of_a_source_that_changed_are_sharpened_a
     def write(names: set[str], unit: int) -> None:
         own = [clip for clip in held.clips if clip.id in names]
         distill.write([clip.id for clip in own], [held.labels(clip) for clip in own],
-                      lambda k: heard(np.full(60, unit, np.uint8)), plan.labels, recipe.stamps(held))
+                      [heard(np.full(60, unit, np.uint8))] * len(own), plan.labels, recipe.stamps(held))
 
     monkeypatch.setattr(run, "load_packed", lambda: held)
     assert run.unsharpened(plan) == {clip.id for clip in held.clips if clip.label_kind == "none"} | {
@@ -205,7 +205,6 @@ def test_clips_without_labels_and_those_of_a_source_that_changed_are_sharpened_a
     assert set(after) == set(soft) == set(before)
     assert (after["facegood/0"] == M).all()
     np.testing.assert_array_equal(after["speechocean/0"], before["speechocean/0"])
-
 
 
 def test_clips_are_listened_to_some_hours_at_a_time_each_as_among_all(tmp_path: Path,

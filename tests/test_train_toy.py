@@ -96,7 +96,8 @@ def test_a_run_goes_on_where_it_was(trained: tuple[EncoderTrainer, list[float]],
                                     capsys: pytest.CaptureFixture[str]) -> None:
     trainer, _ = trained
     EncoderTrainer(trainer.config, replace(trainer.run, steps=300), toy(60, 1), {})
-    assert "goes on from minute " in capsys.readouterr().out
+    spent = json.loads(trainer.path.with_suffix(".json").read_text())["spent"]
+    assert f"goes on from minute {spent / 60:.1f} of" in capsys.readouterr().out
     again = EncoderTrainer(trainer.config, trainer.run, toy(60, 1), {})
     assert "is done: nothing left to train" in capsys.readouterr().out
     assert again.step == trainer.step

@@ -175,8 +175,6 @@ def _converter(rig: str | None, map_file: Path | None, fps: int) -> Any:
     return convert
 
 
-
-
 def _run(work: Work, jobs: list[Job], quiet: bool) -> tuple[list[dict[str, object]], list[FacerigError]]:
     from facerig.console import progress_bars
 

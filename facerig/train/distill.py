@@ -7,7 +7,7 @@ written. The student then hears the clip augmented and is taught what the teache
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -95,13 +95,13 @@ class Changed(NamedTuple):
 
 
 def sharpened(names: Sequence[str], old: Sequence[Labels],
-              heard: Callable[[int], Float]) -> tuple[dict[str, Labels], dict[str, Soft], Changed]:
+              heard: Iterable[Float]) -> tuple[dict[str, Labels], dict[str, Soft], Changed]:
     """Hard and soft labels of clips by what is heard in them, and what is new in them."""
     hard_ones: dict[str, Labels] = {}
     soft_ones: dict[str, Soft] = {}
     changed = Changed()
-    for k, (name, before) in enumerate(zip(names, old, strict=True)):
-        posteriors, known = heard(k), before != UNLABELLED
+    for name, before, posteriors in zip(names, old, heard, strict=True):
+        known = before != UNLABELLED
         new = realigned(before, posteriors) if known.any() else guessed(posteriors)
         soft = softened(before, posteriors) * (new != UNLABELLED)[:, None, None]
         hard_ones[name], soft_ones[name] = new, soft.astype(np.uint8)
@@ -110,7 +110,7 @@ def sharpened(names: Sequence[str], old: Sequence[Labels],
     return hard_ones, soft_ones, changed
 
 
-def write(names: Sequence[str], old: Sequence[Labels], heard: Callable[[int], Float], path: Path,
+def write(names: Sequence[str], old: Sequence[Labels], heard: Iterable[Float], path: Path,
           stamps: Mapping[str, str] | None = None) -> Changed:
     """Write hard and soft labels of clips by what is heard in them, beside those of other clips that `read` still gives
     back; `stamps` say what the clips' sources are now."""

@@ -215,14 +215,9 @@ def sharpen(encoder: Encoder, plan: Plan, labels: Path) -> dict[str, float]:
         heard = smoother.Listened(encoder, data, clips=part)
         changed = changed.with_more(distill.write(
             [data.ids[k] for k in part], [data.clip(k)[1] for k in part],
-            partial(_agreed, encoder, reader, heard, part), labels, stamps))
+            (smoother.agreed(encoder, reader, heard, k) for k in part), labels, stamps))
         tell("labels", {"of": len(left), **changed.figures()}, plan.run)
     return changed.figures()
-
-
-def _agreed(encoder: Encoder, reader: smoother.Smoother, heard: smoother.Listened, clips: NDArray[np.int64],
-            place: int) -> NDArray[np.float32]:
-    return smoother.agreed(encoder, reader, heard, int(clips[place]))
 
 
 def parts(data: Store, clips: NDArray[np.int64], hours: float = PART_HOURS) -> list[NDArray[np.int64]]:
@@ -239,7 +234,7 @@ def offline_reader(encoder: Encoder, plan: Plan, data: Store, left: NDArray[np.i
     heard, far = smoother.Listened(encoder, data, clips=lesson), max(encoder.config.taught)
     first = np.intersect1d(lesson, left)
     hard, soft, _ = distill.sharpened([data.ids[k] for k in first], [data.clip(k)[1] for k in first],
-                                      lambda j: smoother.read(encoder, heard, int(first[j]), far))
+                                      (smoother.read(encoder, heard, k, far) for k in first))
     heard.store = with_labels(data, {**have[0], **hard}, {**have[1], **soft})
     run = smoother.SmootherRun(plan.minutes * 60 * READER_SHARE, seed=plan.seed, shares=dict(recipe.LEARNT),
                                folder=plan.run)

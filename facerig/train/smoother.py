@@ -30,7 +30,7 @@ AHEAD = 24  # frames: the encoder's own past is seconds long, so a syllable of f
 LAYERS = "c1 c1 c2 c2"
 DROPOUT = 0.1  # contents of clips that the encoder was taught on are surer than those of others
 QUIET = -2.2  # a feature of digital silence
-UNHEARD = -1
+UNHEARD = -1  # where a clip begins that was not listened to
 
 
 class Smoother(nn.Module):
@@ -87,13 +87,13 @@ class Listened:
     def __init__(self, net: Encoder, data: Store, half: bool = True, clips: NDArray[np.int64] | None = None) -> None:
         """`clips`: those to listen to; a frame takes .8 kB."""
         self.store, self.units = data, len(net.config.units)
-        self.clips = np.arange(len(data.ids)) if clips is None else clips
-        counts = data.counts[self.clips] + AHEAD
+        clips = np.arange(len(data.ids)) if clips is None else clips
+        counts = data.counts[clips] + AHEAD
         self.starts = np.full(len(data.ids), UNHEARD, np.int64)
-        self.starts[self.clips] = np.cumsum(counts) - counts
+        self.starts[clips] = np.cumsum(counts) - counts
         self.rows: Half = np.zeros((int(counts.sum()), net.config.width + FEATURES), np.float16)
-        for group in grouped(data.counts[self.clips]):
-            self._hear(net, self.clips[group], half)
+        for group in grouped(data.counts[clips]):
+            self._hear(net, clips[group], half)
 
     def _hear(self, net: Encoder, group: NDArray[np.int64], half: bool) -> None:
         longest = int(self.store.counts[group].max()) + AHEAD
