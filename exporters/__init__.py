@@ -72,10 +72,10 @@ READERS: dict[str, Reader] = {row.suffix: row for row in (
     Reader(".fbx", "FBX animation (through ufbx)", "fbx_reader:read"),
     Reader(".glb", "glTF animation", "gltf_reader:read"),
     Reader(".gltf", "glTF animation", "gltf_reader:read"),
-    Reader(".usda", "USD skeletal animation", "usd_reader:read"),
-    Reader(".usdc", "USD skeletal animation", "usd_reader:read"),
-    Reader(".usd", "USD skeletal animation", "usd_reader:read"),
-    Reader(".usdz", "USD skeletal animation", "usd_reader:read"),
+    Reader(".usda", "USD skeletal animation", "usd_reader:read", "usd_reader:read_file"),
+    Reader(".usdc", "USD skeletal animation", "usd_reader:read", "usd_reader:read_file"),
+    Reader(".usd", "USD skeletal animation", "usd_reader:read", "usd_reader:read_file"),
+    Reader(".usdz", "USD skeletal animation", "usd_reader:read", "usd_reader:read_file"),
     Reader(".anim", "Maya animation curves", "maya:read"),
     Reader(".atom", "Maya ATOM", "maya:read"),
 )}
@@ -139,4 +139,4 @@ def read(path: str | os.PathLike[str], fps: int | None = None) -> Curves:
         raise InputError(f"{file}: cannot be read: {error.strerror or error}") from None
     if not data:
         raise CurvesError(f"{file.name}: the file is empty")
-    return reader(data, file.name, fps)
+    return reader(data, file.name, fps, file)

@@ -13,6 +13,7 @@ import io
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, cast
 
 from exporters.rigs import to_rig
@@ -107,12 +108,17 @@ class Reader:
     suffix: str
     title: str
     target: str
+    in_place: str = ""
+    """module:function for (path, name, fps), where a file may be made of others beside it"""
 
-    def __call__(self, data: bytes, name: str, fps: int | None = None) -> Curves:
-        """`fps`: the file's frames are at this rate, whatever it says itself."""
+    def __call__(self, data: bytes, name: str, fps: int | None = None, path: Path | None = None) -> Curves:
+        """`fps`: the file's frames are at this rate, whatever it says itself. `path`: where the data lie."""
         good = fps is None or 1 <= fps <= MAX_FPS
         check_option("rate of the input", fps, f"1 to {MAX_FPS} frames a second", good)
-        curves = cast(Curves, _load(self.target)(data, name, fps))
+        if path is not None and self.in_place:
+            curves = cast(Curves, _load(self.in_place)(path, name, fps))
+        else:
+            curves = cast(Curves, _load(self.target)(data, name, fps))
         return curves if fps is None else replace(curves, fps=fps)
 
 

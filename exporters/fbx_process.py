@@ -1,7 +1,10 @@
 """Reads one FBX file with ufbx and prints its animation as one JSON object. Runs in a process of its own; imports
 nothing of ours.
 
-usage: fbx_process.py FILE [JOINT ...]      names of joints (letters only, lower case) whose turns are wanted
+usage: fbx_process.py FILE whole|own [JOINT ...]
+
+whole: frames at the whole rate next to the file's; own: the file's own frames, if 29.97 of them are a second. Joints
+are those whose turns are wanted (letters only, lower case). A weight that is never animated is given once.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ def _listed(found: Any, kept: list[Any]) -> list[Any]:
     return out
 
 
-def _answer(path: str, joints: list[str]) -> dict[str, Any]:
+def _answer(path: str, own: bool, joints: list[str]) -> dict[str, Any]:
     import ufbx
 
     kept: list[Any] = []
@@ -35,22 +38,40 @@ def _answer(path: str, joints: list[str]) -> dict[str, Any]:
     shapes = _listed(scene.blend_channels, kept)
     faces = [take for take in takes if any(_of_a_face(ufbx, *each[:2], joints, not shapes) for each in take[1])]
     stack, moved = (faces or takes)[0]
-    rate = round(scene.settings.frames_per_second)
+    rate = _rate(float(scene.settings.frames_per_second), own)
     frames = range(round(stack.time_begin * rate), _last(stack, moved, rate, kept) + 1)
     animation = stack.anim
     kept.append(animation)
-    columns: dict[str, list[float]] = {}
-    for channel in shapes:
-        if channel.name not in columns:
-            columns[channel.name] = [ufbx.evaluate_blend_weight(animation, channel, frame / rate) for frame in frames]
-    if not columns:
-        columns = _numbers(ufbx, moved, rate, frames)
+    animated = {element.element_id for element, _, _ in moved if isinstance(element, ufbx.BlendChannel)}
+    weights = [(channel.element_id, [ufbx.evaluate_blend_weight(animation, channel, frame / rate) for frame in
+                                     (frames if not animated or channel.element_id in animated else frames[:1])])
+               for channel in shapes]
     turned = [node for node, name, _ in moved if _of_a_face(ufbx, node, name, joints, False) and name == "Lcl Rotation"]
-    return {"fps": rate, "start": frames[0], "take": stack.name, "channels": columns,
+    return {"fps": round(rate), "start": frames[0], "frames": len(frames), "take": stack.name,
+            "weights": dict(weights), "names": _names(scene, shapes, kept),
+            "numbers": {} if shapes else _numbers(ufbx, moved, rate, frames),
             "turns": [{"joint": node.name, "bind": _bind(node, kept), "turns": [
                 _quaternion(ufbx.evaluate_transform(animation, node, frame / rate)) for frame in frames]}
                 for node in turned],
             "others": [other.name for other, _ in faces[1:]]}
+
+
+def _rate(stated: float, own: bool) -> float:
+    """29.97 stands for 30000 frames in 1001 seconds, which an hour of them tells from 29.97."""
+    whole = round(stated)
+    if not own or abs(stated - whole) < 1e-6:
+        return whole
+    times = stated * 1.001
+    return round(times) / 1.001 if abs(times - round(times)) < 1e-3 else stated
+
+
+def _names(scene: Any, shapes: list[Any], kept: list[Any]) -> list[Any]:
+    """A row a deformer: its name, and number and name of each of its channels; channels of none in a row of their
+    own."""
+    rows: list[Any] = [[deformer.name, [[each.element_id, each.name] for each in _listed(deformer.channels, kept)]]
+                       for deformer in _listed(scene.blend_deformers, kept)]
+    held = {number for _, channels in rows for number, _ in channels}
+    return [*rows, ["", [[each.element_id, each.name] for each in shapes if each.element_id not in held]]]
 
 
 def _moved(stack: Any, kept: list[Any]) -> Moved:
@@ -68,7 +89,7 @@ def _of_a_face(ufbx: Any, element: Any, prop: str, joints: list[str], numbers: b
     return isinstance(element, ufbx.BlendChannel)
 
 
-def _last(stack: Any, moved: Moved, rate: int, kept: list[Any]) -> int:
+def _last(stack: Any, moved: Moved, rate: float, kept: list[Any]) -> int:
     """The last frame; a take of one frame is written as long as two, with one key a curve."""
     first: int = round(stack.time_begin * rate)
     last: int = round(stack.time_end * rate)
@@ -76,7 +97,7 @@ def _last(stack: Any, moved: Moved, rate: int, kept: list[Any]) -> int:
     return first if last == first + 1 and all(len(curve.keyframes) == 1 for curve in curves) else last
 
 
-def _numbers(ufbx: Any, moved: Moved, rate: int, frames: range) -> dict[str, list[float]]:
+def _numbers(ufbx: Any, moved: Moved, rate: float, frames: range) -> dict[str, list[float]]:
     """The animated numbers that are no transforms: a bone's user properties."""
     columns: dict[str, list[float]] = {}
     for element, name, value in moved:
@@ -103,7 +124,7 @@ def _quaternion(transform: Any) -> list[float]:
 
 if __name__ == "__main__":
     try:
-        print(json.dumps(_answer(sys.argv[1], sys.argv[2:])))
+        print(json.dumps(_answer(sys.argv[1], sys.argv[2] == "own", sys.argv[3:])))
     except Exception as problem:
         print(json.dumps({"error": f"cannot be read ({type(problem).__name__}: {problem})"}))
     sys.stdout.flush()

@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from exporters.scene_reader import READ_JOINTS, angles_of, tell_others
+from exporters.scene_reader import READ_JOINTS, angles_of, keep_moving, tell_others
 from facerig.curves import Curves
 from facerig.errors import CurvesError, MissingExtra
+from facerig.matching import bare_names
 from facerig.turns import Doubles, matrices_of
 
 CHILD = Path(__file__).with_name("fbx_process.py")
@@ -33,7 +34,7 @@ def read(data: bytes, name: str, fps: int | None = None) -> Curves:
     with tempfile.TemporaryDirectory(prefix="facerig-fbx-") as folder:
         copy = Path(folder) / "face.fbx"
         copy.write_bytes(data)
-        document = _asked(copy, name)
+        document = _asked(copy, name, "whole" if fps is None else "own")
     columns = _columns(document)
     if document.get("error") or not columns:
         raise CurvesError(f"{name}: {document.get('error') or 'holds no animated shapes, head or eyes'}")
@@ -43,10 +44,24 @@ def read(data: bytes, name: str, fps: int | None = None) -> Curves:
 
 
 def _columns(document: dict[str, Any]) -> dict[str, Doubles]:
-    columns = {channel: np.array(values, np.float64) for channel, values in document.get("channels", {}).items()}
+    columns = _weights(document) or {name: np.array(values) for name, values in document.get("numbers", {}).items()}
     for row in document.get("turns", []):
         angles = angles_of(row["joint"], _from_bind(matrices_of(np.array(row["turns"])), row["bind"]))
         columns |= {channel: angle for channel, angle in angles.items() if channel not in columns}
+    return columns
+
+
+def _weights(document: dict[str, Any]) -> dict[str, Doubles]:
+    """Weights of shapes by name, in the file's order of channels."""
+    named: dict[str, str] = {}
+    for deformer, channels in document.get("names", []):
+        bare = bare_names([name for _, name in channels], deformer)
+        named |= {str(number): name for (number, _), name in zip(channels, bare, strict=True)}
+    columns: dict[str, Doubles] = {}
+    for key, values in document.get("weights", {}).items():
+        column = np.empty(document["frames"])
+        column[:] = values  # one where it rests
+        keep_moving(columns, named[key], column)
     return columns
 
 
@@ -61,8 +76,8 @@ def _from_bind(matrices: Doubles, bind: list[Any] | None) -> Doubles:
     return turned
 
 
-def _asked(path: Path, name: str) -> dict[str, Any]:
-    command = [sys.executable, "-I", str(CHILD), str(path), *READ_JOINTS]
+def _asked(path: Path, name: str, frames: str) -> dict[str, Any]:
+    command = [sys.executable, "-I", str(CHILD), str(path), frames, *READ_JOINTS]
     try:
         done = subprocess.run(command, capture_output=True, timeout=TIMEOUT, check=False)
         answer = json.loads(done.stdout.decode().strip().splitlines()[-1]) if done.stdout.strip() else {}

@@ -1,7 +1,7 @@
 """FLAME parameter files (.npz) in the names of smplx, DECA / EMOCA, SMIRK and VHAP / GaussianAvatars, both ways.
 
 Everything is float32: readers of such files drop other types without a word. No file of theirs states its frame
-rate, so ours carry an extra array `fps`, which they ignore.
+rate, so ours carry an extra array `fps`, which they ignore; and `start` where the first frame is not 0.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import io
 import logging
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from exporters.base import ExportOptions
 from exporters.rigs import to_rig
+from exporters.timing import whole_rate
 from facerig.curves import Curves, npz_bytes
 from facerig.errors import CurvesError, RigError
 from facerig.mesh import Head
@@ -30,6 +31,7 @@ Floats = NDArray[np.float32]
 RIG = "flame"
 VERTICES = 5143  # of VHAP's FLAME with teeth, whose files hold static offsets
 READ_FPS = 30
+LIDS = ("eyelidLeft", "eyelidRight")
 MAX_BYTES = 4_000_000_000  # twelve hours of a large rig
 
 # array | joints whose axis-angle it holds, 3 numbers each
@@ -71,18 +73,23 @@ def _written(curves: Curves, family: str) -> bytes:
     table = _as_flame(curves)
     expression, count, poses, neutral = FAMILIES[family]
     arrays: dict[str, NDArray[Any]] = {expression: _expressions(table, count)}
+    if family != "smirk" and any(lid in table and table[lid].any() for lid in LIDS):
+        log.warning("%s: such files hold no lids; %s are left out", family, ", ".join(LIDS))
     for name, joints in poses:
         arrays[name] = table.select([f"{joint}_{axis}" for joint in joints for axis in "xyz"]).values
     if family == "smirk":
-        arrays["eyelid_params"] = table.select(("eyelidLeft", "eyelidRight"), fill=0.0).values
+        arrays["eyelid_params"] = table.select(LIDS, fill=0.0).values
     for name, by_frame, shape in neutral:
         arrays[name] = np.zeros((table.frames, *shape) if by_frame else shape, np.float32)
     arrays["fps"] = np.array(table.fps, np.int32)
+    if table.start:
+        arrays["start"] = np.array(table.start, np.int64)
     return npz_bytes(arrays)
 
 
 def _as_flame(curves: Curves) -> Curves:
     if "jaw_x" in curves and "expression000" in curves:
+        _tell_lost(curves, [name for name in curves.channels if name not in rig(RIG).names])
         return curves.select(rig(RIG).names, fill=0.0)
     try:
         return to_rig(curves, RIG)
@@ -92,11 +99,19 @@ def _as_flame(curves: Curves) -> Curves:
 
 
 def _expressions(table: Curves, count: int) -> Floats:
-    names = [name for name in table.channels if name.startswith("expression")]
-    lost = [name for name in names[count:] if np.any(table[name])]
-    if lost:
-        log.warning("only %d expressions fit; %d moving ones are left out", count, len(lost))
+    names = _expression_names(table.channels)
+    _tell_lost(table, names[count:])
     return table.select(names[:count]).values
+
+
+def _expression_names(channels: Sequence[str]) -> list[str]:
+    return [name for name in channels if name.startswith("expression")]
+
+
+def _tell_lost(curves: Curves, names: Sequence[str]) -> None:
+    lost = [name for name in names if np.any(curves[name])]
+    if lost:
+        log.warning("FLAME npz: %d moving channels do not fit and are left out: %s", len(lost), ", ".join(lost[:5]))
 
 
 def read(data: bytes, name: str, fps: int | None = None) -> Curves:
@@ -110,7 +125,7 @@ def read(data: bytes, name: str, fps: int | None = None) -> Curves:
     except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, MemoryError) as error:
         raise CurvesError(f"{name}: not an .npz of plain arrays ({_first_line(error)})") from None
     for family, (expression, _, poses, _) in FAMILIES.items():
-        if expression in arrays and poses[-1][0] in arrays:
+        if expression in arrays and any(pose in arrays for pose, _ in poses):
             return _read(arrays, family, name, fps)
     raise CurvesError(f"{name}: arrays {', '.join(list(arrays)[:6])}; accepted: facerig's own or FLAME parameters "
                       f"named as in {', '.join(FAMILIES)}")
@@ -136,20 +151,31 @@ def _read(arrays: Mapping[str, NDArray[Any]], family: str, name: str, fps: int |
     names = rig(RIG).names
     frames = len(np.atleast_2d(arrays[expression]))
     coefficients = _rows(arrays, expression, frames, name).T
-    columns = {f"expression{number:03d}": column for number, column in enumerate(coefficients)}
+    known = _expression_names(names)
+    lost = int(coefficients[len(known) :].any(axis=1).sum())
+    if lost:
+        log.warning("%s: %d expressions, of which the first %d are read; %d moving ones are left out", name,
+                    len(coefficients), len(known), lost)
+    columns = dict(zip(known, coefficients, strict=False))
     for array, joints in poses:
         angles = [f"{joint}_{axis}" for joint in joints for axis in "xyz"]
         if array in arrays:
             columns |= dict(zip(angles, _rows(arrays, array, frames, name, len(angles)).T, strict=True))
     if "eyelid_params" in arrays:
         lids = _rows(arrays, "eyelid_params", frames, name, 2).T
-        columns |= dict(zip(("eyelidLeft", "eyelidRight"), lids, strict=True))
+        columns |= dict(zip(LIDS, lids, strict=True))
     values = np.zeros((frames, len(names)), np.float32)
     for number, channel in enumerate(names):
         if channel in columns:
             values[:, number] = columns[channel]
-    rate = fps or (int(arrays["fps"]) if "fps" in arrays and arrays["fps"].size == 1 else READ_FPS)
-    return Curves(names, rate, values)
+    stated, start = _single(arrays, "fps"), _single(arrays, "start")
+    rate = (fps or READ_FPS) if stated is None else whole_rate(name, "array 'fps'", stated, fps)
+    return Curves(names, rate, values, start if isinstance(start, int) else 0)
+
+
+def _single(arrays: Mapping[str, NDArray[Any]], key: str) -> object:
+    """The one value of an array of any shape; None where there is none or are several."""
+    return arrays[key].item() if key in arrays and arrays[key].size == 1 else None
 
 
 def _rows(arrays: Mapping[str, NDArray[Any]], key: str, frames: int, name: str, width: int | None = None) -> Floats:

@@ -111,6 +111,9 @@ def parse(data: bytes, name: str) -> tuple[Json, bytes]:
         raise CurvesError(f"{name}: not a glTF file ({error})") from None
     if not isinstance(document, dict) or "asset" not in document:
         raise CurvesError(f"{name}: not a glTF file (no asset)")
+    packed = [each for each in document.get("extensionsRequired") or () if "meshopt" in str(each)]
+    if packed:
+        raise CurvesError(f"{name}: needs {', '.join(map(str, packed))}, which is not read; save it without")
     return document, binary
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from exporters.gltf_container import Json, parse, read_accessor
 from exporters.keys import hermite
-from exporters.scene_reader import angles_of, is_read, tell_others
+from exporters.scene_reader import angles_of, is_read, keep_moving, tell_others
 from exporters.timing import check_span, guess_rate
 from facerig.curves import Curves
 from facerig.errors import CurvesError
@@ -18,7 +18,7 @@ STEP_SLACK = 0.05  # of a frame: a time is a float32, which lies so far beside i
 
 
 def read(data: bytes, name: str, fps: int | None = None) -> Curves:
-    """The first animation that moves a face; a shape that several meshes have is taken from the first of them."""
+    """The first animation that moves a face; a shape that several meshes have is taken from the first that moves it."""
     document, binary = parse(data, name)
     try:
         return _read(document, binary, name, fps)
@@ -41,8 +41,8 @@ def _read(document: Json, binary: bytes, name: str, fps: int | None) -> Curves:
     columns: dict[str, Doubles] = {}
     for target, time, values, kind in samples:
         wanted = (grid + STEP_SLACK if kind == "STEP" else grid) / rate
-        for channel, column in _channels(document, target, _evaluated(time, values, kind, wanted)):
-            columns.setdefault(channel, column)
+        for channel, column in _channels(document, target, _evaluated(time, values, kind, wanted), name):
+            keep_moving(columns, channel, column)
     if not columns:
         raise CurvesError(f"{name}: its animation moves no shapes, head or eyes")
     start = first + (extras["start"] if isinstance(extras.get("start"), int) and rate == stated else 0)
@@ -98,12 +98,15 @@ def _evaluated(times: Doubles, values: Doubles, kind: str, wanted: Doubles) -> D
     return straight
 
 
-def _channels(document: Json, target: Json, values: Doubles) -> list[tuple[str, Doubles]]:
+def _channels(document: Json, target: Json, values: Doubles, name: str) -> list[tuple[str, Doubles]]:
     node: dict[str, Any] = document["nodes"][target["node"]]
     if target["path"] == "weights":
         mesh = document["meshes"][node["mesh"]]
         numbered = [f"{mesh.get('name', 'shape')}{number}" for number in range(values.shape[1])]
         names = mesh.get("extras", {}).get("targetNames") or numbered
+        if len(names) != values.shape[1]:
+            raise CurvesError(f"{name}: {len(names)} names for the {values.shape[1]} weights of mesh "
+                              f"{mesh.get('name', node['mesh'])!r}")
         return list(zip(map(str, names), values.T, strict=True))
     if target["path"] == "rotation":
         return list(angles_of(node.get("name", ""), matrices_of(values)).items())

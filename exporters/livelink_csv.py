@@ -16,7 +16,7 @@ import numpy as np
 from exporters.base import ExportOptions, float_rows, joined
 from exporters.csv_text import Table
 from exporters.rigs import to_rig
-from exporters.timing import on_grid
+from exporters.timing import rows_on_grid
 from facerig.curves import Curves, Values
 from facerig.errors import CurvesError, OptionError
 from facerig.mesh import Head
@@ -88,9 +88,9 @@ def slate_of(name: str) -> str:
     return slate
 
 
-def from_table(table: Table, name: str) -> Curves:
+def from_table(table: Table, name: str, fps: int | None = None) -> Curves:
     seconds = [_seconds(text, name, line) for line, text in enumerate(table.first, 2)]
-    return on_grid(name, tuple(table.header[2:]), seconds, table.numbers[:, 1:])
+    return rows_on_grid(name, tuple(table.header[2:]), seconds, table.numbers[:, 1:], fps)
 
 
 def _seconds(text: str, name: str, line: int) -> float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,8 @@ from facerig.mesh import Head
 
 log = logging.getLogger(__name__)
 
+Keys = NDArray[np.float64]  # a row a key: frame, value, slope into it, slope out of it
+
 VERSION = "2022"
 TIME_UNITS = {24: "film", 25: "pal", 30: "ntsc", 48: "show", 50: "palf", 60: "ntscf", 15: "game"}
 RATES = {name: rate for rate, name in TIME_UNITS.items()}
@@ -32,6 +34,7 @@ RATES = {name: rate for rate, name in TIME_UNITS.items()}
 NUMBERED = frozenset((2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 40, 75, 80, 90, 100, 120, 125, 150, 200, 240, 250, 300, 375,
                       400, 500, 600, 750))
 MAX_NUMBER = 1e15
+MOST_NAMED = 5
 # How a tangent of a kind leaves or reaches its key: a slope in value a frame, NaN for a straight line, infinite for a
 # step (the key's own value until the next key, or the next one's at once). `fixed` ones state their angle.
 STEP, STEP_NEXT = math.inf, -math.inf
@@ -103,17 +106,40 @@ def read(data: bytes, name: str, fps: int | None = None) -> Curves:
     if not re.search(r"\b(animVersion|atomVersion)\b", text) or not unit:
         raise CurvesError(f"{name}: not a Maya .anim or .atom file (no version or no timeUnit)")
     rate = _rate(unit[1], name, fps)
-    found = re.findall(r"\banim\s+(\S+)\s[^;]*;\s*animData\s*\{([^{}]*)keys\s*\{([^{}]*)\}", text)
+    found = re.findall(r"\banim\s+(\S+)\s([^;]*);\s*animData\s*\{([^{}]*)keys\s*\{([^{}]*)\}", text)
     if not found:
         raise CurvesError(f"{name}: holds no animation curves")
-    columns = {attribute.rsplit(".", 1)[-1]: _keys(keys, name, rate) for attribute, _, keys in found}
+    columns = _by_attribute([(_full_name(*named), _keys(keys, name, rate)) for *named, _, keys in found], name)
     first = min(math.ceil(keys[0, 0]) for keys in columns.values())
     last = max(math.floor(keys[-1, 0]) for keys in columns.values())
     check_span(name, last - first, len(columns))
-    _tell_guessed(name, (keys for _, _, keys in found))
+    _tell_guessed(name, (keys for *_, keys in found))
     frames = np.arange(first, max(last, first) + 1)
     values = np.stack([_evaluated(keys, frames) for keys in columns.values()], axis=1)
     return Curves(tuple(columns), rate, values.astype(np.float32), first)
+
+
+def _full_name(attribute: str, rest: str) -> str:
+    """With its node, which stands before the attribute or after its short name (anim w.jawOpen jawOpen face_bs 0;)."""
+    words = rest.split()
+    node = words[1] if len(words) > 1 and not words[1].isdigit() else ""
+    return attribute if not node or attribute.startswith(f"{node}.") else f"{node}.{attribute}"
+
+
+def _by_attribute(curves: Sequence[tuple[str, Keys]], name: str) -> dict[str, Keys]:
+    """Nodes may share an attribute: the first that moves it counts, and those that differ are named."""
+    groups: dict[str, list[tuple[str, Keys]]] = {}
+    for full, keys in curves:
+        groups.setdefault(full.rsplit(".", 1)[-1], []).append((full, keys))
+    kept = {attribute: next((row for row in rows if np.ptp(row[1][:, 1]) > 0), rows[0])
+            for attribute, rows in groups.items()}
+    lost = [full for attribute, rows in groups.items() for full, keys in rows
+            if not np.array_equal(keys, kept[attribute][1], equal_nan=True)]
+    if lost:
+        more = f", ... ({len(lost)} in all)" if len(lost) > MOST_NAMED else ""
+        log.warning("%s: animates an attribute of one name on several nodes; the first that moves is read, left out: "
+                    "%s%s", name, ", ".join(lost[:MOST_NAMED]), more)
+    return {attribute: keys for attribute, (_, keys) in kept.items()}
 
 
 def _rate(unit: str, name: str, fps: int | None) -> int:
@@ -126,7 +152,7 @@ def _rate(unit: str, name: str, fps: int | None) -> int:
     return int(numbered[1]) if numbered else RATES[unit]
 
 
-def _keys(text: str, name: str, fps: int) -> NDArray[np.float64]:
+def _keys(text: str, name: str, fps: int) -> Keys:
     """Rows of frame, value, slope into the key, slope out of it (value a frame; NaN where it is a straight line)."""
     rows = []
     for cells in _statements(text):
@@ -161,7 +187,7 @@ def _finite(text: str) -> float:
     return value
 
 
-def _evaluated(keys: NDArray[np.float64], frames: NDArray[np.int64]) -> NDArray[np.float64]:
+def _evaluated(keys: Keys, frames: NDArray[np.int64]) -> NDArray[np.float64]:
     at, value, into, out = keys.T
     if len(at) == 1:
         return np.full(len(frames), value[0])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from facerig.mesh import Floats, Ints, Part, Shape
+from facerig.mesh import Floats, Ints, Part, Shape, first_alike
 
 # What a shape moves by less cannot be seen, and would make up half of a file.
 SMALL = 1e-5  # metres
@@ -21,7 +21,7 @@ class NormalDeltas:
 
     def __init__(self, part: Part) -> None:
         self._vertices = part.vertices.astype(np.float64)
-        self._weld = _welded(part.vertices)
+        self._weld = first_alike(part.vertices)
         self._count = int(self._weld.max()) + 1 if len(self._weld) else 0
         self._triangles = part.triangles
         corners = self._weld[part.triangles]
@@ -52,14 +52,6 @@ class NormalDeltas:
         at = self._corners[triangles].ravel()
         spread = np.repeat(faces, 3, axis=0)
         return np.stack([np.bincount(at, spread[:, axis], self._count) for axis in range(3)], axis=1)
-
-
-def _welded(vertices: Floats) -> NDArray[np.int64]:
-    if not len(vertices):
-        return np.zeros(0, np.int64)
-    rows = np.ascontiguousarray(vertices + np.float32(0))  # -0 and 0 are one place
-    _, inverse = np.unique(rows.view([("", rows.dtype)] * 3).ravel(), return_inverse=True)
-    return np.asarray(inverse, np.int64)
 
 
 def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:

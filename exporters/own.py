@@ -46,5 +46,5 @@ def read_json(document: dict[str, Any], name: str, fps: int | None = None) -> Cu
         values = np.array(document["values"], np.float64).reshape(len(document["values"]), len(channels))
         marks = tuple(Mark(int(m[0]), int(m[1]), str(m[2]), str(m[3])) for m in document.get("marks", ()))
         return Curves(channels, fps or document["fps"], values.astype(np.float32), document.get("start", 0), marks)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         raise CurvesError(f"{name}: not a facerig .json file ({error!r})") from None

@@ -7,6 +7,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+import numpy as np
+
 from facerig.matching import JOINTS, kind_of
 from facerig.turns import Doubles, yaw_pitch_roll
 
@@ -32,6 +34,12 @@ def angles_of(joint: str, matrices: Doubles) -> dict[str, Doubles]:
         return {}
     angles = zip(kind.channels, kind.signs, yaw_pitch_roll(matrices), strict=True)
     return {CAMEL[channel]: sign * angle for channel, sign, angle in angles}
+
+
+def keep_moving(columns: dict[str, Doubles], name: str, values: Doubles) -> None:
+    """Several meshes may have a shape of one name; the first that moves counts."""
+    if name not in columns or (np.ptp(columns[name]) == 0 and np.ptp(values) > 0):
+        columns[name] = values
 
 
 def tell_others(name: str, read: str, others: Sequence[str]) -> None:

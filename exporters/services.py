@@ -10,6 +10,7 @@ import numpy as np
 
 from exporters.base import ExportOptions, float_rows, joined
 from exporters.rigs import to_rig
+from exporters.timing import whole_rate
 from facerig.curves import Curves
 from facerig.errors import CurvesError
 from facerig.mesh import Head
@@ -58,7 +59,7 @@ def _azure(curves: Curves) -> Iterator[str]:
 def read_a2f(document: dict[str, Any], name: str, fps: int | None = None) -> Curves:
     try:
         channels = tuple(document["facsNames"])
-        rate = fps or round(float(document.get("exportFps", 60)))
+        rate = whole_rate(name, "exportFps", document.get("exportFps", 60), fps)
         values = np.array(document["weightMat"], np.float32).reshape(len(document["weightMat"]), len(channels))
     except (KeyError, TypeError, ValueError) as error:
         raise CurvesError(f"{name}: not an Audio2Face JSON file ({error!r})") from None
@@ -76,6 +77,6 @@ def read_azure(chunks: list[dict[str, Any]], name: str, fps: int | None = None) 
                 raise CurvesError(f"{name}: a chunk starts at frame {chunk['FrameIndex']}, expected {expected}")
             expected += len(chunk["BlendShapes"])
         values = np.array(rows, np.float32).reshape(len(rows), len(rig(AZURE_RIG)))
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         raise CurvesError(f"{name}: not Azure's viseme JSON ({error!r})") from None
     return Curves(rig(AZURE_RIG).names, fps or AZURE_FPS, values, int(chunks[0]["FrameIndex"]))

@@ -11,7 +11,7 @@ from exporters import livelink_csv
 from exporters.base import ExportOptions, float_rows, joined
 from exporters.csv_text import line, numbers, read_table
 from exporters.rigs import to_rig
-from exporters.timing import on_grid
+from exporters.timing import on_grid, rows_on_grid
 from facerig.curves import Curves
 from facerig.errors import CurvesError, RigError
 from facerig.mesh import Head
@@ -86,15 +86,15 @@ def read_csv(data: bytes, name: str, fps: int | None = None) -> Curves:
     header = table.header
     first, second = (header[0].strip().lower(), header[1].strip().lower() if len(header) > 1 else "")
     if first == "timecode" and second == "blendshapecount":
-        return livelink_csv.from_table(table, name)
+        return livelink_csv.from_table(table, name, fps)
     if first == "" and second == "timecode":
         channels = tuple(cell.removeprefix(A2F_PREFIX) for cell in header[2:])
-        return on_grid(name, channels, table.numbers[:, 0], table.numbers[:, 1:])
+        return rows_on_grid(name, channels, table.numbers[:, 0], table.numbers[:, 1:], fps)
     if first == "" and len(header) > 1 and _is_number(header[1]):
         return on_grid(name, tuple(table.first), numbers([header[1:]], name)[0], table.numbers.T, fps)
     if first in ("seconds", "time", "time_s", "t"):
         seconds = numbers(([text] for text in table.first), name).reshape(len(table.first))
-        return on_grid(name, tuple(header[1:]), seconds, table.numbers)
+        return rows_on_grid(name, tuple(header[1:]), seconds, table.numbers, fps)
     raise CurvesError(f"{name}: header starts {', '.join(header[:3])!r}, accepted: Live Link Face (Timecode,"
                       f"BlendshapeCount,...), a column of seconds, Audio2Face (,timeCode,...) or an Unreal curve table")
 

@@ -1,6 +1,9 @@
-"""The clock of a file that stores instants and no frame rate: which integer grid do they lie on? Knows no format."""
+"""The clock of a file: which whole rate do its instants lie on, or does it state one? Knows no format."""
 
 from __future__ import annotations
+
+import math
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,7 +17,55 @@ COMMON_RATES = (24, 25, 30, 48, 50, 60, 72, 90, 96, 100, 120)
 JITTER = 0.99
 MAX_FRAMES = 5_000_000  # 23 hours at 60: a file that spans more has a damaged time
 MAX_CELLS = 300_000_000
+# How near their frames instants lie that a writer took from a whole rate: in frames, and in seconds, as a timecode
+# counts sixtieths by the thousandth, and two of them are compared.
+EXACT, EXACT_SECONDS = 1e-3, 2e-5
+EVEN = 0.25  # of a frame by which a step may differ from whole frames, where a clock is even
+BROKEN = 2e-4  # a rate that lies further from a whole one is another: 29.97 by a thousandth
 NEAR = 0.02  # a recording whose measured rate is within 2 % of a common one was meant to have that one
+
+
+def rows_on_grid(name: str, channels: tuple[str, ...], seconds: ArrayLike, values: ArrayLike,
+                 fps: int | None = None) -> Curves:
+    """Curves of a file whose rows are frames. With `fps` they stay what they are, if 29.97 of them are a second."""
+    times = np.asarray(seconds, np.float64)
+    numbers = None if fps is None else _frames(times, fps)
+    if numbers is None or fps is None:
+        return on_grid(name, channels, seconds, values)
+    return on_grid(name, channels, numbers / fps, values, fps)
+
+
+def _frames(times: NDArray[np.float64], fps: int) -> NDArray[np.float64] | None:
+    """The frame of each row by an even clock, some dropped; None where the clock is uneven or says too little."""
+    if not np.isfinite(times).all() or not len(times):
+        return None
+    if len(times) == 1:
+        return np.round(times * fps)
+    steps = np.diff(times)
+    middle = float(np.median(steps))
+    usual = steps[np.abs(steps - middle) < EVEN * middle]
+    exact = steps / usual.mean() if len(usual) else np.zeros(1)
+    counts = np.round(exact)
+    if counts.min() < 1 or np.abs(exact - counts).max() > EVEN:
+        return None
+    rate = float(counts.sum() / (times[-1] - times[0]))
+    whole = guess_rate(times)
+    first = round(float(times[0]) * (whole if abs(rate - whole) < BROKEN * whole else rate))
+    return first + np.concatenate([[0.0], np.cumsum(counts)])
+
+
+def whole_rate(name: str, what: str, stated: object, fps: int | None) -> int:
+    """The whole rate that a file states, or the one that is given in its place."""
+    if fps is not None:
+        return fps
+    try:
+        rate = float(cast(Any, stated))
+    except (TypeError, ValueError):
+        rate = math.nan
+    if not 1 <= rate <= MAX_FPS or abs(rate - round(rate)) > 1e-6:
+        raise CurvesError(f"{name}: {what}, its frame rate, is {stated}, accepted: a whole number from 1 to {MAX_FPS}; "
+                          f"frames of another rate are read with --read-fps, at a whole one")
+    return round(rate)
 
 
 def on_grid(name: str, channels: tuple[str, ...], seconds: ArrayLike, values: ArrayLike,
@@ -40,12 +91,18 @@ def check_span(name: str, frames: float, channels: int) -> None:
 
 
 def guess_rate(seconds: NDArray[np.float64]) -> int:
-    """The whole rate that the instants follow: the common one nearby, else the nearest; 60 where there is no step."""
+    """The whole rate that the instants follow: the one that they all lie on, else the common one nearby, else the
+    nearest; 60 where there is no step."""
     if len(seconds) < 2 or seconds[-1] <= seconds[0]:
         return 60
     steps = np.diff(seconds)
     rate = 1 / float(np.median(steps)) if np.median(steps) > 0 else 0.0
     mean = (len(seconds) - 1) / float(seconds[-1] - seconds[0])
+    for candidate in (rate, mean):
+        nearest = round(min(candidate, MAX_FPS))
+        frames = (seconds - seconds[0]) * nearest
+        if nearest >= 1 and np.abs(frames - np.round(frames)).max() < max(EXACT, EXACT_SECONDS * nearest):
+            return nearest
     for candidate in (rate, mean):
         near = [common for common in COMMON_RATES if abs(common - candidate) <= NEAR * common]
         if near:

@@ -1,12 +1,11 @@
-"""USD of a head that moves: UsdSkel blend shapes, joints, and a skeleton that carries the animation; or
-Audio2Face's layout.
+"""USD of a head that moves: UsdSkel blend shapes, joints, and a skeleton that carries the animation (alone, where
+there is no head); or Audio2Face's layout.
 
 One time code is one frame. USD interpolates straight between samples, so every frame is written. Needs usd-core.
 """
 
 from __future__ import annotations
 
-import re
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from exporters.normals import NormalDeltas, visible_shapes
 from exporters.rigs import to_rig
 from exporters.scene import Scene, quaternions, scene
 from facerig.curves import Curves
-from facerig.errors import HeadError, MissingExtra, OutputError
+from facerig.errors import MissingExtra, OutputError
 from facerig.mesh import Head, Joint, Part
 from facerig.rig import rig
 
@@ -81,7 +80,7 @@ def _stage(curves: Curves, head: Head | None, options: ExportOptions) -> Any:
     if options.layout == "a2f":
         _audio2face(u, stage, curves)
     elif head is None:
-        raise HeadError('USD: needs a head (a mesh with shapes), or the layout "a2f" for curves alone')
+        _alone(u, stage, curves)
     else:
         _skel(u, stage, scene(curves, head, options), options)
     return stage
@@ -90,17 +89,30 @@ def _stage(curves: Curves, head: Head | None, options: ExportOptions) -> Any:
 # ---- UsdSkel ------------------------------------------------------------------------------------------------------
 
 
-def _skel(u: Any, stage: Any, moving: Scene, options: ExportOptions) -> None:
-    head = moving.head
-    root = u.UsdSkel.Root.Define(stage, f"/{_identifier(head.name)}")
+def _alone(u: Any, stage: Any, curves: Curves) -> None:
+    """No mesh: the skeleton carries an animation of every channel, to be bound to a head of one's own."""
+    _, _, animation = _root(u, stage, "curves")
+    _weights(u, animation, list(curves.channels), curves.values.astype(np.float64), curves)
+
+
+def _root(u: Any, stage: Any, name: str, joints: tuple[Joint, ...] = ()) -> tuple[Any, Any, Any]:
+    """Root, skeleton, and the animation that it carries."""
+    root = u.UsdSkel.Root.Define(stage, f"/{_identifier(name)}")
     stage.SetDefaultPrim(root.GetPrim())
     path = root.GetPath()
-    joints = head.joints if options.joints else ()
     skeleton = u.UsdSkel.Skeleton.Define(stage, path.AppendChild("Skeleton"))
     if joints:
         _rest(u, skeleton, joints)
     animation = u.UsdSkel.Animation.Define(stage, path.AppendChild("Animation"))
     u.UsdSkel.BindingAPI.Apply(skeleton.GetPrim()).CreateAnimationSourceRel().SetTargets([animation.GetPath()])
+    return root, skeleton, animation
+
+
+def _skel(u: Any, stage: Any, moving: Scene, options: ExportOptions) -> None:
+    head = moving.head
+    joints = head.joints if options.joints else ()
+    root, skeleton, animation = _root(u, stage, head.name, joints)
+    path = root.GetPath()
     names = [name for name in head.shape_names if name in moving.channels]
     values = np.stack([moving.shape_values(name) for name in names], axis=1) if names else None
     _weights(u, animation, names, values, moving.curves)
@@ -201,8 +213,8 @@ def _blend_shapes(u: Any, stage: Any, path: Any, part: Part, binding: Any, head:
 
 def _identifier(name: str) -> str:
     """A prim's name: letters of any script, digits and underscores."""
-    plain = re.sub(r"\W", "_", name)
-    return f"_{plain}" if not plain or plain[0].isdigit() else plain
+    plain = "".join(letter if f"_{letter}".isidentifier() else "_" for letter in name)
+    return plain if plain.isidentifier() else f"_{plain}"
 
 
 def _unused(name: str, taken: set[str]) -> str:

@@ -20,20 +20,27 @@ from facerig.turns import Doubles, matrices_of
 
 def read(data: bytes, name: str, fps: int | None = None) -> Curves:
     """The library opens files only: a copy in a folder of our own, so that the reader takes bytes like all others."""
-    u = pxr()
+    pxr()
     with tempfile.TemporaryDirectory(prefix="facerig-usd-") as folder:
         copy = Path(folder) / f"face{Path(name).suffix}"
         copy.write_bytes(data)
-        try:
-            return _curves(u, u.Usd.Stage.Open(str(copy)), name)
-        except FacerigError:
-            raise
-        except Exception as error:  # the library's own type, with a page of C++ places: it reads a value when asked
-            raise CurvesError(f"{name}: not a USD file that can be read ({type(error).__name__})") from None
+        return read_file(copy, name, fps)
 
 
-def _curves(u: Any, stage: Any, name: str) -> Curves:
-    animations = [prim for prim in stage.Traverse() if prim.IsA(u.UsdSkel.Animation)]
+def read_file(path: Path, name: str, fps: int | None = None) -> Curves:
+    """Where it lies: a shot may be made of layers and references beside it."""
+    u = pxr()
+    try:
+        return _curves(u, u.Usd.Stage.Open(str(path)), name, fps)
+    except FacerigError:
+        raise
+    except Exception as error:  # the library's own type, with a page of C++ places: it reads a value when asked
+        raise CurvesError(f"{name}: not a USD file that can be read ({type(error).__name__})") from None
+
+
+def _curves(u: Any, stage: Any, name: str, fps: int | None) -> Curves:
+    every = stage.Traverse(u.Usd.TraverseInstanceProxies())
+    animations = [prim for prim in every if prim.IsA(u.UsdSkel.Animation)]
     if not animations:
         raise CurvesError(f"{name}: holds no skeletal animation")
     faces = [prim for prim in animations if _moves_a_face(u.UsdSkel.Animation(prim))]
@@ -58,8 +65,8 @@ def _curves(u: Any, stage: Any, name: str) -> Curves:
     columns |= _turns(animation, rotations, times)
     if not columns:
         raise CurvesError(f"{name}: its animation moves no shapes, head or eyes")
-    whole = round(rate) if abs(rate - round(rate)) < 1e-6 and rate >= 1 else None
-    return on_grid(name, tuple(columns), times / rate, np.stack(list(columns.values()), axis=1), whole)
+    whole = round(rate) if abs(rate - round(rate)) < 1e-6 and rate >= 1 else fps  # a time code is a frame
+    return on_grid(name, tuple(columns), times / (whole or rate), np.stack(list(columns.values()), axis=1), whole)
 
 
 def _moves_a_face(animation: Any) -> bool:

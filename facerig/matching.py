@@ -73,9 +73,24 @@ def match(curves: Curves, head: Head, joints: bool = True) -> Match:
     return Match(curves, matched, turns)
 
 
+# What a name may end on after a dot: not the name itself.
+ENDINGS = frozenset(("l", "r", "left", "right"))
+
+
+def bare_names(names: Sequence[str], deformer: str) -> tuple[str, ...]:
+    """Names of one mesh's shapes without the deformer that Maya writes before them (blendShape1.jawOpen). What stands
+    before Blender's sides (smile.L) is the name. Exporters may rename a deformer: what all names share goes too."""
+    fronts = {front + dot for front, dot, _ in (name.partition(".") for name in names)}
+    shared = fronts.pop() if len(fronts) == 1 and len(names) > 1 else ""
+    ends = [name.removeprefix(shared) for name in names]
+    if not shared.endswith(".") or any(not end or end.isdigit() or end.lower() in ENDINGS for end in ends):
+        shared = f"{deformer}."
+    return tuple(name.removeprefix(shared) or name for name in names)
+
+
 def _plain(name: str) -> str:
     lower = name.lower()
-    for ending, side in (("_l", "left"), ("_r", "right")):
+    for ending, side in (("_l", "left"), ("_r", "right"), (".l", "left"), (".r", "right")):
         if lower.endswith(ending):
             lower = lower.removesuffix(ending) + side
     return lower.replace("_", "")

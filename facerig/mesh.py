@@ -230,6 +230,16 @@ def vertex_normals(vertices: NDArray[np.floating[Any]], triangles: Ints) -> Floa
     return np.where(length > 1e-12, total / np.maximum(length, 1e-12), forward).astype(np.float32)
 
 
+def first_alike(rows: Floats) -> NDArray[np.int64]:
+    """For each vertex the first one with the same row [V, K]: files split vertices where texture places part."""
+    if not len(rows):
+        return np.zeros(0, np.int64)
+    flat = np.ascontiguousarray(rows + np.float32(0))  # -0 and 0 are one
+    _, first, inverse = np.unique(flat.view([("", flat.dtype)] * flat.shape[1]).ravel(), return_index=True,
+                                  return_inverse=True)
+    return np.asarray(first[inverse], np.int64)
+
+
 # ---- laws -------------------------------------------------------------------------------------------------------
 
 

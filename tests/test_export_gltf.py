@@ -14,7 +14,7 @@ from export_readers import gltf_issues, three
 from export_samples import ANGLES, ARKIT, grid_part, head, take
 
 import exporters
-from exporters import ExportOptions
+from exporters import READERS, ExportOptions
 from exporters.gltf_container import parse
 from exporters.scene import quaternions, scene
 from facerig.curves import Curves, Mark
@@ -149,6 +149,15 @@ def test_steps_hold_no_key_too_long(tmp_path: Path) -> None:
         for sampler in document["animations"][0]["samplers"]:
             sampler["interpolation"] = "STEP"
         assert np.abs(read_document(tmp_path, document).select(ARKIT).values - curves.values).max() < 1e-6
+
+
+@pytest.mark.parametrize("names", [["jawOpen"], [], ["a"] * 60])
+def test_weights_that_are_not_as_many_as_their_names_are_told(names: list[str]) -> None:
+    document = json.loads(exporters.export(take(4), "gltf", head(6)))
+    for mesh in document["meshes"]:
+        mesh["extras"] = {"targetNames": names or 7}
+    with pytest.raises(CurvesError, match=r"^x.gltf: .*(names for|cannot be read)"):
+        READERS[".gltf"](json.dumps(document).encode(), "x.gltf")
 
 
 def test_the_first_clip_that_moves_a_face_is_read_and_the_others_named(tmp_path: Path,

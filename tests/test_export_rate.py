@@ -12,7 +12,7 @@ from export_samples import head, take
 from test_export import bytes_of, sample
 
 import exporters
-from exporters import EXPORTERS, READERS
+from exporters import EXPORTERS, READERS, fbx_animation, fbx_container, fbx_document
 from facerig.curves import Curves
 from facerig.errors import OptionError
 
@@ -66,3 +66,80 @@ def test_a_clock_that_is_missing_or_nonsense_can_be_given() -> None:
 def test_a_rate_that_is_none_is_refused(suffix: str, fps: int) -> None:
     with pytest.raises(OptionError, match="accepted: 1 to 1000 frames a second"):
         read_at(suffix, bytes_of(suffix, sample(suffix)), fps)
+
+
+BROKEN = 30_000 / 1001  # 29.97
+UNUSUAL = (23, 29, 31, 49, 51, 59, 61, 71, 73, 89, 91, 95, 97, 99, 101, 119, 121)
+FLICKER = (np.arange(3600) % 2).astype(np.float32)  # a value that is neither 0 nor 1 lies between two frames
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".wide.csv", ".a2f.csv", ".unreal.csv", ".unreal.json"])
+@pytest.mark.parametrize("fps", UNUSUAL)
+def test_tables_of_any_whole_rate_come_back_at_it(suffix: str, fps: int) -> None:
+    curves = sample(suffix, 600, fps, 3)
+    read = read_at(suffix, bytes_of(suffix, curves))
+    assert (read.fps, read.start, read.frames) == (fps, 3, 600)
+    by_name = {name.lower(): name for name in read.channels}
+    columns = read.select([by_name[name.lower()] for name in curves.channels])
+    assert np.abs(columns.values - curves.values).max() < 1e-5
+
+
+@pytest.mark.parametrize(("header", "row"), [
+    ("seconds,jawOpen", "{0:.6f},{1}"), (",timeCode,blendShapes.JawOpen", "0,{0!r},{1}"),
+    ("Timecode,BlendshapeCount,JawOpen", "{2},1,{1}")])
+def test_frames_of_a_broken_rate_stay_where_one_is_given(header: str, row: str) -> None:
+    rows = []
+    for frame, value in enumerate(FLICKER.tolist(), 60):
+        at = frame / BROKEN
+        clock = f"00:{int(at) // 60:02d}:{int(at) % 60:02d}:{at % 1 * 60:06.3f}"
+        rows.append(row.format(at, value, clock))
+    read = read_at(".csv", "\n".join((header, *rows)).encode(), 30)
+    assert (read.fps, read.start, read.frames) == (30, 60, 3600)
+    assert np.array_equal(read.values[:, 0], FLICKER)
+
+
+def test_a_frame_that_a_table_of_a_broken_rate_lacks_is_filled() -> None:
+    kept = [n for n in range(300) if n not in (100, 101)]
+    text = "\n".join(("seconds,jawOpen", *(f"{n / BROKEN:.4f},{n}" for n in kept)))
+    read = read_at(".csv", text.encode(), 30)
+    assert (read.fps, read.frames) == (30, 300)
+    assert read.values[:, 0] == pytest.approx(np.arange(300))
+
+
+@pytest.mark.parametrize("times", [[], [1.0], [0, 1, 4], [0, 0, 1], [0, 0, 0]])
+def test_few_or_odd_instants_have_frames_too(times: list[float]) -> None:
+    text = "\n".join(("seconds,jawOpen", *(f"{at},{at}" for at in times))) + "\n"
+    told = read_at(".csv", text.encode(), 24)
+    assert told.fps == 24
+    assert told.start == (24 if times == [1.0] else 0)
+
+
+def test_a_table_without_an_even_clock_is_read_by_its_seconds() -> None:
+    times = np.cumsum(np.random.default_rng(3).uniform(0.01, 0.06, 200))
+    text = "\n".join(("seconds,jawOpen", *(f"{at:.6f},{at:.6f}" for at in times)))
+    own, told = read_at(".csv", text.encode()), read_at(".csv", text.encode(), 24)
+    assert told.fps == 24
+    assert np.array_equal(own.values, told.values)
+
+
+def test_usd_frames_of_a_broken_rate_stay_where_one_is_given() -> None:
+    curves = Curves(("jawOpen",), 30, FLICKER[:, None], 5)
+    data = bytes_of(".usda", curves).replace(b"timeCodesPerSecond = 30", b"timeCodesPerSecond = 29.97002997")
+    read = read_at(".usda", data, 30)
+    assert (read.fps, read.start, read.frames) == (30, 5, 3600)
+    assert np.array_equal(read["jawOpen"], FLICKER)
+
+
+def test_fbx_frames_of_a_broken_rate_stay_where_one_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(frame: int, fps: int) -> int:
+        return round(frame * fbx_container.ticks(1, 1) / BROKEN)
+
+    fbx_animation._times.cache_clear()
+    for module in (fbx_animation, fbx_document):
+        monkeypatch.setattr(module, "ticks", broken)
+    monkeypatch.setattr(fbx_document, "TIME_MODES", {30: 9})
+    data = bytes_of(".fbx", Curves(("jawOpen",), 30, FLICKER[:, None], 5))
+    fbx_animation._times.cache_clear()
+    read = read_at(".fbx", data, 30).select(("jawOpen",))
+    assert (read.fps, read.start, read.frames) == (30, 5, 3600)
+    assert np.abs(read.values[:, 0] - FLICKER).max() < 1e-3

@@ -181,6 +181,24 @@ def test_a_folder_for_maya_is_laid_out_in_time(tmp_path: Path, maya: MagicMock) 
 # ---- Unreal -----------------------------------------------------------------------------------------------------
 
 
+def test_unreal_takes_whose_names_hold_dots_stay_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = MagicMock()
+    fake.AssetImportTask.return_value.get_editor_property.return_value = ["/Game/T/x"]
+    monkeypatch.setitem(sys.modules, "unreal", fake)
+    module = script("unreal_import")
+    wanted = {"sh010.take01.fbx": "sh010_take01", "sh010.take02.curves.fbx": "sh010_take02", "a b.csv": "a_b",
+              "x.CURVES.fbx": "x", ".curves.fbx": "_curves"}
+    assert {name: module.asset_name(f"/takes/{name}") for name in wanted} == wanted
+    names = ("sh010.take01.fbx", "sh010.take02.fbx", "SH010_take01.csv", "sh010.take02.curves.fbx")
+    for name in names:
+        (tmp_path / name).touch()
+    done = module.import_folder(str(tmp_path), "/Game/T", "/Game/Skeleton")
+    failed = {name for name, path in done.items() if path.startswith("failed")}
+    assert failed == {"sh010.take01.fbx", "sh010.take02.fbx"}
+    assert "SH010_take01.csv" in done["sh010.take01.fbx"]
+    assert "rename" in done["sh010.take01.fbx"]
+
+
 def test_what_unreal_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake = MagicMock()
     fake.AssetImportTask.return_value.get_editor_property.return_value = ["/Game/T/x"]

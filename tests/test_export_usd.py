@@ -8,19 +8,23 @@ import io
 import re
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from export_readers import needs
-from export_samples import ANGLES, ARKIT, head, take
+from export_samples import ANGLES, ARKIT, grid_part, head, take
 
 import exporters
 from exporters import ExportOptions, usd
 from exporters.scene import quaternions, scene
 from exporters.zip_container import stored
-from facerig.errors import CurvesError, HeadError, MissingExtra
+from facerig.curves import Curves
+from facerig.errors import CurvesError, MissingExtra
 from facerig.files import write_file
+from facerig.heads.foreign import read_head
+from facerig.mesh import Head
 
 FRAMES = 24
 CURVES = take(FRAMES, channels=ARKIT + ANGLES, start=10)
@@ -149,6 +153,57 @@ def test_the_first_animation_that_moves_a_face_is_read_and_the_others_named(tmp_
     assert f"2 takes of a face; read is {face.GetName()!r}, left out: 'line2'" in caplog.text
 
 
+@pytest.mark.parametrize("name", ["a.usda", "a.usdc", "a.usdz", "a.usd"])
+def test_curves_alone_come_back_whole_and_please_the_validators(tmp_path: Path, validators: Path, name: str) -> None:
+    odd = replace(CURVES, channels=tuple(f"{channel}²" for channel in CURVES.channels))
+    for curves in (CURVES, odd):
+        path = write_file(tmp_path / name, exporters.export(curves, name))
+        assert exporters.read(path) == curves
+        assert "findings 0" in judged(path, validators)
+
+
+SHOT = """#usda 1.0
+({layers}
+    defaultPrim = "shot"
+)
+def Xform "shot"
+{{{inside}
+}}
+"""
+PLACED = """
+    def "hero" (
+        instanceable = {instance}
+        prepend references = @./take.usda@
+    )
+    {{
+    }}"""
+
+
+@pytest.mark.parametrize(("layers", "inside"), [
+    ("\n    subLayers = [@./take.usda@]\n    timeCodesPerSecond = 60", ""), ("\n    timeCodesPerSecond = 60",
+                                                                            PLACED.format(instance="false")),
+    ("\n    timeCodesPerSecond = 60", PLACED.format(instance="true"))])
+def test_a_shot_made_of_other_files_is_read_where_it_lies(tmp_path: Path, layers: str, inside: str) -> None:
+    sample = head()
+    write_file(tmp_path / "take.usda", exporters.export(CURVES, "usda", sample))
+    shot = write_file(tmp_path / "shot.usda", SHOT.format(layers=layers, inside=inside).encode())
+    read = exporters.read(shot)
+    assert (read.fps, read.start, read.frames) == (60, 10, FRAMES)
+    assert np.abs(read.select(CURVES.channels).values - CURVES.values).max() < 1e-5
+    found = read_head(shot)[0]
+    assert found.vertex_count == sample.vertex_count
+    assert set(found.shape_names) == set(sample.shape_names)
+
+
+@pytest.mark.parametrize("name", ["tête²", "①", "1st", "smile 😀", "名前 x", "", "a.b-c"])
+def test_any_name_becomes_a_prims(tmp_path: Path, name: str) -> None:
+    parts = (grid_part(name, 4, (name or "jawOpen",)),)
+    data = exporters.export(Curves((name or "jawOpen",), 30, np.ones((3, 1))), "usda", Head(name, parts))
+    path = write_file(tmp_path / "a.usda", data)
+    assert exporters.read(path).channels == (name or "jawOpen",)
+    assert len(read_head(path)[0].parts) == 1
+
+
 def test_packages_are_stored_on_boundaries_without_a_clock(tmp_path: Path) -> None:
     files = {"face.usdc": b"x" * 1000, "a/b.txt": b"", "ü.bin": bytes(range(200))}
     data = stored(files)
@@ -162,8 +217,6 @@ def test_packages_are_stored_on_boundaries_without_a_clock(tmp_path: Path) -> No
 
 
 def test_what_cannot_be_written_or_read_is_said(tmp_path: Path) -> None:
-    with pytest.raises(HeadError, match="needs a head"):
-        exporters.export(CURVES, "usda")
     for name, data in (("x.usda", b"no usd"), ("x.usdz", b"PK\3\4"), ("x.usdc", b"PXR-USDC" + bytes(90))):
         with pytest.raises(CurvesError, match=r"can be read|holds no"):
             exporters.read(write_file(tmp_path / name, data))

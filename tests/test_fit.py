@@ -173,6 +173,13 @@ def test_layouts_and_files_are_checked(tmp_path: Path) -> None:
         fitted(np.full((2, 68, 3), np.nan))
 
 
+def test_a_folder_is_played_in_the_order_of_its_numbers(tmp_path: Path) -> None:
+    for frame in range(12):
+        name = f"frame{frame}.{'OBJ' if frame % 2 else 'obj'}"
+        (tmp_path / name).write_text(f"v {frame} 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
+    assert read_track(tmp_path)[:, 0, 0].tolist() == list(range(12))
+
+
 def test_csv_and_pictures_y(tmp_path: Path) -> None:
     rows = np.arange(12.0).reshape(2, 6)
     np.savetxt(tmp_path / "t.csv", rows, delimiter=",", header="a,b,c,d,e,f")

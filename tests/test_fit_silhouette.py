@@ -165,6 +165,14 @@ def test_files_of_masks(tmp_path: Path) -> None:
             read_masks(tmp_path / name)
 
 
+def test_masks_are_played_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    for frame in range(12):
+        image.fromarray(np.where(np.arange(16) == frame, 255, 0).astype(np.uint8)[None].repeat(2, 0)).save(
+            tmp_path / f"mask {frame}.png")
+    assert read_masks(tmp_path)[:, 0].argmax(axis=1).tolist() == list(range(12))
+
+
 def test_masks_must_fit_the_track() -> None:
     from facerig.fit.refine import refined
 

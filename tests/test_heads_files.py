@@ -210,6 +210,30 @@ def test_a_folder_of_obj_files(tmp_path: Path) -> None:
         read_head(tmp_path)
 
 
+@pytest.mark.parametrize("neutral", ["emily_neutral", "Neutral_Head", "headNeutral", "01-base", "a.rest"])
+def test_the_face_at_rest_is_found_by_a_word_of_its_name(tmp_path: Path, neutral: str) -> None:
+    lines = "".join(f"v {x} {y} {z}\n" for x, y, z in POINTS) + "f 1 2 3\nf 1 3 4\n"
+    (tmp_path / f"{neutral}.obj").write_text(lines)
+    for name in ("browDownLeft", "jawOpen", "baseline", "restless"):
+        (tmp_path / f"{name}.obj").write_text(lines.replace("v 1.0 0.0 0.0", "v 1.0 -1.0 0.0"))
+    head, _ = read_head(tmp_path)
+    assert head.vertices.tolist() == POINTS.tolist()
+    assert set(head.shape_names) == {"browDownLeft", "jawOpen", "baseline", "restless"}
+    (tmp_path / "neutral.obj").write_text(lines)  # the very word goes first
+    assert neutral in read_head(tmp_path)[0].shape_names
+
+
+@pytest.mark.parametrize(("names", "said"), [
+    (("browDownLeft", "jawOpen"), "none of its 2 OBJ files"),
+    (("NEUTRAL", "basis", "jawOpen"), "NEUTRAL.obj, basis.obj"),
+    (("emily_neutral", "mouth_rest", "jawOpen"), "emily_neutral.obj, mouth_rest.obj")])
+def test_no_expression_is_taken_for_the_face_at_rest(tmp_path: Path, names: tuple[str, ...], said: str) -> None:
+    for name in names:
+        (tmp_path / f"{name}.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
+    with pytest.raises(HeadError, match=rf"{said}.*call the face at rest neutral\.obj"):
+        read_head(tmp_path)
+
+
 def test_the_nearest_name_goes_first() -> None:
     match = match_names(("lowerMouthLeft", "jawOpen", "mouthLeft"))
     assert match.renamed == {"mouthLeft": "mouthLeft", "jawOpen": "jawOpen"}

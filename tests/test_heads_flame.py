@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import re
 import sys
 import types
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+import exporters
+from exporters import READERS
 from facerig.errors import HeadError
 from facerig.heads.builtin import builtin_head
 from facerig.heads.flame import (
@@ -28,7 +32,9 @@ from facerig.heads.flame import (
 )
 from facerig.heads.flame_pickle import load_arrays
 from facerig.heads.flame_solve import FlameBridge, flame_like, speech_like
+from facerig.heads.npz import head_from_npz, head_to_npz
 from facerig.mesh import Deformer
+from facerig.preview.pose import poses as posed
 from facerig.rig import rig
 
 ARRAYS = synthetic_arrays()
@@ -130,6 +136,35 @@ def poses(frames: int) -> np.ndarray:
     return np.random.default_rng(2).normal(0, 0.25, (frames, 5, 3))
 
 
+def test_lids_are_read_from_both_kinds_of_files(tmp_path: Path) -> None:
+    lids = np.random.default_rng(0).normal(size=(2, VERTICES, 3)).astype(np.float32)
+    path = pickled(ARRAYS, tmp_path)
+    np.save(tmp_path / "lids.npy", lids)
+    np.savez(tmp_path / "lids.npz", left=lids[0], right=lids[1])
+    for name in ("lids.npy", "lids.npz"):
+        assert np.array_equal(load_flame(path, eyelids=tmp_path / name).eyelids, lids)
+    np.save(tmp_path / "few.npy", lids[:, :100])
+    np.save(tmp_path / "one.npy", lids[0])
+    np.save(tmp_path / "nan.npy", lids * np.nan)
+    np.save(tmp_path / "text.npy", np.array(["a"]))
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "lids.npz").read_bytes()[:5000])
+    (tmp_path / "empty.npy").write_bytes(b"")
+    for name, said in (("few.npy", "(2, 100, 3), accepted: (2, 5023, 3)"), ("one.npy", "accepted: (2, 5023, 3)"),
+                       ("nan.npy", "NaN"), ("text.npy", "no eyelid offsets"), ("cut.npz", "no eyelid offsets"),
+                       ("empty.npy", "no eyelid offsets"), ("none.npy", "no eyelid offsets")):
+        with pytest.raises(HeadError, match=re.escape(said)):
+            load_flame(path, eyelids=tmp_path / name)
+
+
+def test_a_model_that_was_cut_off_is_told(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "whole.npz", **ARRAYS)
+    data = (tmp_path / "whole.npz").read_bytes()
+    for end in (len(data) // 2, 40):
+        (tmp_path / "cut.npz").write_bytes(data[:end])
+        with pytest.raises(HeadError, match=r"^cut.npz: not an .npz of plain arrays"):
+            load_flame(tmp_path / "cut.npz")
+
+
 def test_torch_and_numpy_move_alike() -> None:
     torch = pytest.importorskip("torch")
     flame, expression = flame_from(ARRAYS), np.random.default_rng(0).normal(size=(3, EXPRESSIONS))
@@ -178,8 +213,7 @@ def test_the_head_of_a_flame_moves_like_the_flame() -> None:
     expression = np.random.default_rng(0).normal(size=(2, EXPRESSIONS)).astype(np.float32)
     pose = poses(2)
     turns = {j.name: pose[:, k].astype(np.float32) for k, j in enumerate(head.joints)}
-    names = tuple(f"expr{n}" for n in range(EXPRESSIONS))
-    moved = Deformer(head, names)(expression, turns)
+    moved = Deformer(head, rig("flame").names[:EXPRESSIONS])(expression, turns)
     assert np.abs(moved - flame.vertices(expression.astype(np.float64), pose)).max() < 1e-5
 
 
@@ -201,6 +235,31 @@ def test_there_and_back_on_the_solvers_own_head(bridge: FlameBridge) -> None:
     assert np.corrcoef(jaw, track.pose[:, 2, 0])[0, 1] > 0.9  # the jaw opens by its joint
     curves = track.curves(60)
     assert curves.values.shape == (90, bridge.flame.size + 9)
+
+
+def test_a_solved_track_drives_files_and_a_flame_head(bridge: FlameBridge) -> None:
+    weights = np.zeros((4, len(CHANNELS)))
+    for name in ("jawOpen", "eyeLookUpLeft", "eyeLookOutRight"):
+        weights[:, CHANNELS.index(name)] = np.linspace(0, 1, 4)
+    curves = bridge.to_flame(weights).curves(30, 6)
+    assert set(curves.channels) <= set(rig("flame").names)
+    head = flame_head(bridge.flame)
+    moved = posed(curves, head)
+    assert moved.shapes == curves.channels[: bridge.flame.size]
+    assert moved.turns.keys() == {"jaw", "leftEye", "rightEye"}
+    for suffix in (".flame.npz", ".deca.npz", ".smirk.npz", ".vhap.npz"):
+        read = READERS[".npz"](exporters.export(curves, suffix), f"x{suffix}")
+        assert np.array_equal(read.select(curves.channels).values, curves.values)
+        assert posed(read, head).shapes == moved.shapes
+
+
+def test_a_head_kept_under_the_names_from_before_is_a_flame_too(bridge: FlameBridge) -> None:
+    head = flame_head(bridge.flame)
+    shapes = {f"expr{number}": shape for number, shape in enumerate(head.parts[0].shapes.values())}
+    old = replace(head, parts=(replace(head.parts[0], shapes=shapes),))
+    assert head_from_npz(head_to_npz(old)).shape_names == head.shape_names
+    other = replace(old, joints=())  # no FLAME: its names are its own
+    assert head_from_npz(head_to_npz(other)).shape_names == tuple(shapes)
 
 
 def test_residual_of_each_channel_and_the_streaming_map(bridge: FlameBridge) -> None:

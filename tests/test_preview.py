@@ -230,6 +230,54 @@ def test_plots_of_one_and_of_two_takes(suffix: str) -> None:
         plot(Curves(("a",), 30, np.zeros((0, 1))))
 
 
+def test_sound_of_a_plot_counts_from_frame_0_as_in_a_film() -> None:
+    pytest.importorskip("matplotlib")
+    from unittest.mock import MagicMock
+
+    from facerig.preview.plot import _waveform
+
+    axis = MagicMock()
+    _waveform(axis, np.zeros(8000, np.float32), 8000)
+    seconds = axis.fill_between.call_args.args[0]
+    assert seconds[0] == 0
+    assert seconds[-1] == pytest.approx(1, abs=0.01)
+
+
+def test_a_comparison_names_what_it_lacks(caplog: pytest.LogCaptureFixture) -> None:
+    pytest.importorskip("matplotlib")
+    from facerig.preview.plot import plot
+
+    plot(take(), other=take().select(("jawOpen", "headYaw")), suffix=".svg")
+    assert "has no eyeBlinkLeft" in caplog.text
+    strange = Curves(("JawOpen", "b"), 30, np.zeros((3, 2)))
+    with pytest.raises(OptionError, match="got JawOpen, b, accepted: some of jawOpen, eyeBlinkLeft, headYaw"):
+        plot(take(), other=strange)
+
+
+def test_a_film_of_no_frames_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("av")
+    from facerig.cli import run
+
+    (tmp_path / "none.npz").write_bytes(take(0).to_npz())
+    assert run(["preview", str(tmp_path / "none.npz"), "-o", str(tmp_path / "a.mp4"), "--size", "64x64"]) == 2
+    assert "got no frames" in capsys.readouterr().err
+    assert not (tmp_path / "a.mp4").exists()
+
+
+def test_sheets_of_heads_that_show_nothing_are_refused() -> None:
+    from facerig.mesh import Head, Part
+    from facerig.preview.gl import Style, framing
+    from facerig.preview.pictures import shape_sheet
+
+    for points in (np.zeros((1, 3)), np.array([[0, 2, 0], [1, 2, 0], [0, 2, 1]])):
+        floats = points.astype(np.float32)
+        part = Part("p", "skin", floats, np.zeros((0, 3), np.int32), floats, floats[:, :2])
+        with pytest.raises(OptionError, match="head pt: its vertices have no height"):
+            framing(Head("pt", (part,)), False)
+        with pytest.raises(OptionError, match="head pt: has no shapes"):
+            shape_sheet(Head("pt", (part,)), Style())
+
+
 def test_head_channels_become_joint_turns() -> None:
     ours = poses(take(), HEAD).turns
     assert set(ours) == {"head"}

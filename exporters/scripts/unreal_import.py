@@ -21,16 +21,19 @@ import os
 
 def import_folder(folder, destination, skeleton_path):
     """Import all that is there. Returns {file: asset path or the reason why not}."""
-    done = {}
+    done, taken = {}, {}
     for name in sorted(os.listdir(folder)):
         path = os.path.join(folder, name)
         kind = os.path.splitext(name)[1].lower()
+        if kind not in (".fbx", ".json", ".csv") or (kind == ".json" and name.startswith("report")):
+            continue
         try:
+            check_name(name, taken)
             if kind == ".fbx":
                 done[name] = import_fbx(path, destination, skeleton_path)
-            elif kind == ".json" and not name.startswith("report"):
+            elif kind == ".json":
                 done[name] = import_json(path, destination, skeleton_path)
-            elif kind == ".csv":
+            else:
                 done[name] = import_live_link(path, destination)
         except Exception as error:  # one bad file must not stop the rest
             done[name] = f"failed: {error}"
@@ -38,9 +41,19 @@ def import_folder(folder, destination, skeleton_path):
 
 
 def asset_name(path):
-    """Letters, digits and underscores of a file name."""
-    stem = os.path.basename(path).split(".")[0]
+    """Letters, digits and underscores of a file name, without .fbx or .curves.fbx."""
+    stem = os.path.splitext(os.path.basename(path))[0]
+    if stem.lower().endswith(".curves") and len(stem) > len(".curves"):
+        stem = stem[: -len(".curves")]
     return "".join(letter if letter.isalnum() else "_" for letter in stem)
+
+
+def check_name(name, taken):
+    """Unreal would put the second of two assets of one name (letter case aside) in the place of the first."""
+    asset = asset_name(name).lower()
+    if asset in taken:
+        raise RuntimeError(f"{taken[asset]} gives the asset {asset_name(name)} already; rename one of the two files")
+    taken[asset] = name
 
 
 def load(path, kind):

@@ -84,7 +84,8 @@ def add(
     accept: Annotated[bool, typer.Option("--accept-licence", help="Do not ask about the licence.")] = False,
     unverified: Annotated[bool, typer.Option("--unverified", help="Take files that differ from the published "
                                                                  "ones.")] = False,
-    eyelids: Annotated[Path | None, typer.Option(help="flame: .npz of eyelid offsets.", show_default=False)] = None,
+    eyelids: Annotated[Path | None, typer.Option(help="flame: .npz or .npy of eyelid offsets.",
+                                                 show_default=False)] = None,
 ) -> None:
     """Bring a head: it is read, checked and kept as an .npz in your own folder."""
     from facerig.console import emit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os.path
+import re
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +62,7 @@ def read_masks(path: Path) -> NDArray[np.bool_]:
 
 def _pictures(path: Path) -> NDArray[np.uint8]:
     image = extra_module("PIL.Image", "facerig fit --silhouettes", "preview")
-    files = sorted(file for file in path.iterdir() if file.suffix.lower() in (".png", ".jpg", ".jpeg"))
+    files = _in_order(path, (".png", ".jpg", ".jpeg"))
     if not files:
         raise InputError(f"{path}: no .png or .jpg files")
     try:
@@ -71,6 +72,13 @@ def _pictures(path: Path) -> NDArray[np.uint8]:
     if len({mask.shape for mask in masks}) != 1:
         raise InputError(f"{path}: pictures of different sizes")
     return np.stack(masks)
+
+
+def _in_order(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """By name, where numbers count as such: frame2 stands before frame10."""
+    files = [file for file in folder.iterdir() if file.suffix.lower() in suffixes]
+    return sorted(files, key=lambda file: ([int(part) if number % 2 else part for number, part in
+                                            enumerate(re.split(r"(\d+)", file.stem.lower()))], file.name))
 
 
 def _array(path: Path) -> Doubles:
@@ -114,7 +122,7 @@ def _from_csv(path: Path) -> Doubles:
 
 
 def _obj_sequence(path: Path) -> Doubles:
-    files = sorted(path.glob("*.obj"))
+    files = _in_order(path, (".obj",))
     if not files:
         raise InputError(f"{path}: no OBJ files")
     meshes = [read_obj(file).positions for file in files]

@@ -17,6 +17,7 @@ from facerig.errors import HeadError
 from facerig.heads.fbx_places import MAX_DEPTH, table_of, world, world_axes
 from facerig.heads.gltf import material_for
 from facerig.heads.placing import Doubles, Place, placed_part, vertex_places
+from facerig.matching import bare_names
 from facerig.mesh import Floats, Head, Part, Shape
 
 MAGIC = b"Kaydara FBX Binary  \x00"
@@ -222,14 +223,15 @@ def _fans(corners: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.int
 def _shapes(mesh: Any, linked: _Links, count: int, place: Place) -> Iterator[tuple[str, Shape]]:
     """mesh <- BlendShape <- BlendShapeChannel <- Shape; of in-between shapes the last, full one counts."""
     for skin in linked.below.get(mesh, []):
-        for channel in linked.below.get(skin, []):
-            node = linked.nodes.get(channel)
-            if node is None or "BlendShapeChannel" not in node.values:
-                continue
-            found = (linked.nodes.get(target) for target in linked.below.get(channel, []))
+        below = (linked.nodes.get(channel) for channel in linked.below.get(skin, []))
+        channels = [node for node in below if node is not None and "BlendShapeChannel" in node.values]
+        deformer = linked.nodes.get(skin)
+        names = bare_names([_label(node) or "mesh" for node in channels], _label(deformer) if deformer else "")
+        for name, node in zip(names, channels, strict=True):
+            found = (linked.nodes.get(target) for target in linked.below.get(node.values[0], []))
             targets = [target for target in found if target is not None and target.first("Indexes")]
             if targets:
-                yield (_label(node) or "mesh").rsplit(".", 1)[-1], _shape(targets[-1], count, place)
+                yield name, _shape(targets[-1], count, place)
 
 
 def _inner_shapes(node: Node, count: int, place: Place) -> Iterator[tuple[str, Shape]]:

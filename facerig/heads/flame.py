@@ -6,6 +6,7 @@ coefficients, and axis-angle rotations of the joints global, neck, jaw, left eye
 
 from __future__ import annotations
 
+import io
 import os.path
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from facerig.errors import HeadError
 from facerig.heads.flame_pickle import load_arrays
 from facerig.heads.ict import sparse_shape
+from facerig.heads.npz import DAMAGE
 from facerig.mesh import Floats, Head, Ints, Joint, Part, rotation_matrices, vertex_normals
 
 Doubles = NDArray[np.float64]
@@ -116,6 +118,8 @@ def flame_from(arrays: Mapping[str, NDArray[Any]], name: str = "flame", betas: D
     if faces.min() < 0 or faces.max() >= count:
         raise HeadError(f"{name}: a face names vertex {int(faces.max())} of {count}")
     shapes = SHAPES if dirs.shape[2] >= SHAPES + EXPRESSIONS else max(dirs.shape[2] - EXPRESSIONS, 0)
+    if eyelids is not None:
+        eyelids = _sized({"eyelids": eyelids}, "eyelids", (2, count, 3), name)
     neutral = v.copy()
     if betas is not None:
         neutral += dirs[:, :, : min(len(betas), shapes)] @ betas[:shapes]
@@ -141,14 +145,19 @@ def _eyelids(path: Path | None) -> Doubles | None:
     if path is None:
         return None
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return np.stack([arrays["left"], arrays["right"]]).astype(np.float64)
-    except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise HeadError(f"{path}: no arrays left and right of eyelid offsets ({error})") from error
+        loaded = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
+        if isinstance(loaded, np.lib.npyio.NpzFile):
+            with loaded:
+                loaded = np.stack([loaded["left"], loaded["right"]])
+        return np.asarray(loaded, np.float64)
+    except DAMAGE as error:
+        raise HeadError(f"{path.name}: no eyelid offsets ({error}); accepted: an .npz with arrays left and right, or "
+                        f"an .npy of [2, vertices, 3]") from error
 
 
 def expression_names(count: int) -> tuple[str, ...]:
-    return tuple(f"expr{n}" for n in range(count))
+    """As the rig flame has them."""
+    return tuple(f"expression{n:03d}" for n in range(count))
 
 
 def flame_head(flame: Flame, name: str = "flame", least: float = 1e-7) -> Head:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerig.errors import HeadError
+from facerig.heads.npz import DAMAGE
 
 MAX_BYTES = 1 << 30
 
@@ -78,7 +79,7 @@ def _from_npz(data: bytes, name: str) -> dict[str, Any]:
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             return {key: arrays[key] for key in arrays.files}
-    except (OSError, ValueError, KeyError) as error:
+    except DAMAGE as error:
         raise HeadError(f"{name}: not an .npz of plain arrays ({error})") from error
 
 

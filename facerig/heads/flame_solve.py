@@ -31,7 +31,7 @@ GAZE = {"eyeLookUpLeft": (LEFT_EYE, 0, -0.44), "eyeLookDownLeft": (LEFT_EYE, 0, 
         "eyeLookInLeft": (LEFT_EYE, 1, -0.56), "eyeLookOutLeft": (LEFT_EYE, 1, 0.56),
         "eyeLookUpRight": (RIGHT_EYE, 0, -0.44), "eyeLookDownRight": (RIGHT_EYE, 0, 0.52),
         "eyeLookInRight": (RIGHT_EYE, 1, 0.56), "eyeLookOutRight": (RIGHT_EYE, 1, -0.56)}
-POSE_NAMES = tuple(f"{joint}{axis}" for joint in ("jaw", "leye", "reye") for axis in ("X", "Y", "Z"))
+POSE_NAMES = tuple(f"{joint}_{axis}" for joint in ("jaw", "leye", "reye") for axis in "xyz")  # as the rig flame's
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -69,16 +70,18 @@ def _folder(path: Path) -> Head:
     return obj_folder(path)
 
 
-NEUTRAL_WORDS = ("neutral", "base", "basis", "rest")
+NEUTRAL_WORDS = frozenset(("neutral", "base", "basis", "rest"))
+WORD = re.compile(r"[A-Z]*[a-z]+|[A-Z]+")
 MAX_SHAPES = 2000
 
 
 def obj_folder(path: Path) -> Head:
-    """neutral.obj (or base, basis, rest; else the first name) and one OBJ a shape, all with the same vertices."""
+    """neutral.obj (or base, basis, rest, or with such a word in its name) and one OBJ a shape, all with the same
+    vertices."""
     files = sorted(file for file in path.iterdir() if file.suffix.lower() == ".obj")
     if not 1 <= len(files) <= MAX_SHAPES:
         raise HeadError(f"{path}: {len(files)} OBJ files, accepted: 1 to {MAX_SHAPES}, one of them neutral.obj")
-    base = next((f for f in files if f.stem.lower() in NEUTRAL_WORDS), files[0])
+    base = _at_rest(path, files)
     neutral = read_obj(base)
     shapes = {}
     for file in files:
@@ -89,6 +92,18 @@ def obj_folder(path: Path) -> Head:
             raise HeadError(f"{file.name}: {len(other.positions)} vertices, {base.name} has {len(neutral.positions)}")
         shapes[file.stem] = sparse_shape(other.positions - neutral.positions, 1e-7)
     return Head(path.name, (_one_part(neutral.positions, neutral.triangles, neutral.vertex_places(), shapes),))
+
+
+def _at_rest(folder: Path, files: list[Path]) -> Path:
+    """The very word goes first; where several fit or none, nothing is guessed: an expression would become the face."""
+    named = [file for file in files if file.stem.lower() in NEUTRAL_WORDS]
+    worded = named or [file for file in files if NEUTRAL_WORDS & {word.lower() for word in WORD.findall(file.stem)}]
+    fitting = files if len(files) == 1 else worded
+    if len(fitting) != 1:
+        got = ", ".join(file.name for file in fitting) or f"none of its {len(files)} OBJ files"
+        raise HeadError(f"{folder}: the face at rest may be {got}; accepted: one whose name has the word neutral, "
+                        f"base, basis or rest; call the face at rest neutral.obj")
+    return fitting[0]
 
 
 def _one_part(points: object, triangles: object, uvs: object, shapes: object) -> Part:
@@ -207,8 +222,7 @@ def _by_ending(name: str) -> str | None:
 
 def _plain(name: str) -> str:
     text = name.rsplit(".", 1)[-1] if "." in name and not name.lower().endswith((".l", ".r")) else name
-    for ending, word in (("_L", "left"), ("_R", "right"), (".L", "left"), (".R", "right"), ("_l", "left"),
-                         ("_r", "right")):
-        if text.endswith(ending):
+    for ending, word in (("_l", "left"), ("_r", "right"), (".l", "left"), (".r", "right")):
+        if text.lower().endswith(ending):
             text = text[:-2] + word
     return "".join(c for c in text.lower() if c.isalnum())

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +24,8 @@ from facerig.heads.ict import sparse_shape
 from facerig.heads.placing import Doubles, Place, placed_part
 from facerig.mesh import Head, Part
 
+log = logging.getLogger(__name__)
+
 Json = dict[str, Any]
 
 MAX_BYTES = 512 << 20
@@ -29,6 +33,10 @@ MAX_DEPTH = 64
 MAX_SETS = 8  # of four joints a vertex
 COMPONENTS = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
+# Beginnings of extensions that a file may need: they change nothing of the geometry, or are read here.
+HARMLESS = ("KHR_mesh_quantization", "KHR_materials_", "KHR_texture_", "EXT_texture_", "MSFT_texture_", "KHR_lights_",
+            "KHR_xmp", "VRM")
+TRIANGLES, STRIP, FAN = 4, 5, 6
 # words in a material's or mesh's name -> our material
 MATERIALS = (("lash", "lash"), ("brow", "hair"), ("hair", "hair"), ("eye", "eye"), ("iris", "eye"), ("sclera", "eye"),
              ("teeth", "teeth"), ("tooth", "teeth"), ("gum", "gum"), ("tongue", "tongue"), ("mouth", "mouth"))
@@ -73,15 +81,26 @@ class _Reader:
         if not isinstance(document, dict):
             raise HeadError(f"{path.name}: not a glTF document")
         self.document, self.binary, self.path = document, binary, path
+        needed = [str(name) for name in document.get("extensionsRequired", []) if not str(name).startswith(HARMLESS)]
+        if needed:
+            raise HeadError(f"{path.name}: needs {', '.join(needed)}, which is not read; save it without (compression "
+                            f"off, no instances)")
         self._buffers: dict[int, bytes] = {}
         self._worlds: dict[int, Doubles] = {}
 
     def head(self) -> Head:
         parts: list[Part] = []
+        lost: list[str] = []
         for node, matrix in self._meshes():
-            for number, primitive in enumerate(self.document["meshes"][node["mesh"]]["primitives"]):
-                if primitive.get("mode", 4) == 4 and "POSITION" in primitive["attributes"]:
+            row = self.document["meshes"][node["mesh"]]
+            for number, primitive in enumerate(row["primitives"]):
+                if primitive.get("mode", TRIANGLES) not in (TRIANGLES, STRIP, FAN):
+                    lost.append(str(row.get("name") or f"mesh {node['mesh']}"))
+                elif "POSITION" in primitive["attributes"]:
                     parts.append(self._part(node, number, primitive, matrix, len(parts)))
+        if lost:
+            log.warning("%s: %d primitives of lines or points are left out: %s", self.path.name, len(lost),
+                        ", ".join(dict.fromkeys(lost)))
         if not parts:
             raise HeadError(f"{self.path.name}: holds no triangle mesh")
         return Head(self.path.stem, tuple(parts), (), 1.0)
@@ -117,9 +136,12 @@ class _Reader:
     def _part(self, node: Json, number: int, primitive: Json, matrix: Doubles, order: int) -> Part:
         row = self.document["meshes"][node["mesh"]]
         attributes = primitive["attributes"]
+        if not {"bufferView", "sparse"} & self.document["accessors"][attributes["POSITION"]].keys():
+            raise HeadError(f"{self.path.name}: the points of a mesh are not there (packed by "
+                            f"{', '.join(primitive.get('extensions', {})) or 'nothing'}); save it without compression")
         points = self._accessor(attributes["POSITION"], 3)
         corners = self._accessor(primitive["indices"], 1).ravel() if "indices" in primitive else np.arange(len(points))
-        triangles = corners[: len(corners) // 3 * 3].reshape(-1, 3).astype(np.int64)
+        triangles = _triangles(corners.astype(np.int64), primitive.get("mode", TRIANGLES))
         if triangles.size and (triangles.min() < 0 or triangles.max() >= len(points)):
             raise HeadError(f"{self.path.name}: a triangle names vertex {int(triangles.max())} of {len(points)}")
         uvs = self._accessor(attributes["TEXCOORD_0"], 2) if "TEXCOORD_0" in attributes else np.zeros((len(points), 2))
@@ -138,8 +160,10 @@ class _Reader:
                 shapes[name] = shape
         label = str(row.get("name") or f"part{order}")
         flipped = np.stack([uvs[:, 0], 1 - uvs[:, 1]], axis=1).astype(np.float32)
+        kept = [self._accessor(attributes["NORMAL"], 3)] if "NORMAL" in attributes else []  # its edges are meant
+        split = np.concatenate([points, *kept], axis=1).astype(np.float32)
         return placed_part(f"{label}{number or ''}", self._material(primitive, label), place.points(points),
-                           place.triangles(triangles), flipped, shapes)
+                           place.triangles(triangles), flipped, shapes, split)
 
     def _bound(self, skin: int, attributes: Json, count: int, without: Doubles) -> Doubles:
         """A matrix a vertex [V, 4, 4]: its joints' as they stand, by its weights, whatever the mesh's own node says.
@@ -226,7 +250,7 @@ class _Reader:
             return self.binary
         if uri.startswith("data:"):
             return base64.b64decode(uri.partition(",")[2], validate=True)
-        place = (self.path.parent / uri).resolve()
+        place = (self.path.parent / unquote(uri)).resolve()
         if place.parent != self.path.parent.resolve() or not place.is_file():
             raise HeadError(f"{self.path.name}: its buffer {uri!r} is not in the same folder")
         if place.stat().st_size > MAX_BYTES:
@@ -236,6 +260,18 @@ class _Reader:
 
 def material_for(words: str) -> str:
     return next((material for word, material in MATERIALS if word in words.lower()), "skin")
+
+
+def _triangles(corners: NDArray[np.int64], mode: int) -> NDArray[np.int64]:
+    """Of a list, a strip (each corner ends one, every other is turned round) or a fan; a strip's flat joints go."""
+    if mode == TRIANGLES:
+        return corners[: len(corners) // 3 * 3].reshape(-1, 3)
+    if mode == FAN:
+        return np.stack([np.full(max(len(corners) - 2, 0), corners[:1].sum()), corners[1:-1], corners[2:]], axis=1)
+    rows = np.stack([corners[:-2], corners[1:-1], corners[2:]], axis=1)
+    rows[1::2] = rows[1::2, [1, 0, 2]]
+    kept: NDArray[np.int64] = rows[(rows != np.roll(rows, 1, axis=1)).all(axis=1)]
+    return kept
 
 
 def _target_names(mesh: Json, primitive: Json, count: int) -> list[str]:

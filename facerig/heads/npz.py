@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import struct
 import zipfile
 import zlib
@@ -20,6 +21,7 @@ MAX_UNPACKED = 1 << 30  # bytes of all arrays together
 # What numpy, zipfile and zlib raise on bytes that are no archive of arrays.
 DAMAGE = (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, NotImplementedError, RuntimeError,
           zipfile.BadZipFile, zlib.error, struct.error)
+OLD_EXPRESSION = re.compile(r"expr(\d\d?)")  # of a FLAME head that was stored before its shapes had the rig's names
 PART_ARRAYS = ("vertices", "triangles", "normals", "uvs")
 
 
@@ -52,7 +54,8 @@ def head_from_npz(data: bytes, name: str = "head.npz") -> Head:
             meta = json.loads(arrays["head"].tobytes().decode())
             if meta["format"] != FORMAT:
                 raise HeadError(f"{name}: format {meta['format']}, accepted: {FORMAT}")
-            parts = tuple(_part(arrays, number, row) for number, row in enumerate(meta["parts"]))
+            flame = any(joint[0] == "global" for joint in meta["joints"])
+            parts = tuple(_part(arrays, number, row, flame) for number, row in enumerate(meta["parts"]))
             joints = tuple(Joint(j, int(p), (float(x[0]), float(x[1]), float(x[2]))) for j, p, x in meta["joints"])
             marks = {str(k): int(v) for k, v in meta["landmarks"].items()}
             return Head(meta["name"], parts, joints, float(meta["metres_per_unit"]), marks)
@@ -67,14 +70,23 @@ def _check_size(data: bytes, name: str) -> None:
         raise HeadError(f"{name}: unpacks to {total >> 20} MiB, accepted: up to {MAX_UNPACKED >> 20} MiB")
 
 
-def _part(arrays: Any, number: int, row: dict[str, Any]) -> Part:
+def _part(arrays: Any, number: int, row: dict[str, Any], flame: bool) -> Part:
     vertices, triangles, normals, uvs = (arrays[f"{number}/{what}"] for what in PART_ARRAYS)
     cuts = np.cumsum(np.array(row["counts"], int))[:-1]
     index = np.split(arrays[f"{number}/shape_index"].astype(np.int32), cuts)
     offsets = np.split(arrays[f"{number}/shape_offsets"].astype(np.float32), cuts)
-    shapes = {key: Shape(i, o) for key, i, o in zip(row["shapes"], index, offsets, strict=False)}
+    names = [_now(name) for name in row["shapes"]] if flame else row["shapes"]
+    shapes = {key: Shape(i, o) for key, i, o in zip(names, index, offsets, strict=False)}
     joints = f"{number}/joint_index" in arrays
     return Part(row["name"], row["material"], vertices.astype(np.float32), triangles.astype(np.int32),
                 normals.astype(np.float32), uvs.astype(np.float32), shapes,
                 arrays[f"{number}/joint_index"].astype(np.int32) if joints else None,
                 arrays[f"{number}/joint_weight"].astype(np.float32) if joints else None)
+
+
+def _now(shape: str) -> str:
+    """The name that a FLAME head's shape has today."""
+    from facerig.heads.flame import EXPRESSIONS, expression_names
+
+    old = OLD_EXPRESSION.fullmatch(shape)
+    return expression_names(EXPRESSIONS)[int(old[1])] if old else shape

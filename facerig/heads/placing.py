@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facerig.mesh import Floats, Ints, Part, Shape, vertex_normals
+from facerig.mesh import Floats, Ints, Part, Shape, first_alike, vertex_normals
 
 Doubles = NDArray[np.float64]
 
@@ -41,8 +41,11 @@ class Place:
 
 
 def placed_part(name: str, material: str, points: Floats, triangles: Ints, uvs: Floats,
-                shapes: Mapping[str, Shape]) -> Part:
-    return Part(name, material, points, triangles, vertex_normals(points, triangles), uvs, shapes)
+                shapes: Mapping[str, Shape], split: Floats | None = None) -> Part:
+    """`split`: rows [V, K] that are alike where the file has one vertex several times; it has one normal then."""
+    one = np.arange(len(points)) if split is None else first_alike(split)
+    normals = vertex_normals(points, one[triangles].astype(np.int32))[one]
+    return Part(name, material, points, triangles, normals, uvs, shapes)
 
 
 def vertex_places(count: int, corners: NDArray[Any], numbers: NDArray[Any], places: NDArray[Any]) -> Floats:

@@ -28,7 +28,7 @@ def read_usd(path: Path) -> Head:
         stage = Usd.Stage.Open(str(path))
     except Tf.ErrorException as error:
         raise HeadError(f"{path.name}: not a USD file ({str(error).strip().splitlines()[0][:120]})") from error
-    meshes = [prim for prim in stage.Traverse() if prim.IsA(UsdGeom.Mesh)]
+    meshes = [prim for prim in stage.Traverse(Usd.TraverseInstanceProxies()) if prim.IsA(UsdGeom.Mesh)]
     if not meshes:
         raise HeadError(f"{path.name}: holds no mesh")
     cache = UsdGeom.XformCache()

@@ -183,6 +183,9 @@ def framing(head: Head, close: bool) -> tuple[NDArray[np.float64], float]:
     if not len(points):
         raise OptionError(f"head {head.name}: has no vertices to look at")
     low, high = points.min(axis=0), points.max(axis=0)
+    if not high[1] > low[1]:
+        raise OptionError(f"head {head.name}: its vertices have no height, accepted: a head of more than a point or a "
+                          f"level sheet")
     if close and {"point8", "point27"} <= head.landmarks.keys():
         chin, root = (head.vertices[head.landmarks[name]].astype(np.float64) for name in ("point8", "point27"))
         face = abs(root[1] - chin[1])

@@ -31,6 +31,8 @@ def mp4(pictures: Iterable[Picture], fps: int, size: tuple[int, int], audio: Flo
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts, frame.time_base = count - 1, Fraction(1, fps)
             film.mux(video.encode(frame))
+        if not count:
+            raise OptionError("mp4: got no frames, accepted: one or more")
         film.mux(video.encode())
         if sound is not None and audio is not None:
             _add_sound(av, film, sound, audio[: int(count * rate / fps)], rate)

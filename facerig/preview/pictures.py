@@ -99,6 +99,8 @@ def sheet(poses: Mapping[str, Mapping[str, float]], head: Head, style: Style, co
 
 def shape_sheet(head: Head, style: Style, weight: float = 1.0, columns: int = 8) -> Picture:
     """Every shape of the head at one weight."""
+    if not head.shape_names:
+        raise OptionError(f"head {head.name}: has no shapes to show, accepted: a head with morph targets")
     close = replace(style, close=True)
     return sheet({name: _shown(name, weight) for name in head.shape_names}, head, close, columns)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ import numpy as np
 from facerig.curves import Curves
 from facerig.errors import MissingExtra, OptionError
 from facerig.mesh import Floats
+
+log = logging.getLogger(__name__)
 
 MOST = 12  # channels drawn where none are named: those that move most
 COLOURS = ("#2f6fb0", "#d0672b", "#3b8f5a", "#a3449a", "#8a6d1f", "#4a4a4a")
@@ -22,13 +25,14 @@ def plot(curves: Curves, audio: tuple[Floats, int] | None = None, channels: Sequ
     """A picture (.png, .svg or .pdf) of the channels, one row each; `other` is drawn dashed."""
     pyplot = _pyplot()
     names = _chosen(curves, channels)
+    _check_common(names, other)
     rows = len(names) + (1 if audio else 0)
     figure, axes = pyplot.subplots(rows, 1, figsize=(12, 0.9 + 0.72 * rows), sharex=True, squeeze=False,
                                    layout="constrained")
     try:
         column = list(axes[:, 0])
         if audio:
-            _waveform(column.pop(0), *audio, curves)
+            _waveform(column.pop(0), *audio)
         for row, (axis, name) in enumerate(zip(column, names, strict=True)):
             _row(axis, curves, other, name, COLOURS[row % len(COLOURS)], labels=row == 0)
         column[-1].set_xlabel("seconds")
@@ -49,11 +53,20 @@ def _chosen(curves: Curves, channels: Sequence[str]) -> list[str]:
     return [curves.channels[k] for k in sorted(int(k) for k in order)]
 
 
-def _waveform(axis: Any, samples: Floats, rate: int, curves: Curves) -> None:
-    """Extremes of short windows: a line through all samples would take as long and show less."""
+def _check_common(names: Sequence[str], other: Curves | None) -> None:
+    lacking = [name for name in names if other is not None and name not in other]
+    if other is not None and len(lacking) == len(names):
+        raise OptionError(f"the take to compare with: got {', '.join(other.channels[:MOST])}, accepted: some of "
+                          f"{', '.join(names)}; facerig convert --rig brings both to one rig")
+    if lacking:
+        log.warning("the take to compare with has no %s; not drawn dashed", ", ".join(lacking))
+
+
+def _waveform(axis: Any, samples: Floats, rate: int) -> None:
+    """Extremes of short windows, from frame 0 on: a line through all samples would take as long and show less."""
     step = max(1, len(samples) // 4000)
     cut = samples[: len(samples) // step * step].reshape(-1, step)
-    seconds = np.arange(len(cut)) * step / rate + curves.start / curves.fps
+    seconds = np.arange(len(cut)) * step / rate
     axis.fill_between(seconds, cut.min(axis=1, initial=0), cut.max(axis=1, initial=0), color="#6b7480", linewidth=0)
     axis.set_yticks([])
     axis.set_ylabel("sound", rotation=0, ha="right", va="center")

@@ -8,19 +8,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facerig.errors import extra_module
-from facerig.mesh import Floats, Head, Ints
+from facerig.mesh import Floats, Head, Ints, first_alike
 
 
 class NormalMaker:
-    """Area-weighted unit normals of vertices [V, 3]."""
+    """Area-weighted unit normals of vertices [V, 3]; `one`: the first of the vertices that share a normal [V]."""
 
-    def __init__(self, count: int, triangles: Ints) -> None:
+    def __init__(self, count: int, triangles: Ints, one: NDArray[np.int64] | None = None) -> None:
         sparse = extra_module("scipy.sparse", "pictures", "preview")
         self._corners = [np.ascontiguousarray(triangles[:, corner]) for corner in range(3)]
         faces = np.repeat(np.arange(len(triangles)), 3)
-        self._gather = sparse.csr_matrix((np.ones(faces.size, np.float32), (triangles.ravel(), faces)),
+        self._one = one if one is not None and (one != np.arange(count)).any() else None
+        meeting = triangles if self._one is None else self._one[triangles]
+        self._gather = sparse.csr_matrix((np.ones(faces.size, np.float32), (meeting.ravel(), faces)),
                                          (count, len(triangles)))
 
     def __call__(self, points: Floats) -> Floats:
@@ -32,7 +35,7 @@ class NormalMaker:
             face[:, x] = b[:, y] * c[:, z] - b[:, z] * c[:, y]
         total = self._gather @ face
         normals: Floats = total / np.maximum(np.sqrt((total * total).sum(axis=1, keepdims=True)), 1e-20)
-        return normals
+        return normals if self._one is None else normals.take(self._one, axis=0)
 
 
 class Surface:
@@ -45,7 +48,10 @@ class Surface:
         self._rows = np.concatenate([np.arange(head.part_starts[n], head.part_starts[n + 1]) for n in shown]
                                     or [np.zeros(0, np.intp)])
         triangles = [part.triangles + start for part, (start, _) in zip(parts, self.ranges, strict=True)]
-        self._normals = NormalMaker(len(self._rows), np.concatenate(triangles or [np.zeros((0, 3), np.int32)]))
+        seams = [first_alike(np.concatenate([part.vertices, part.normals], axis=1)) + start
+                 for part, (start, _) in zip(parts, self.ranges, strict=True)]
+        self._normals = NormalMaker(len(self._rows), np.concatenate(triangles or [np.zeros((0, 3), np.int32)]),
+                                    np.concatenate(seams or [np.zeros(0, np.int64)]))
         self._table = np.zeros((len(self._rows), 8), np.float32)
         for part, (start, end) in zip(parts, self.ranges, strict=True):
             self._table[start:end, 6:] = part.uvs
