@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facerig.controls import STATES, Controls, place
-from facerig.emotion import keyframes, space, styles
+from facerig.emotion import keyframes as keys
+from facerig.emotion import space, styles
 from facerig.errors import OptionError, check_option
 
 FILES = (".json", ".csv")
@@ -37,8 +38,18 @@ class Asked:
 
     def controls(self, first: int = 0, folder: Path | None = None) -> Controls:
         """In force from frame `first` on; keyframes count from there. Files are relative to `folder`."""
+        return keys.apply(self.held(first, folder), self.keyframes(folder), first)
+
+    def keyframes(self, folder: Path | None = None) -> tuple[keys.Keyframe, ...]:
+        """What changes later: those of the file, where one is named."""
+        path = self._keyframe_file(folder)
+        return () if path is None else keys.read_keyframes(path)
+
+    def held(self, first: int = 0, folder: Path | None = None) -> Controls:
+        """What is asked for all along. Keyframes come after it, on top: time runs one way in `Controls`."""
         out = Controls()
-        self._emotion(out, first, folder)
+        if self._keyframe_file(folder) is None and self.emotion.strip().lower() not in ("", OFF, AUTO):
+            out.replace(first, "emotion", space.columns(space.mixture(self.emotion.strip())), 0)
         if self.style:
             own = self._style_file(folder)
             out.replace(first, "style", styles.columns(styles.style(str(own or self.style), files=True)), 0)
@@ -65,13 +76,6 @@ class Asked:
     def _style_file(self, folder: Path | None) -> Path | None:
         text = self.style.strip()
         return (folder or Path()) / text if text.lower().endswith(".json") else None
-
-    def _emotion(self, out: Controls, first: int, folder: Path | None) -> None:
-        path = self._keyframe_file(folder)
-        if path is not None:
-            keyframes.apply(out, keyframes.read_keyframes(path), first)
-        elif self.emotion.strip().lower() not in ("", OFF, AUTO):
-            out.replace(first, "emotion", space.columns(space.mixture(self.emotion.strip())), 0)
 
 
 def assignments(pairs: Iterable[str]) -> dict[str, float]:

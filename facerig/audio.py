@@ -28,6 +28,7 @@ LATE_SECONDS = 0.005  # a film's sound that begins this much after its picture d
 GAP_SECONDS = 0.04  # between two packets that miss others; less is the jitter of a recorder's clock, and no eye sees it
 MOST_GAP_SECONDS = 1800.0  # of silence at once; more is a damaged clock
 BREAK_SECONDS = 0.5  # a film that ends this much before its header says has lost its end
+MOST_FRAMES = 2**50  # libsndfile says more where a header does not say how many
 TIMELESS = {"aac", "mp3"}  # FFmpeg's names of containers without a length, for which it guesses one by the bit rate
 SNDFILE_SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf", ".w64", ".rf64"}
 MEDIA_SUFFIXES = {".m4a", ".mp4", ".mov", ".aac", ".webm", ".mkv", ".avi", ".wma", ".3gp", ".m4v", ".mka"}
@@ -186,28 +187,35 @@ def _open_sndfile(file: Path, block_seconds: float) -> Iterator[AudioSource]:
         reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
         raise AudioError(f"{file}: cannot be read as audio: {reason}; accepted: {ACCEPTED}") from error
     with stream:
-        length = stream.frames if 0 < stream.frames < 2**50 else None
+        length = stream.frames if 0 < stream.frames < MOST_FRAMES else None
         note = cut_short(file, stream.format, (length or 0) / stream.samplerate)
         reason = "" if stream.frames else left_open(file, stream.format)
         if reason:
             raise AudioError(f"{file}: {reason}; its writer did not come to the end: write it anew, or give the bytes "
                              "behind the header as raw samples (--pcm)")
-        yield AudioSource(str(file), stream.samplerate, length, _sndfile_blocks(stream, file, block_seconds),
-                          [note] if note else [])
+        notes = [note] if note else []
+        if stream.format == "FLAC":  # libsndfile cannot seek to an end that is not where the header says, if it does
+            stream.seekable = lambda: False  # soundfile would after each block
+        yield AudioSource(str(file), stream.samplerate, length, _sndfile_blocks(stream, file, block_seconds, notes),
+                          notes)
 
 
-def _sndfile_blocks(stream: Any, file: Path, block_seconds: float) -> Iterator[Frames]:
+def _sndfile_blocks(stream: Any, file: Path, block_seconds: float, notes: list[str]) -> Iterator[Frames]:
     import soundfile
 
-    size = max(1, int(stream.samplerate * block_seconds))
+    size, done = max(1, int(stream.samplerate * block_seconds)), 0
     while True:
         try:
             block = stream.read(size, dtype="float32", always_2d=True)
         except (soundfile.LibsndfileError, RuntimeError) as error:
             raise AudioError(f"{file}: is damaged: {error}") from error
         if not len(block):
-            return
+            break
+        done += len(block)
         yield block
+    if stream.format == "FLAC" and done < stream.frames < MOST_FRAMES:
+        held, claimed = done / stream.samplerate, stream.frames / stream.samplerate
+        notes.append(f"{file}: is cut short: holds {held:.2f} s of the {claimed:.2f} s in its header")
 
 
 @contextmanager

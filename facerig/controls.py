@@ -52,6 +52,11 @@ class Control:
         return self.name.split(":")[0]
 
     @property
+    def track(self) -> str:
+        """What time runs one way for: the group, but the head's axes each by itself, for gestures overlap."""
+        return self.name if self.group == "pose" else self.group
+
+    @property
     def span(self) -> float:
         """What may be added to it, up or down."""
         return self.high - self.low
@@ -112,6 +117,14 @@ def group(name: str) -> slice:
     own = [k for k, control in enumerate(CONTROLS) if control.group == name]
     check_option("control group", name[:60], ", ".join(dict.fromkeys(c.group for c in CONTROLS)), bool(own))
     return slice(own[0], own[-1] + 1)
+
+
+def _tracks() -> dict[str, slice]:
+    names = [control.track for control in CONTROLS]
+    return {name: slice(names.index(name), names.index(name) + names.count(name)) for name in dict.fromkeys(names)}
+
+
+TRACKS = _tracks()  # the columns of each
 
 
 def rows_of(count: int) -> Frames:
@@ -218,7 +231,7 @@ def fade_frames(milliseconds: float) -> int:
 
 
 class Controls:
-    """The controls of one stream by native frame; a track for every group.
+    """The controls of one stream by native frame; a track for every group, for the head's pose one for each control.
 
     `limit`: how many changes of a group may wait. A peer needs one; a file is bounded by its size.
     """
@@ -237,15 +250,15 @@ class Controls:
         return not self._tracks
 
     def set(self, frame: int, values: Mapping[str, float], fade_ms: float = FADE_MS, begun: int | None = None) -> None:
-        """From native frame `frame` on these controls go to these values; others of their groups stay. `begun`: when
+        """From native frame `frame` on these controls go to these values; all others stay. `begun`: when
         the gesture began of which this is a part."""
         frames = fade_frames(fade_ms)
-        by_group: dict[str, dict[int, float]] = {}
+        by_track: dict[str, dict[int, float]] = {}
         for name, value in values.items():
             where = place(name)
-            by_group.setdefault(CONTROLS[where].group, {})[where] = checked(name, value)
-        for name, wanted in by_group.items():
-            span = group(name)
+            by_track.setdefault(CONTROLS[where].track, {})[where] = checked(name, value)
+        for name, wanted in by_track.items():
+            span = TRACKS[name]
             track = self._tracks.get(name) or Track(DEFAULTS[span].copy())
             target = track.last.copy()
             for where, value in wanted.items():
@@ -261,8 +274,18 @@ class Controls:
 
     def last(self, name: str) -> float:
         """Where a control will be when everything asked for has come about."""
-        where, track = place(name), self._tracks.get(CONTROLS[place(name)].group)
-        return float(DEFAULTS[where] if track is None else track.last[where - group(CONTROLS[where].group).start])
+        where, own = place(name), CONTROLS[place(name)].track
+        track = self._tracks.get(own)
+        return float(DEFAULTS[where] if track is None else track.last[where - TRACKS[own].start])
+
+    def free(self, name: str, frame: int) -> int:
+        """The first frame from this one on at which a gesture of this control can begin: when the one before is over,
+        and not before what waits, for time runs one way."""
+        track = self._tracks.get(CONTROLS[place(name)].track)
+        if track is None or not track.changes:
+            return max(frame, self.floor)
+        last = track.changes[-1]
+        return max(frame, self.floor, last.start + (last.frames if last.begun < last.start else 0))
 
     def cut(self, frame: int) -> None:
         """Forget what was to begin at this frame or later; what has begun goes on."""
@@ -271,15 +294,15 @@ class Controls:
             track.cut(frame)
 
     def awaits(self, names: Sequence[str], frame: int) -> bool:
-        """Whether any of these controls of one group is asked for at this frame, its fade done, or later."""
+        """Whether any of these controls of one track is asked for at this frame, its fade done, or later."""
         places = [place(name) for name in names]
-        own = CONTROLS[places[0]].group
-        track, begin = self._tracks.get(own), group(own).start
+        own = CONTROLS[places[0]].track
+        track, begin = self._tracks.get(own), TRACKS[own].start
         return track is not None and any(target[where - begin] for target in track.targets(frame) for where in places)
 
     def says(self, name: str) -> bool:
         """Whether anything was ever asked of a group."""
-        return name in self._tracks
+        return any(track.split(":")[0] == name for track in self._tracks)
 
     def saved(self) -> dict[str, Any]:
         """As JSON, for `restored`: what is in force and what waits."""
@@ -292,15 +315,15 @@ class Controls:
         """What `saved` gave, bit for bit (JSON does float32 no harm); ValueError where it is something else."""
         out = cls()
         for name, given in saved.items():
-            if name not in {control.group for control in CONTROLS}:
-                raise ValueError(f"controls: no group {name[:40]!r}")
-            rest = DEFAULTS[group(name)].copy()
+            if name not in TRACKS:
+                raise ValueError(f"controls: no track {name[:40]!r}")
+            rest = DEFAULTS[TRACKS[name]].copy()
             changes = [
                 Change(int(start), int(frames), np.array(before, np.float32), np.array(target, np.float32), int(begun))
                 for start, frames, before, target, begun in given["changes"]
             ]
             if any(one.before.shape != rest.shape or one.target.shape != rest.shape for one in changes):
-                raise ValueError(f"controls: group {name} has another width")
+                raise ValueError(f"controls: track {name} has another width")
             out._tracks[name] = Track(rest, changes, int(given["seen"]))
         return out
 
@@ -316,5 +339,5 @@ class Controls:
         numbers = np.arange(first, first + count, dtype=np.int64)
         for name, track in list(self._tracks.items()):  # other threads may add a group meanwhile
             track.seen = max(track.seen, first)
-            out[:, group(name)] = track.at(numbers)
+            out[:, TRACKS[name]] = track.at(numbers)
         return out

@@ -42,6 +42,22 @@ def test_keyframes_from_a_file_count_from_the_first_frame(tmp_path: Path) -> Non
     assert np.array_equal(np.flatnonzero(rows), np.arange(30, 60))
 
 
+def test_what_is_asked_for_holds_from_the_first_frame_and_keyframes_change_what_they_name(tmp_path: Path) -> None:
+    (tmp_path / "feel.json").write_text('[{"time": 0, "emotion": "happy:0.7"}, {"time": 4, "emotion": "neutral", '
+                                        '"style": "whispered", "set": {"gain:jaw": 1.2}}]')
+    asked = Asked(("gain:lips=1.5", "gain:jaw=0.5"), "feel.json", "lively", "thinking")
+    rows = asked.controls(0, tmp_path).rows(0, 400)
+    lively, whispered = (Asked(style=style).controls().rows(0, 1)[0] for style in ("lively", "whispered"))
+    codes = slice(place("style:0"), place("style:7") + 1)
+    assert (rows[:, place("gain:lips")] == 1.5).all()
+    assert (rows[:, place("state:thinking")] == 1).all()
+    assert (rows[:240, codes] == lively[codes]).all()
+    assert (rows[260:, codes] == whispered[codes]).all()
+    assert (rows[:240, place("gain:jaw")] == 0.5).all()
+    assert rows[399, [place("gain:jaw"), place("emotion:happy")]].tolist() == [np.float32(1.2), 0]
+    assert rows[200, place("emotion:happy")] == np.float32(0.7)
+
+
 @pytest.mark.parametrize("text", ["", "off", "auto", " Auto "])
 def test_off_and_auto_ask_for_nothing(text: str) -> None:
     asked = Asked(emotion=text)

@@ -247,6 +247,28 @@ def test_a_header_that_was_never_filled_in_is_said(tmp_path: Path) -> None:
         read(file)
 
 
+def test_a_flac_of_unknown_length_or_without_its_end_is_read(tmp_path: Path) -> None:
+    """A pipe's writer cannot go back to fill in the length; a download may end where a block does."""
+    noise = np.random.default_rng(0).standard_normal(RATE).astype(np.float32) * 0.1
+    file = spoken(tmp_path / "a.flac", noise)
+    data, whole = bytearray(file.read_bytes()), read(file).samples
+    first = data.index(b"\xff\xf8")
+    third = [found.start() for found in re.finditer(re.escape(data[first : first + 4]), data)][2]
+    unknown = data.copy()
+    unknown[21] &= 0xF0
+    unknown[22:26] = bytes(4)
+    for bits, known, words in ((unknown, None, ""), (unknown[:third], None, ""),
+                               (data[:third], RATE, r"is cut short: holds 0\.51 s of the 1\.00 s in its header$")):
+        file.write_bytes(bits)
+        with open_audio(file, block_seconds=0.1) as source:
+            found = source.whole().samples
+        assert source.samples == known
+        assert np.array_equal(found, whole[: len(found)])
+        assert len(found) == (len(whole) if len(bits) == len(data) else 8192)
+        assert len(source.notes) == bool(words)
+        assert re.search(words, "".join(source.notes))
+
+
 @pytest.mark.parametrize(("suffix", "how", "words"), [
     (".aiff", {}, r"is cut short: holds 4.0\d s of the 8.0\d s in its header$"),
     (".au", {}, r"is cut short: holds 4.0\d s of the 8.0\d s in its header$"),

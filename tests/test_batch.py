@@ -26,7 +26,7 @@ import exporters
 from facerig.batch import report, work
 from facerig.batch.run import run
 from facerig.batch.store import Store, clashes, file_names, head_digest
-from facerig.batch.table import Line, read_formats, read_table
+from facerig.batch.table import COLUMNS, Line, read_formats, read_table
 from facerig.batch.work import Result, Settings
 from facerig.cli import run as command
 from facerig.errors import InputError, MissingExtra, OptionError
@@ -92,6 +92,21 @@ def test_bad_rows_are_kept_with_their_problem(tmp_path: Path) -> None:
     assert read_formats("csv, .a2f.json;fbx csv") == (".csv", ".a2f.json", ".fbx")
 
 
+def test_a_row_of_more_cells_than_the_header_names_is_kept_with_its_problem(tmp_path: Path) -> None:
+    found = read_table(table(tmp_path, "audio,character,transcript\nen.wav,anna,Well, I never thought\n"
+                                       "b.wav,ben,\"Well, I never\",,\n"))  # fmt: skip
+    assert found[0].problem == ("got 4 cells under 3 columns, accepted: one each; put a text that holds commas in "
+                                "quotes")  # fmt: skip
+    assert (found[1].problem, found[1].transcript) == ("", "Well, I never")
+
+
+def test_the_document_has_every_name_of_a_column() -> None:
+    document = " ".join((Path(__file__).parents[1] / "docs" / "FORMATS.md").read_text().split())
+    for ours, names in COLUMNS:
+        others = [f"`{name}`" for name in names if name != ours]
+        assert not others or f"`{ours}` ({', '.join(others)})" in document
+
+
 def test_names_of_files(tmp_path: Path) -> None:
     line = Line(2, tmp_path / "my_line 01.wav", "Ann Lee", formats=(".csv", ".fbx"))
     assert file_names(line) == {".csv": "Ann-Lee/my-line-01-e9f3e9cc_1_Ann-Lee_cal.csv",
@@ -116,10 +131,12 @@ def test_lines_of_like_names_are_all_made_and_known_again(tmp_path: Path) -> Non
 
 
 def test_a_column_that_nobody_reads_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    read_table(table(tmp_path, "audio,Charcter,take,gain:jaw,mood\na.wav,Ann,1,1,joy\n"))
+    read_table(table(tmp_path, "audio,Charcter,line,take,gain:jaw,mood\na.wav,Ann,hi,1,1,joy\n"))
     assert "Charcter; did you mean character?" in caplog.text
+    assert ", line" in caplog.text, "what tables call so is as often a number as a text"
+    assert ", take" in caplog.text
     caplog.clear()
-    read_table(table(tmp_path, "audio,Character,take,gain:jaw,mood\na.wav,Ann,1,1,joy\n"))
+    read_table(table(tmp_path, "audio,Character,seed,gain:jaw,mood\na.wav,Ann,1,1,joy\n"))
     assert not caplog.text
 
 
@@ -160,6 +177,14 @@ def test_rows_may_move_in_the_table(tmp_path: Path, lines: list[Line]) -> None:
     run(lines, FAKE, store)
     moved = [Line(n, line.audio, line.character, formats=line.formats) for n, line in enumerate(reversed(lines), 2)]
     assert statuses(run(moved, FAKE, store)) == ["skipped"] * 3
+
+
+def test_two_rows_of_a_clip_are_both_known_again(tmp_path: Path) -> None:
+    sound = voice(tmp_path / "a.wav")
+    rows = [Line(2, sound, formats=(".csv",)), Line(3, sound, formats=(".json", ".npz"))]
+    store = Store(tmp_path / "out", "fake")
+    assert statuses(run(rows, FAKE, store)) == ["done"] * 2
+    assert statuses(run(rows, FAKE, store)) == ["skipped"] * 2
 
 
 def test_a_spoilt_note_means_making_it_again(tmp_path: Path, lines: list[Line]) -> None:
@@ -254,6 +279,47 @@ def test_an_interrupt_ends_the_workers_and_what_waits(tmp_path: Path, monkeypatc
     for process in active_children():  # by what an ended process lets go of: the pool's own thread may reap it first
         assert wait([process.sentinel], 30)
     assert len(list(tmp_path.glob("*.begun"))) <= jobs
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_ends_the_command_ends_its_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                         number: int) -> None:
+    monkeypatch.setattr("facerig.batch.run.make", make_and_wait)
+    path = table(tmp_path, "audio\n" + "".join(f"{voice(tmp_path / f'{k}.wav').name}\n" for k in range(4)))
+
+    def told() -> None:
+        while not list(tmp_path.glob("*.begun")):
+            threading.Event().wait(0.05)
+        os.kill(os.getpid(), number)
+
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        threading.Thread(target=told, daemon=True).start()
+        assert command(["batch", str(path), "-o", str(tmp_path / "out"), "-j", "2", "--model", "fake"]) == 130
+    finally:
+        signal.signal(number, before)
+    for process in active_children():
+        assert wait([process.sentinel], 30)
+
+
+def test_workers_end_where_the_one_who_hands_out_dies(tmp_path: Path) -> None:
+    path = table(tmp_path, "audio\n" + "".join(f"{voice(tmp_path / f'{k}.wav').name}\n" for k in range(4)))
+    words = ["batch", str(path), "-o", str(tmp_path / "out"), "-j", "2", "--model", "fake"]
+    text = ("import facerig.batch.run as at; from batch_workers import make_and_wait; from facerig.cli import run\n"
+            f"if __name__ == '__main__': at.make = make_and_wait; run({words})")  # fmt: skip
+    program = write_file(tmp_path / "program.py", text.encode())
+    here = Path(__file__).parent
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(here), str(here.parent)])}
+    # Workers hold the far ends of the pipes until they end, and each would take a minute a line.
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, str(program)], env=env, **pipes) as started:
+        try:
+            while len(list(tmp_path.glob("*.begun"))) < 2:
+                assert started.poll() is None
+                threading.Event().wait(0.05)
+        finally:
+            started.kill()
+        started.communicate(timeout=30)
 
 
 @pytest.mark.parametrize("jobs", [0, -1, 1000])

@@ -15,7 +15,7 @@ from facerig.behaviour.random import drawn, even, keyed, noise, normal, places, 
 from facerig.behaviour.scene import CHANNELS, CURVES
 from facerig.behaviour.skeleton import Skeleton
 from facerig.behaviour.tables import NAMES, TABLE, markdown
-from facerig.controls import EMOTIONS, WIDTH, Controls
+from facerig.controls import EMOTIONS, WIDTH, Controls, rows_of
 from facerig.errors import AudioError, OptionError
 from facerig.prosody import ACCENT, PHRASE_END, VOICE
 from facerig.stage import FPS, Frames
@@ -432,6 +432,26 @@ def test_gestures_move_their_axis_as_often_as_asked_and_leave_nothing(gesture: s
     assert not np.delete(turned, axis, axis=1).any()
     assert not turned[end:].any()
     assert not turned[:30].any()
+
+
+def test_gestures_of_two_axes_overlap() -> None:
+    asked, alone = Controls(), [Controls(), Controls()]
+    for controls in (asked, alone[0]):
+        perform(controls, "tilt", 60)
+    for controls in (asked, alone[1]):
+        perform(controls, "nod", 70)
+    assert np.array_equal(asked.rows(0, 300), alone[0].rows(0, 300) + alone[1].rows(0, 300) - rows_of(300))
+    assert np.array_equal(Controls.restored(asked.saved()).rows(0, 300), asked.rows(0, 300))
+
+
+@pytest.mark.parametrize("later", [60, 65, 70, 80, 84, 200])
+def test_a_gesture_waits_for_the_one_before_on_its_axis(later: int) -> None:
+    asked, one, other = Controls(), Controls(), Controls()
+    over = perform(asked, "nod", 60)
+    assert perform(asked, "nod", later, size=0.5) == perform(other, "nod", max(over, later), size=0.5)
+    assert perform(one, "nod", 60) == over == 84
+    both = one.rows(0, 400) + other.rows(0, 400) - rows_of(400)
+    assert np.array_equal(asked.rows(0, 400), both)
 
 
 def test_speed_shortens_a_gesture() -> None:

@@ -121,6 +121,37 @@ def test_what_is_raised_moves_its_own_channels_and_never_a_closure() -> None:
     assert rows.shape[1] == WIDTH
 
 
+def test_a_jaw_that_hangs_makes_way_for_closures_without_a_jump() -> None:
+    columns, up = spoken(), Controls({"raise:jaw": 1.0}).rows(0, 240)
+    plain, low = shown(columns, rows_of(240)), shown(columns, up)
+    jaw, close = NAMES.index("jawOpen"), NAMES.index("mouthClose")
+    steps = [np.abs(np.diff(curves[4:, jaw])).max() for curves in (plain, low)]
+    assert steps[1] < steps[0] + 0.1
+    free = np.isin(np.arange(240) % 30, range(18, 26))
+    assert np.allclose(low[free, jaw], plain[free, jaw] + 0.5, atol=0.01)
+    gap, lower = (curves[:178, jaw] - curves[:178, close] for curves in (plain, low))
+    assert (gap < 0.01).sum() > 12
+    assert np.all(lower[gap < 0.01] < 0.06)
+    felt = np.concatenate([up[:120], asked("surprise")[:120]])
+    felt[60:, [k for k in range(WIDTH) if up[0, k]]] = up[0, [k for k in range(WIDTH) if up[0, k]]]
+    for block in (1, 7):
+        assert np.array_equal(shown(columns, felt), shown(columns, felt, block))
+
+
+def test_jaws_that_hang_are_stepped_together_as_alone() -> None:
+    express, lips = Express(MODEL), FeltLips(MODEL)
+    columns = [spoken(seed=k) for k in range(3)]
+    asked_for = [Controls({"raise:jaw": amount}).rows(0, 240) for amount in (0.0, 1.0, 0.3)]
+    rows = np.stack([express.push(express.start(), np.concatenate(both, axis=1))[1]
+                     for both in zip(columns, asked_for, strict=True)])  # fmt: skip
+    state, parts = tuple(np.stack([one] * 3) for one in lips.start()), []
+    for at in range(0, 240, 6):
+        state, out = lips.push_batch(state, rows[:, at : at + 6])
+        parts.append(out)
+    alone = [shown(own, row) for own, row in zip(columns, asked_for, strict=True)]
+    assert np.array_equal(np.concatenate(parts, axis=1), np.stack(alone))
+
+
 # ---- the teacher ----------------------------------------------------------------------------------------------------
 
 

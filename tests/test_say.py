@@ -16,7 +16,8 @@ from facerig.audio import Audio
 from facerig.cli import run
 from facerig.controls import Controls, place
 from facerig.curves import Curves
-from facerig.emotion.space import NAMES
+from facerig.emotion.keyframes import keyframes
+from facerig.emotion.space import NAMES, mixture
 from facerig.errors import OptionError, ServiceError
 from facerig.phones import Timed
 from facerig.pipeline import Animator, Ask
@@ -45,6 +46,19 @@ def test_tags_are_taken_out_and_counted_by_word() -> None:
     pieces, feelings = tagged("[happy:0.7] Hello there [pause] my [sad] old friend")
     assert pieces == [Piece("Hello there", 0.3), Piece("my old friend")]
     assert feelings == [Feeling(0, "happiness", 0.7), Feeling(3, "sadness", 1.0)]
+
+
+def test_a_tag_without_blanks_parts_words() -> None:
+    pieces, feelings = tagged("Hello![sad]Goodbye my friend")
+    assert pieces == [Piece("Hello! Goodbye my friend")]
+    assert feelings == [Feeling(1, "sadness", 1.0)]
+
+
+def test_a_name_in_a_tag_is_the_emotion_that_it_is_everywhere() -> None:
+    for name in {*EMOTIONS, *NAMES}:
+        (feeling,) = tagged(f"[{name}] hi")[1]
+        if name in NAMES:
+            assert mixture(feeling.name) == mixture(name)
 
 
 def test_every_name_that_is_offered_is_a_tag() -> None:
@@ -103,6 +117,43 @@ def test_tags_become_emotions_at_their_words() -> None:
     assert (happy[38], happy[54], happy[80]) == (0, 1, 1)
     assert 0 < happy[46] < 1
     assert (rows[:, place("lip_scale")] == 1.5).all()
+
+
+def test_tags_and_keyframes_take_turns() -> None:
+    asked: list[Controls] = []
+
+    def animate(audio: Audio, told: Transcript, language: str, ask: Ask) -> Curves:
+        asked.append(ask(told.phones))
+        return Curves(("jawOpen",), 60, np.zeros((-(-len(audio.samples) * 60 // audio.rate), 1), np.float32))
+
+    keys = keyframes('[{"time": 0, "emotion": "angry:0.5", "set": {"gain:jaw": 0.5}}, {"time": 0.6, "emotion": '
+                     '"fear", "fade": 0.1}, {"time": 9, "emotion": "neutral"}]')  # fmt: skip
+    speak("[happy:0.7] one two [pause:0.5] [joy] three [sad] four", fake_engine, animate, keyframes=keys)
+    rows = asked[0].rows(0, 700)
+    felt = {name: rows[:, place(f"emotion:{name}")] for name in ("angry", "happy", "fear", "sad")}
+    assert not felt["angry"].any(), "of one instant the tag's counts"
+    assert felt["happy"][[0, 35, 53]].tolist() == [np.float32(0.7), np.float32(0.7), 1]
+    assert felt["fear"][[35, 53]].tolist() == [0, 0]
+    assert 0.4 < felt["fear"][38] < 1
+    assert felt["sad"][[66, 500, 699]].tolist() == [1, 1, 0]
+    assert (rows[20:, place("gain:jaw")] == 0.5).all()
+
+
+def test_the_command_gives_tags_and_the_keyframes_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Controls] = []
+
+    def animate(self: Animator, audio: Audio, told: Transcript, language: str, ask: Ask) -> Curves:
+        seen.append(ask(told.phones))
+        return Curves(("jawOpen",), 60, np.zeros((-(-len(audio.samples) * 60 // audio.rate), 1), np.float32))
+
+    monkeypatch.setattr(Animator, "animate_said", animate)
+    (tmp_path / "feel.json").write_text('[{"time": 0, "emotion": "fear"}, {"time": 5, "emotion": "neutral"}]')
+    asked = ["--emotion", str(tmp_path / "feel.json"), "--style", "lively", "--command", own_engine()]
+    out = ["-o", str(tmp_path / "a.wav"), "--model", "fake", "--format", "npz"]
+    assert run(["say", "[happy:1] one two", *out, *asked]) == 0
+    row = seen[0].rows(0, 1)[0]
+    assert row[[place("emotion:happy"), place("emotion:fear")]].tolist() == [1, 0]
+    assert row[place("style:0") : place("style:7") + 1].any()
 
 
 def test_pieces_must_keep_their_rate() -> None:

@@ -211,3 +211,27 @@ def test_a_model_without_posteriors_takes_the_words_in_proportion() -> None:
     assert made.timed[0].unit == "m"
     with pytest.raises(OptionError, match="trust"):
         assisted([], samples, 24_000, Transcript(), trust=2.0)
+
+
+@dataclass(frozen=True)
+class Sure(Heard):
+    """One that hears no contact, and speech throughout."""
+
+    def posteriors(self, feats: Frames, block: int = 60) -> tuple[Frames, Frames, Frames]:
+        curves, flat, belief = super().posteriors(feats, block)
+        return curves, flat * (flat > 0.5), belief
+
+
+def test_a_word_that_nobody_knows_stays_as_it_was_heard() -> None:
+    mel, model, lips = heard(vague(TRUTH, 144))
+    stages = (mel, Sure(model.config, model.belief), lips)
+    samples = np.random.default_rng(1).normal(0, 0.1, 24_000 * 144 // 60).astype(np.float32)
+    known = tuple(t for t in TRUTH if t.end <= 1.0)
+    told = {unknown: assisted(stages, samples, 24_000, Transcript((*known, Timed(1.9, 2.4, "sil")), (), unknown)).curves
+            for unknown in ((), ((1.4, 1.9),))}  # fmt: skip
+    alone = assisted(stages, samples, 24_000, Transcript(tuple(TRUTH)), trust=0.0).curves
+    inside = slice(round(1.6 * 60), round(1.85 * 60))
+    opening = [curves["jawOpen"] - curves["mouthClose"] for curves in (told[()], told[(1.4, 1.9),], alone)]
+    assert opening[0][inside].max() < 0.5 * opening[2][inside].max()
+    np.testing.assert_allclose(opening[1][inside], opening[2][inside], atol=0.03)
+    assert opening[1][inside].max() > 0.1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from facerig.errors import FacerigError, InputError, OptionError
 from facerig.phones import Timed
-from facerig.transcript.pronounce import by_letters, pronounced
+from facerig.transcript.pronounce import by_letters, check_language, pronounced, read_as
 from facerig.transcript.read import Word, parse, read_transcript
 
 LONG = """File type = "ooTextFile"
@@ -120,6 +121,44 @@ def test_words_of_every_format(suffix: str, text: str) -> None:
     if suffix != ".txt":
         assert found.words[0].start == pytest.approx(1.5)
         assert 1.7 < found.words[0].end < 2.1
+
+
+def tiers(*named: tuple[str, str]) -> str:
+    """A short TextGrid; the labels of each tier lie a second each."""
+    rows = []
+    for name, labels in named:
+        own = labels.split("|")
+        rows.append(f'"IntervalTier" "{name}" 0 {len(own)} {len(own)}')
+        rows += [f'{k} {k + 1} "{label}"' for k, label in enumerate(own)]
+    return "\n".join(rows)
+
+
+@pytest.mark.parametrize(("suffix", "text"), [
+    (".textgrid", tiers(("words", "hi|<unk>|hi"), ("phones", "HH|spn|HH"))),
+    (".textgrid", tiers(("words", "hi|<UNK>|hi"))),
+    (".ctm", "a 1 0 1 HH\na 1 1 1 SPN\na 1 2 1 HH\n"),
+    (".ctm", "a 1 0 0 <s>\na 1 0 1 hi\na 1 1 1 <unk>\na 1 2 1 hi\na 1 3 1 [noise]\na 1 4 1 </s>\n"),
+    (".lab", "0.0 1.0 HH\n1.0 2.0 spn\n2.0 3.0 HH\n"),
+    (".json", '{"phones": [[0, 1, "HH"], [1, 2, "spn"], [2, 3, "HH"]]}'),
+    (".json", '{"words": [[0, 1, "hi"], [1, 2, "<unk>"], [2, 3, "hi"]]}'),
+    (".json", '{"words": [[0, 2, "hello <unk>"], [2, 3, "hi"]]}'),
+])
+def test_what_is_said_and_unknown_is_neither_silence_nor_a_word(suffix: str, text: str) -> None:
+    found = parse(text, suffix)
+    assert found.unknown == ((1.0, 2.0),)
+    assert {t.unit for t in found.phones} <= {"h"}
+    assert {word.text for word in found.words} <= {"hi", "hello"}
+
+
+@pytest.mark.parametrize("named", [
+    (("ORT-MAU", "guten tag"), ("KAN-MAU", "gu:t@n ta:k"), ("MAU", "g|u:|<p:>")),
+    (("Kandinsky - words", "guten tag"), ("Kandinsky - phones", "g|u:|")),
+    (("phonological words", "guten tag"), ("phonetic transcription", "g|u:|")),
+])
+def test_a_tier_of_words_is_not_read_as_phones(named: tuple[tuple[str, str], ...]) -> None:
+    found = parse(tiers(*named), ".textgrid")
+    assert [t.unit for t in found.phones] == ["g", "uw", "sil"]
+    assert found.text == "guten tag"
 
 
 def test_characters_with_times() -> None:
@@ -294,3 +333,45 @@ def test_letters_keep_the_lips_right() -> None:
     assert pronounced(["Hello", "--", "---", "_", "my"]) == [pronounced(["Hello", "my"])[0], (), (), (),
                                                              pronounced(["Hello", "my"])[1]]  # fmt: skip
     assert [unit for unit in pronounced(["mama"])[0] if unit in "pbm"] == ["m", "m"]
+
+
+@pytest.mark.parametrize(("word", "read"), [
+    ("3.14", "3.14"), ("10:30.", "10:30"), ("(50%)", "50%"), ("$5,", "5$"), ("U.S.", "U.S"), ("and/or", "and or"),
+    ("AT&T", "AT&T"), ("-5", "-5"), ("C++!", "C++"), ("“Nein!”", "Nein"), ("-Hi", "Hi"), ("well-known", "well-known"),
+    ("1-800", "1 800"), ("Hello!Goodbye", "Hello Goodbye"), ("[[x]]", "x"), ("%", "%"), ("...", ""), ("_", ""),
+    ("co\u00adop", "coop"), ("cafe\u0301", "café"), ("हिन्दी।", "हिन्दी"),
+])
+def test_signs_that_are_said_stay_and_others_go(word: str, read: str) -> None:
+    assert read_as(word) == read
+
+
+@pytest.fixture
+def espeak() -> None:
+    if not shutil.which("espeak-ng"):
+        pytest.skip("espeak-ng is not installed")
+
+
+@pytest.mark.usefixtures("espeak")
+def test_figures_and_signs_are_read_as_people_say_them() -> None:
+    found = pronounced(["50%", "fifty", "percent", "3.5", "three", "point", "five", "$5", "dollar"])
+    assert found[0] == found[1] + found[2]
+    assert found[3] == found[4] + found[5] + found[6]
+    assert found[7] == found[6] + found[8]
+
+
+@pytest.mark.usefixtures("espeak")
+def test_an_odd_character_leaves_the_other_words_theirs() -> None:
+    words = ["Please", "meet", "my", "mother"]
+    assert pronounced(["\u2460", *words]) == [(), *pronounced(words)]
+
+
+@pytest.mark.usefixtures("espeak")
+def test_a_language_that_nobody_speaks_is_refused() -> None:
+    for told in (lambda: pronounced(["hello"], "qqq"), lambda: check_language("qqq")):
+        with pytest.raises(OptionError, match="language: got 'qqq', accepted: one that espeak-ng speaks"):
+            told()
+    check_language("de")
+
+
+def test_every_second_letter_that_no_rule_has_is_a_vowel() -> None:
+    assert by_letters("здравствуйте") == ("ax",) * 6

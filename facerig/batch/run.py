@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 
 from facerig.batch.store import Store, clashes, file_names, overwriting
 from facerig.batch.table import Line
@@ -136,11 +137,19 @@ def _workers(count: int) -> Iterator[ProcessPoolExecutor]:
 
 def _as_worker() -> None:
     """Before numpy or a model is loaded: workers share the cores, each needs one. A terminal sends Ctrl-C to all of
-    them, and it is for the one who hands out the work.
+    them, and it is for the one who hands out the work; where that one dies, nobody waits for theirs.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for name in THREADS:
         os.environ.setdefault(name, "1")
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _alone(entry: Todo, settings: Settings, head: Head | None) -> Result:

@@ -48,7 +48,7 @@ class Store:
     def done(self, line: Line, key: str, names: dict[str, str]) -> Result | None:
         """The earlier result, where the line is unchanged and its files lie there as they were written."""
         try:
-            note = json.loads(self._note(line).read_bytes())
+            note = json.loads(self._note(line, names).read_bytes())
             same = note["key"] == key and note["files"].keys() == set(names.values())
             if not same or any(file_hash(self.folder / name) != digest for name, digest in note["files"].items()):
                 return None
@@ -66,12 +66,14 @@ class Store:
             hashes[names[suffix]] = hashlib.sha256(data).hexdigest()
         known = {"seconds": result.seconds, "frames": result.frames, "warnings": result.warnings, "plot": result.plot}
         note = {"key": key, "files": hashes, "result": known}
-        write_file(self._note(line), json.dumps(note, ensure_ascii=False).encode())
+        write_file(self._note(line, names), json.dumps(note, ensure_ascii=False).encode())
         return result.written(tuple(hashes))
 
-    def _note(self, line: Line) -> Path:
-        """By place and name, not by row: a row that moves in the table keeps its files."""
-        label = hashlib.sha256(f"{line.folder}/{line.audio.stem}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    def _note(self, line: Line, names: dict[str, str]) -> Path:
+        """By the files that it tells of, not by row: a row that moves in the table keeps them, and two rows of one
+        clip have their own."""
+        known = "\n".join([f"{line.folder}/{line.audio.stem}", *sorted(names.values())])
+        label = hashlib.sha256(known.encode("utf-8", "surrogatepass")).hexdigest()[:16]
         return self.folder / NOTES / f"{line.name[:40]}.{label}.json"
 
 

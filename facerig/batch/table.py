@@ -25,9 +25,9 @@ COLUMNS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("audio", ("audio", "audiopath", "path", "file", "wav")),
     ("character", ("character", "speaker", "subject")),
     ("emotion", ("emotion", "mood")),
-    ("transcript", ("transcript", "text", "line", "words")),
+    ("transcript", ("transcript", "text", "words")),
     ("formats", ("formats", "outputformats", "format", "output", "outputs")),
-    ("seed", ("seed", "take")),
+    ("seed", ("seed",)),
     ("style", ("style", "manner")),
     ("state", ("state",)),
 )
@@ -89,7 +89,8 @@ def read_table(path: Path, formats: tuple[str, ...] = (".csv",)) -> list[Line]:
     _tell_unread(path, header)
     at = {ours: rows[0].index(cell) for ours, cell in columns.items() if cell is not None}
     at |= {control: rows[0].index(header[_bare(control)]) for control in CONTROLS if _bare(control) in header}
-    lines = [_line(path, number, {ours: _cell(row, place) for ours, place in at.items()}, formats)
+    lines = [_line(path, number, {ours: _cell(row, place) for ours, place in at.items()}, formats,
+                   _beyond(row, len(rows[0])))
              for number, row in enumerate(rows[1:], 2) if any(cell.strip() for cell in row)]
     if not lines:
         raise InputError(f"{path.name}: the table has a header and no lines")
@@ -130,7 +131,14 @@ def _cell(row: list[str], place: int) -> str:
     return row[place] if place < len(row) else ""
 
 
-def _line(table: Path, number: int, cells: Mapping[str, str], formats: tuple[str, ...]) -> Line:
+def _beyond(row: list[str], columns: int) -> str:
+    """Why a row cannot be used that holds more than the header names; empty where it can."""
+    if not any(row[columns:]):
+        return ""
+    return f"got {len(row)} cells under {columns} columns, accepted: one each; put a text that holds commas in quotes"
+
+
+def _line(table: Path, number: int, cells: Mapping[str, str], formats: tuple[str, ...], beyond: str) -> Line:
     problem, wanted = "", formats
     try:
         wanted = read_formats(cells.get("formats", "")) or formats
@@ -143,7 +151,7 @@ def _line(table: Path, number: int, cells: Mapping[str, str], formats: tuple[str
         problem = f"seed: got {seed[:40]!r}, accepted: a whole number"
     sets = tuple(f"{name}={cells[name]}" for name in CONTROLS if cells.get(name))
     return Line(number, table.parent / audio, cells.get("character", ""), cells.get("emotion", ""),
-                cells.get("transcript", ""), wanted, problem, int(seed) if seed and not problem else None,
+                cells.get("transcript", ""), wanted, beyond or problem, int(seed) if seed and not problem else None,
                 cells.get("style", ""), cells.get("state", ""), sets)
 
 

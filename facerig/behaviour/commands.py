@@ -74,9 +74,11 @@ def moves(gesture: str, frame: int = 0, count: int = 1, speed: float = 1.0, size
 
 
 def perform(controls: Controls, gesture: str, frame: int, count: int = 1, speed: float = 1.0, size: float = 1.0) -> int:
-    """Put a gesture into a stream's controls; gives the frame at which it is over."""
-    last = frame
-    for move in moves(gesture, frame, count, speed, size):
-        controls.set(move.frame, move.values, move.fade_ms, begun=frame)
+    """Put a gesture into a stream's controls; gives the frame at which it is over. It begins when the one before it on
+    the same axis is over."""
+    (axis,) = moves(gesture, frame, count, speed, size)[0].values
+    begin = last = controls.free(axis, frame)
+    for move in moves(gesture, begin, count, speed, size):
+        controls.set(move.frame, move.values, move.fade_ms, begun=begin)
         last = move.frame + round(move.fade_ms * FPS / 1000)
     return last

@@ -97,6 +97,7 @@ def animate(
     from facerig.audio import Pcm, read_ears
     from facerig.dialogue.presets import preset as way_of_being
     from facerig.pipeline import Animator
+    from facerig.transcript.pronounce import check_language
     from facerig.transcript.read import read_transcript
 
     if fps not in FPS_ACCEPTED:
@@ -117,6 +118,8 @@ def animate(
     other = read_ears(partner) if partner else None
     raw, convert = Pcm.parse(pcm) if pcm else None, _converter(rig, own_map, fps)
     said = read_transcript(transcript) if transcript else None
+    if said:
+        check_language(language)
     animator = Animator.load(model=model, block=block, smooth=smooth, seed=seed, alive=not still, emotion=asked.hears)
     tell_undone(rig, [job.format for job in jobs])
     heads = {job.format: head_for(job.format, head) for job in jobs}

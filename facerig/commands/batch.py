@@ -11,6 +11,7 @@ import typer
 
 from facerig.commands._asked import EMOTION, SEED, SET, STATE, STILL, STYLE
 from facerig.commands._results import check_targets, load_head, tell_undone
+from facerig.commands._signals import stopped_by_signals
 from facerig.commands.export import HEAD
 from facerig.errors import InputError, OptionError
 
@@ -64,27 +65,30 @@ def batch(
     emotion, style = (str(Path(text).resolve()) if os.path.isfile(text) else text for text in (emotion, style))
     settings = Settings(model, fps, rig, keys, seed, language, emotion, tuple(set_ or ()), still, style, state,
                         only_needed=head is None)
-    _check(settings)
+    _check(settings, any(line.transcript for line in lines))
     _check_targets(out, lines, settings, [("the table", table), ("the file of --head", head),
                                           ("the file of --emotion", emotion), ("the file of --style", style)])
     formats = {suffix for line in lines for suffix in line.formats}
     tell_undone(rig, sorted(formats))
     mesh = load_head(head, *formats)
     store = Store(out, Animator.load(model=model, alive=not still).fingerprint, head_digest(mesh))
-    with _spread(ray) as spread:
+    with stopped_by_signals(), _spread(ray) as spread:
         results = _shown(lines, lambda tell: run(lines, settings, store, mesh, jobs, force, tell, spread), json_output)
     _reported(out, lines, results, json_output)
 
 
-def _check(settings: Any) -> None:
+def _check(settings: Any, said: bool) -> None:
     import exporters
     from facerig.asking import Asked
     from facerig.rig import rig
+    from facerig.transcript.pronounce import check_language
 
     exporters.ExportOptions(keys=settings.keys)
     Asked(settings.sets, settings.emotion, settings.style, settings.state).controls()
     if settings.rig:
         rig(settings.rig)
+    if said:
+        check_language(settings.language)
 
 
 def _check_targets(out: Path, lines: list[Any], settings: Any, read: list[tuple[str, Any]]) -> None:

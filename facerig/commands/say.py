@@ -53,9 +53,9 @@ def say(
     text = _stdin() if text == "-" else text
     name, own, tongue = choose(engine, voice, command, language)
     asked = Asked(tuple(set_ or ()), emotion, style, state)
-    controls = asked.controls()
+    controls, keyframes = asked.held(), asked.keyframes()
     animator = Animator.load(model=model, seed=seeds(seed, 1)[0], alive=not still, emotion=asked.hears)
-    report = _write(speak(text, own, animator.animate_said, tongue, controls), out, curves, fps, rig, mesh)
+    report = _write(speak(text, own, animator.animate_said, tongue, controls, keyframes), out, curves, fps, rig, mesh)
     _tell({**report, "engine": name, "model": animator.model}, json_output)
 
 

@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facerig.controls import COLUMNS, CONTROLS, DEFAULTS, EMOTIONS, STYLE, Controls, group
+from facerig.controls import COLUMNS, DEFAULTS, EMOTIONS, STYLE, TRACKS, Controls
 from facerig.emotion import space
 from facerig.emotion.styles import STYLES
 from facerig.stage import FPS, Frames
 
 Mask = NDArray[np.bool_]
-GROUPS = tuple(dict.fromkeys(control.group for control in CONTROLS))
 LONGEST = FPS // 2  # frames of change that one keyframe may stand for
 DIGITS = 4
 WORDS = {"intensity": "intensity", "expression_strength": "strength of expression", "lip_scale": "size of speech"}
@@ -29,8 +28,7 @@ WORDS = {"intensity": "intensity", "expression_strength": "strength of expressio
 def describe(rows: Frames, first: int = 0) -> list[dict[str, Any]]:
     """[n, WIDTH] from frame `first` on -> keyframes in the order of time."""
     found: dict[tuple[int, int], dict[str, Any]] = {}
-    for name in GROUPS:
-        span = group(name)
+    for name, span in TRACKS.items():
         for at, frames, target, moved in _changes(rows[:, span], DEFAULTS[span]):
             entry = found.setdefault((at, frames), {"time": _seconds(first + at), "fade": _seconds(frames)})
             _named(entry, name, COLUMNS[span], target, moved)

@@ -46,7 +46,7 @@ def within(transcript: Transcript, seconds: float) -> Transcript:
     """What of a transcript lies in so much sound; one of which nothing spoken does is an InputError."""
     limit = seconds + SLACK
     inside = Transcript(tuple(t for t in transcript.phones if t.start < limit),
-                        tuple(w for w in transcript.words if w.start < limit))  # fmt: skip
+                        tuple(w for w in transcript.words if w.start < limit), transcript.unknown)  # fmt: skip
     starts = [told.start for part in (_spoken(transcript.phones), transcript.words) for told in part]
     if starts and not _spoken(inside.phones) and not inside.words:
         raise InputError(f"transcript: runs from {min(starts):.1f} s, the sound has {seconds:.1f} s, accepted: times "

@@ -1,8 +1,9 @@
 """A transcript beside the audio: what the model heard is corrected by what is known to be said.
 
 The curves move by the difference between the rule face of the corrected belief and that of the model's own belief, and
-the contacts become those of the phones; all that the model knows beyond phones (loudness, manner) stays. No transcript
-changes nothing: this path is not taken. Offline, since a transcript is aligned to the whole clip.
+the contacts become those of the phones; all that the model knows beyond phones (loudness, manner) stays, and so does
+all that it heard where the transcript knows a word only as unknown. No transcript changes nothing: this path is not
+taken. Offline, since a transcript is aligned to the whole clip.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class Located:
     features: Frames
     model: ModelStage | None
     belief: Floats | None
+    unknown: tuple[tuple[float, float], ...] = ()
 
     def columns(self, trust: float = TRUST, condition: Frames | None = None) -> Frames:
         """[frames, columns of the model], corrected; `condition` has a row a frame, zeros where it is left out."""
@@ -54,7 +56,8 @@ class Located:
         features = self.features if condition is None else self._with(condition, self.model.delay)
         raw, evidence, _ = self.model.posteriors(features)
         count, energy = len(self.native), loud(self.native)
-        raw, evidence = corrected(self.model, raw[:count], evidence[:count], self.belief, self.timed, energy, trust)
+        sure = trust * (1 - shares(self.unknown, count))
+        raw, evidence = corrected(self.model, raw[:count], evidence[:count], self.belief, self.timed, energy, sure)
         return np.concatenate([raw, evidence], axis=1).astype(np.float32)
 
     def _with(self, condition: Frames, late: int) -> Frames:
@@ -77,7 +80,8 @@ def located(stages: Sequence[Stage], native: Frames, transcript: Transcript, lan
     features = run(Chain(tuple(stages[:place])), native, BLOCK)
     _, _, belief = model.posteriors(features)
     timed = aligned(transcript, belief, language)
-    return Located(native, tuple(timed), worded(transcript, timed, language), features, model, belief)
+    words = worded(transcript, timed, language)
+    return Located(native, tuple(timed), words, features, model, belief, transcript.unknown)
 
 
 def assisted(stages: Sequence[Stage], samples: Frames, rate: int, transcript: Transcript, language: str = "en",
@@ -115,23 +119,31 @@ class Told:
 
 
 def corrected(model: ModelStage, raw: Floats, evidence: Floats, belief: Floats, timed: Sequence[Timed], energy: Floats,
-              trust: float) -> tuple[Floats, Floats]:  # fmt: skip
-    """The model's curves and contacts, moved to where the phones say."""
+              trust: Floats) -> tuple[Floats, Floats]:  # fmt: skip
+    """The model's curves and contacts, moved to where the phones say, in each frame as far as they are trusted."""
     known = soft_raster(timed, len(belief))
-    better = (1 - trust) * belief + trust * known
+    better = (1 - trust[:, None]) * belief + trust[:, None] * known
     change = expected(better, energy) - expected(belief, energy)
     order = [native_channels().index(name) for name in model.channels]
     contacts = evidence.copy()
     names = [name.removeprefix("contact:") for name in model.columns if name.startswith("contact:")]
-    ahead = np.concatenate([known, np.repeat(known[-1:], model.delay, axis=0)])[model.delay :]
     speech = ~flag_of_units("is_silence")
-    for name, flags, told in (("bilabial", flag_of_units("bilabial"), known),
-                              ("labiodental", flag_of_units("labiodental"), known),
-                              ("speech", speech, known), ("soon", speech, ahead)):  # fmt: skip
+    for name, flags, ahead in (("bilabial", flag_of_units("bilabial"), 0),
+                               ("labiodental", flag_of_units("labiodental"), 0),
+                               ("speech", speech, 0), ("soon", speech, model.delay)):  # fmt: skip
         if name in names:
-            column = names.index(name)
-            contacts[:, column] += trust * (told[:, flags].sum(axis=1) - contacts[:, column])
+            column, then = names.index(name), np.minimum(np.arange(len(known)) + ahead, len(known) - 1)
+            contacts[:, column] += trust[then] * (known[then][:, flags].sum(axis=1) - contacts[:, column])
     return np.asarray(raw + change[:, order], np.float32), contacts
+
+
+def shares(spans: Sequence[tuple[float, float]], frames: int) -> Floats:
+    """[frames] the share of the 1/60 s around each frame's instant that lies in one of these spans."""
+    edges = (np.arange(frames + 1) - 0.5) / FPS
+    out = np.zeros(frames, np.float32)
+    for start, end in spans:
+        out += np.diff(np.clip(edges, start, max(start, end))).astype(np.float32) * FPS
+    return np.minimum(out, 1)
 
 
 def phones_only(timed: Sequence[Timed], seconds: float | None = None, style: Style | None = None) -> Curves:

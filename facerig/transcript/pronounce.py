@@ -6,10 +6,11 @@ import functools
 import re
 import shutil
 import subprocess
+import unicodedata
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from facerig.errors import InputError
+from facerig.errors import InputError, OptionError
 from facerig.phones import to_units, units
 
 SECONDS = 20.0  # more than espeak-ng needs for a book
@@ -38,27 +39,71 @@ LETTERS: tuple[tuple[str, str], ...] = (
 )  # fmt: skip
 
 
+SIGNS = "%&@€$£¥+=°"  # they have names
+# What is not read of a word: a dash, stop or colon beside nothing, a dash between figures, a # that ends no letter.
+_NOT_READ = re.compile(rf"(?<=\d)-(?=\d)|(?<!\w)-(?!\d)|-(?!\w)|[.,:](?!\w)|(?<!\w)[.,:]|(?<![^\W\d_])#|"
+                       rf"[^\w'’.,:#{SIGNS}-]")  # fmt: skip
+_PRICE = re.compile(r"(?<!\w)([€$£¥])(\d+(?:[.,]\d+)*)")  # the currency is written first and said last
+
+
 def pronounced(words: Sequence[str], language: str = "en") -> list[tuple[str, ...]]:
     """Units of each word; punctuation has none."""
-    bare = [re.sub(r"[^\w'’-]", "", word) if re.search(r"[^\W_]", word) else "" for word in words]
+    bare = [read_as(word) for word in words]
     unique = tuple(dict.fromkeys(word for word in bare if word))
     known = dict(zip(unique, _spoken(unique, language), strict=True)) if unique else {}
     return [known.get(word, ()) for word in bare]
+
+
+def read_as(word: str) -> str:
+    """A word without what nobody reads aloud; "" where nothing is left."""
+    if len(word) == 1 and word in SIGNS:
+        return word
+    if not re.search(r"[^\W_]", word):
+        return ""
+    whole = "".join(c for c in unicodedata.normalize("NFC", word) if unicodedata.category(c) != "Cf")  # soft hyphens
+    return " ".join(_NOT_READ.sub(_mark, _PRICE.sub(r"\2\1", whole)).split())
+
+
+def _mark(found: re.Match[str]) -> str:
+    """Vowel signs of Indic and Thai words are marks and belong to them; all else parts them."""
+    return found.group() if unicodedata.category(found.group()).startswith("M") else " "
 
 
 @functools.lru_cache(maxsize=64)
 def _spoken(words: tuple[str, ...], language: str) -> tuple[tuple[str, ...], ...]:
     program = shutil.which("espeak-ng")
     voice = ESPEAK_VOICES.get(language, language)
-    lines = _espeak(program, words, voice) if program else None
-    if lines is None:
-        return tuple(by_letters(word) for word in words)
+    if program:
+        check_language(language)
+    lines = _espeak(program, words, voice) if program else [""] * len(words)
     return tuple(as_meant(_ipa(line), voice.partition("-")[0]) or by_letters(word)
                  for word, line in zip(words, lines, strict=True))  # fmt: skip
 
 
-def _espeak(program: str, words: Sequence[str], voice: str) -> list[str] | None:
-    """IPA of each word, or None where espeak-ng cannot say: every word is a paragraph, so a line."""
+@functools.lru_cache(maxsize=64)
+def check_language(language: str) -> None:
+    """A language that an installed espeak-ng does not speak is an OptionError: by letters it would be read as no
+    language is."""
+    program = shutil.which("espeak-ng")
+    if program and _answer(program, ["a"], ESPEAK_VOICES.get(language, language)) is None:
+        raise OptionError(f"language: got {language[:40]!r}, accepted: one that espeak-ng speaks, as en, de or es "
+                          "(`espeak-ng --voices` lists them)")  # fmt: skip
+
+
+def _espeak(program: str, words: Sequence[str], voice: str) -> list[str]:
+    """IPA of each word, "" where espeak-ng cannot say it. Where it says more or fewer lines than there are words, its
+    answers are sought in halves: one odd word leaves the others theirs."""
+    lines = _answer(program, words, voice)
+    if lines is not None and len(lines) == len(words):
+        return lines
+    if len(words) == 1:
+        return [" ".join(lines or ())]
+    half = len(words) // 2
+    return [*_espeak(program, words[:half], voice), *_espeak(program, words[half:], voice)]
+
+
+def _answer(program: str, words: Sequence[str], voice: str) -> list[str] | None:
+    """Lines of IPA, or None where espeak-ng fails: every word is a paragraph, so a line."""
     text = "\n\n".join(words) + "\n"
     try:
         done = subprocess.run(
@@ -67,8 +112,7 @@ def _espeak(program: str, words: Sequence[str], voice: str) -> list[str] | None:
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
         return None
-    lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
-    return lines if done.returncode == 0 and len(lines) == len(words) else None
+    return [line.strip() for line in done.stdout.splitlines() if line.strip()] if done.returncode == 0 else None
 
 
 def mended(ipa: str) -> str:
@@ -97,13 +141,14 @@ def _ipa(line: str) -> tuple[str, ...]:
 
 
 def by_letters(word: str) -> tuple[str, ...]:
-    """A rough reading of Latin letters; a word of others reads as a vowel for every second letter."""
+    """A rough reading of Latin letters; of others every second one reads as a vowel."""
     out: list[str] = []
-    rest = word.lower()
+    rest, others = word.lower(), 0
     while rest:
         found = next(((letters, sounds) for letters, sounds in LETTERS if rest.startswith(letters)), None)
-        if found is None and rest[0].isalpha() and len(out) % 2 == 0:
-            out.append("ax")
+        if found is None and rest[0].isalpha():
+            others += 1
+            out += ["ax"] * (others % 2)
         elif found is not None:
             out += found[1].split()
         rest = rest[len(found[0]) if found else 1 :]

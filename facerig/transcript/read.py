@@ -21,7 +21,9 @@ import numpy as np
 from facerig.errors import InputError, OptionError
 from facerig.phones import Timed, is_symbol, notations, timed_units, to_units, units
 
-SILENT = ("", "sil", "sp", "spn", "<eps>", "<sil>", "SIL", "SP", "#", "_", "<p:>")
+SILENT = ("", "sil", "sp", "<eps>", "<sil>", "SIL", "SP", "#", "_", "<p:>", "<nib>", "<s>", "</s>")
+# Labels, in lower case, of what is spoken and nobody knows: words that an aligner's dictionary lacks.
+UNKNOWN = ("spn", "<unk>", "[unk]", "<spoken_noise>", "<usb>")
 NOTATIONS = ("arpabet", "ipa", "sampa_de", "festival_en")  # tried in this order where a file does not say
 # Words that are symbols of phones as well.
 BOTH = {"a", "A", "e", "i", "I", "o", "O", "u", "y", "ah", "aw", "eh", "er", "oh", "ow", "uh"}
@@ -42,10 +44,12 @@ class Word(NamedTuple):
 
 @dataclass(frozen=True)
 class Transcript:
-    """Phones win over words, words over nothing."""
+    """Phones win over words, words over nothing. Between the instants of `unknown` something is said that the file
+    does not know."""
 
     phones: tuple[Timed, ...] = ()
     words: tuple[Word, ...] = ()
+    unknown: tuple[tuple[float, float], ...] = ()
 
     @property
     def text(self) -> str:
@@ -95,17 +99,32 @@ def parse(text: str, suffix: str, name: str = "transcript", notation: str = "") 
 Rows = Sequence[tuple[float, float, str]]
 
 
+def _told(spoken: Rows, words: Rows, notation: str) -> Transcript:
+    """From rows of phones and of words, either of which may be none."""
+    labelled = spoken or _each(words)
+    unknown = tuple((start, end) for start, end, label in labelled if _is_unknown(label) and end > start)
+    return Transcript(phones(spoken, notation) if spoken else (), _said(words), unknown)
+
+
+def _is_unknown(label: str) -> bool:
+    return label.lower() in UNKNOWN
+
+
+def _is_known(label: str) -> bool:
+    return label not in SILENT and not _is_unknown(label)
+
+
 def phones(rows: Rows, notation: str = "") -> tuple[Timed, ...]:
-    """Timed units from (start, end, label); the notation is guessed where it is not given."""
+    """Timed units from (start, end, label), without what is unknown; the notation is guessed where it is not given."""
     chosen = notation or guess_notation([label for _, _, label in rows])
-    spoken = [(a, b, label) for a, b, label in rows if label not in SILENT]
+    spoken = [(a, b, label) for a, b, label in rows if _is_known(label)]
     silent = [Timed(a, b, "sil") for a, b, label in rows if label in SILENT and b > a]
     return tuple(sorted([*timed_units(spoken, chosen), *silent]))
 
 
 def guess_notation(labels: Iterable[str]) -> str:
     """The first notation that has every label, else the first in which all can be read as chains of its symbols."""
-    wanted = {label for label in labels if label not in SILENT}
+    wanted = {label for label in labels if _is_known(label)}
     for knows in (is_symbol, _known):
         for notation in NOTATIONS:
             if all(knows(label, notation) for label in wanted):
@@ -153,21 +172,32 @@ def _textgrid(text: str, notation: str) -> Transcript:
     return _of_tiers(tiers, notation)
 
 
+_PHONES = re.compile(r"phon|segment|^mau$")  # of BAS WebMAUS, MAU alone: its ORT-MAU and KAN-MAU are words
+_WORDS = re.compile(r"word|ort|kan|text|trans")  # a tier that is named like both is phones only where no other is
+
+
 def _of_tiers(tiers: dict[str, list[tuple[float, float, str]]], notation: str) -> Transcript:
     """A tier named like phones or words; of several (speakers), the first."""
-    spoken = next((rows for name, rows in tiers.items() if re.search(r"phone|phon|mau|segment", name)), None)
-    words = next((rows for name, rows in tiers.items() if re.search(r"word|ort|text|trans", name)), None)
+    named = [name for name in tiers if _PHONES.search(name) and "word" not in name]
+    first = next((name for name in named if not _WORDS.search(name)), named[0] if named else None)
+    words = next((rows for name, rows in tiers.items() if _WORDS.search(name) and name != first), None)
+    spoken = None if first is None else tiers[first]
     if spoken is None and words is None:
         raise InputError(f"tiers {', '.join(tiers) or 'none'}; accepted: one named phones or words")
-    return Transcript(phones(spoken, notation) if spoken else (), _said(words or ()))
+    return _told(spoken or (), words or (), notation)
 
 
 def _said(rows: Rows) -> tuple[Word, ...]:
-    """The words of (start, end, word or line), silences apart; without times where no row has any."""
+    """The words of (start, end, word or line) that are known."""
+    return tuple(word for word in _each(rows) if not _is_unknown(word.text))
+
+
+def _each(rows: Rows) -> list[Word]:
+    """Every word of (start, end, word or line), silences apart; without times where no row has any."""
     timed = any(end > start for start, end, _ in rows)
     spoken = [(start, end, text.split()) for start, end, text in rows if text not in SILENT]
-    return tuple(word for start, end, said in spoken
-                 for word in (shared(start, end, said) if timed else (Word(0.0, 0.0, one) for one in said)))
+    return [word for start, end, said in spoken
+            for word in (shared(start, end, said) if timed else (Word(0.0, 0.0, one) for one in said))]  # fmt: skip
 
 
 _INSTANT = r"(?:(\d+):)?(\d+):(\d+)(?:[.,](\d+))?"
@@ -211,11 +241,13 @@ def shared(start: float, end: float, words: Sequence[str]) -> list[Word]:
 
 
 def _ctm(text: str, notation: str) -> Transcript:
-    """file channel start duration label; all phones where the labels look like phones."""
+    """file channel start duration label; all phones where the labels look like phones. [noise] is not spoken."""
     rows = []
     for line in text.splitlines():
         cells = line.split()
         if cells and not line.startswith(";;"):
+            if _NOISES.fullmatch(cells[4]) and not _is_unknown(cells[4]):
+                continue
             start = _time(cells[2])
             rows.append((start, start + _time(cells[3]), cells[4]))
     return _phones_or_words(rows, notation, words=True)
@@ -234,16 +266,16 @@ def _phones_or_words(rows: Rows, notation: str, words: bool) -> Transcript:
 
     Most and not all: a symbol that nobody knows must be refused as a phone, not be spoken as a word.
     """
-    labels = {label for _, _, label in rows if label not in SILENT}
+    labels = {label for _, _, label in rows if _is_known(label)}
     telling = labels - BOTH or (set() if words else labels)
     known = max(sum(is_symbol(label, name) for label in telling) for name in NOTATIONS)
     if notation or 2 * known > len(telling) or not labels:
-        return Transcript(phones(rows, notation))
-    return Transcript(words=_said(rows))
+        return _told(rows, (), notation)
+    return _told((), rows, notation)
 
 
 def _plain(text: str, _: str) -> Transcript:
-    return Transcript(words=tuple(Word(0.0, 0.0, word) for word in text.split()))
+    return _told((), [(0.0, 0.0, text)], "")
 
 
 # ---- JSON, whose dialects are told apart by their keys ----------------------------------------------------
@@ -274,7 +306,7 @@ def _object(held: dict[str, Any], notation: str) -> Transcript:
         row for segment in held.get("segments") or () for row in segment.get("words") or [segment]]
     if not spoken and not rows and isinstance(held.get("text"), str):
         return _plain(held["text"], notation)
-    return Transcript(phones(spoken, notation) if spoken else (), _worded(rows))
+    return _told(spoken, _worded(rows), notation)
 
 
 def _timed_rows(rows: Sequence[Any]) -> Iterable[tuple[float, float, str]]:
@@ -292,8 +324,8 @@ def _label(row: dict[str, Any], names: Sequence[str]) -> str:
     return str(found)
 
 
-def _worded(rows: Sequence[Any]) -> tuple[Word, ...]:
-    """The words of rows, each a word or a line; a time that is missing is put between those beside it."""
+def _worded(rows: Sequence[Any]) -> Rows:
+    """(start, end, text) of rows, each a word or a line; a time that is missing is put between those beside it."""
     texts: list[str] = []
     times: list[Any] = []
     for row in rows:
@@ -303,11 +335,11 @@ def _worded(rows: Sequence[Any]) -> tuple[Word, ...]:
     at = [k + side for k in range(len(rows)) for side in (0.0, 0.9)]  # in words: a pause is shorter than a word
     known = [(place, _time(time)) for place, time in zip(at, times, strict=True) if time is not None]
     if not known:
-        return _said([(0.0, 0.0, text) for text in texts])
+        return [(0.0, 0.0, text) for text in texts]
     (first, begin), (last, end) = known[0], known[-1]
     known = [(at[0], max(begin - USUAL * (first - at[0]), 0.0)), *known, (at[-1], end + USUAL * (at[-1] - last))]
     found = np.interp(at, [place for place, _ in known], [time for _, time in known]).tolist()
-    return _said(list(zip(found[::2], found[1::2], texts, strict=True)))
+    return list(zip(found[::2], found[1::2], texts, strict=True))
 
 
 def _characters(held: dict[str, Any]) -> Transcript:
@@ -326,8 +358,8 @@ def _list(held: list[Any], notation: str) -> Transcript:
     if held and isinstance(held[0], dict) and "viseme_id" in held[0]:  # Azure: ticks, no ends
         return Transcript(_azure(held))
     if held and isinstance(held[0], dict) and ("word" in held[0] or "text" in held[0]):
-        return Transcript(words=_worded(held))
-    return Transcript(phones(list(_timed_rows(held)), notation))
+        return _told((), _worded(held), notation)
+    return _told(list(_timed_rows(held)), (), notation)
 
 
 def _azure(rows: Sequence[dict[str, Any]]) -> tuple[Timed, ...]:

@@ -20,6 +20,7 @@ import numpy as np
 from facerig.audio import Audio, read
 from facerig.controls import Controls
 from facerig.curves import Curves, Mark
+from facerig.emotion.keyframes import Keyframe, apply
 from facerig.emotion.space import columns, mixture
 from facerig.errors import OptionError, ServiceError
 from facerig.phones import Timed, units
@@ -79,11 +80,12 @@ class Speech:
         return held.getvalue()
 
 
-def speak(text: str, engine: Engine, animate: Animate, language: str = "en", controls: Controls | None = None
-          ) -> Speech:  # fmt: skip
+def speak(text: str, engine: Engine, animate: Animate, language: str = "en", controls: Controls | None = None,
+          keyframes: Sequence[Keyframe] = ()) -> Speech:  # fmt: skip
     """Say a text with tags: its sound, and the curves of a face that knows what is said and feels what the tags say.
 
-    `animate` is `Animator.animate_said`. Tags act on top of `controls`: each emotion lasts until the next one.
+    `animate` is `Animator.animate_said`. Tags and keyframes act on top of `controls`, which hold all along: an emotion
+    lasts until the next one of either, and of one instant the tag's counts.
     """
     pieces, feelings = tagged(text)
     said = joined(pieces, engine)
@@ -94,20 +96,27 @@ def speak(text: str, engine: Engine, animate: Animate, language: str = "en", con
 
     def asked(timed: Sequence[Timed]) -> Controls:
         marks[:] = emotions(feelings, said.spans, timed, frames, language)
-        return felt(controls or Controls(), marks)
+        return apply(controls or Controls(), felt(marks, keyframes))
 
     curves = animate(Audio(said.samples, said.rate), told, language, asked)
     return Speech(said.samples, said.rate, replace(curves, marks=(*curves.marks, *marks)))
 
 
-def felt(controls: Controls, marks: Sequence[Mark]) -> Controls:
-    """The emotions of marks as controls. An emotion fades in before its word, as far as there is room."""
-    last = 0
+def felt(marks: Sequence[Mark], others: Sequence[Keyframe] = ()) -> list[Keyframe]:
+    """The emotions of marks as keyframes among others, in the order of time. An emotion fades in before its word, as
+    far as there is room after the one before."""
+    changes = [_frame(key) for key in others if "emotion" in {*key.whole, *(name.split(":")[0] for name in key.values)}]
+    out, last = list(others), 0
     for mark in marks:
-        frames = min(FADE_FRAMES, mark.start - last)
-        controls.replace(mark.start - frames, "emotion", columns(mixture(mark.label)), frames * 1000 / FPS)
+        last = max([last, *(frame for frame in changes if frame <= mark.start)])
+        fade = min(FADE_FRAMES, mark.start - last) / FPS
+        out.append(Keyframe(mark.start / FPS - fade, columns(mixture(mark.label)), fade, ("emotion",)))
         last = mark.start
-    return controls
+    return sorted(out, key=_frame)
+
+
+def _frame(key: Keyframe) -> int:
+    return round(key.time * FPS)
 
 
 def joined(pieces: Sequence[Piece], engine: Engine) -> Said:

@@ -17,7 +17,7 @@ EMOTIONS = {
     "neutral": "neutral", "calm": "neutral", "happy": "happiness", "happiness": "happiness", "joy": "happiness",
     "sad": "sadness", "sadness": "sadness", "angry": "anger", "anger": "anger", "afraid": "fear", "fear": "fear",
     "disgust": "disgust", "disgusted": "disgust", "surprised": "surprise", "surprise": "surprise",
-    "bored": "boredom", "boredom": "boredom", "contempt": "contempt", "pain": "pain", "amazed": "surprise",
+    "bored": "boredom", "boredom": "boredom", "contempt": "contempt", "pain": "pain",
 }  # fmt: skip
 LONGEST_PAUSE = 10.0
 _UNSPEAKABLE = re.compile("[\0\ud800-\udfff]")  # what no engine can be given: NUL, and what Python makes of stray bytes
@@ -49,7 +49,7 @@ def tagged(text: str) -> tuple[list[Piece], list[Feeling]]:
     feelings: list[Feeling] = []
     held, words, at = "", 0, 0
     for tag in _TAG.finditer(text):
-        held += text[at : tag.start()]
+        held += text[at : tag.start()] + " "  # a tag parts words, with blanks around it or without
         at = tag.end()
         name, value = " ".join(tag.group(1).lower().split()), tag.group(2)
         if name == "pause":
