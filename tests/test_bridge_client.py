@@ -192,6 +192,12 @@ def test_a_line_given_to_its_end_can_be_interrupted(programs: Path, server: str,
         assert [said[call] for call in calls] == [4, 0, 0, 0, 2, 2]
 
 
+def test_little_audio_ahead_is_enough(programs: Path, server: str) -> None:
+    """What a stream keeps to resume is no audio that waits: a second ahead is less than a server looks back."""
+    said = tried(programs, "little", server)
+    assert (said["pieces"], said["frames"], said["done"]) == (80, 8 * 60, True)
+
+
 def tried(programs: Path, trial: str, server: str) -> dict[str, Any]:
     ran = run(programs / "facerig_trials", trial, server)
     assert ran.returncode == 0, ran.stderr + ran.stdout
@@ -213,7 +219,9 @@ def test_a_server_that_is_not_there_is_an_error_in_words(programs: Path, voice: 
 
 
 def test_options_that_are_not_accepted_say_so(programs: Path, voice: Path) -> None:
-    for server, rate, words in (("nowhere", "24000", "host:port"), ("a:1", "1", "8000 to 192000")):
+    wrong = ("nowhere", "127.0.0.1:99999", "a:0", "a:", "a:1x", ":1", "::1", "::1:52100", "[]:1", "http://a:1")
+    for server, rate, words in (*((text, "24000", "host:port") for text in wrong), ("a:1", "1", "8000 to 192000"),
+                                ("[::1]:1", "1", "8000 to 192000")):
         ran = run(programs / "facerig_example", server, str(voice), rate)
         assert ran.returncode == 2
         assert words in ran.stderr

@@ -220,10 +220,18 @@ def test_a_full_server_says_so_at_once_and_the_next_one_is_tried():
     assert run(work()) == (1, 0)
 
 
-@pytest.mark.parametrize("text", ["", "nohost", "host:port", ":"])
+@pytest.mark.parametrize("text", ["", "nohost", "host:port", ":", ":1", "127.0.0.1:0", "127.0.0.1:99999", "h:1,h:²",
+                                  "::1", "::1:52100", "[::1]", "[]:1", "http://h:1"])
 def test_wrong_addresses(text):
     with pytest.raises(OptionError, match="server"):
         Target.parse(text)
+
+
+def test_addresses_are_checked_however_they_come():
+    assert Target.parse("[::1]:52100, h:65535").addresses == ("[::1]:52100", "h:65535")
+    with pytest.raises(OptionError, match=r"'::1', accepted: HOST:PORT.*brackets"):
+        Target(("h:1", "::1"))
+    assert cli.run(["stream", "voice.wav", "--server", "127.0.0.1:99999"]) == 2
 
 
 # ---- for people ----------------------------------------------------------------------------------------------------

@@ -1,8 +1,9 @@
-"""The Python client's wishes: controls, questions and what may be said after the end."""
+"""The Python client's wishes: controls, questions and what may be said after the end; and sources that are quiet."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import asynccontextmanager
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from server_kit import RATE, noise, process, run, serving
 
 from facerig.client import Frame, Interrupted, Marker, Notice, Stream, Target, Wish, stream
+from facerig.client.simple import blocks_of, synchronous
 from facerig.errors import OptionError, ServiceError
 from facerig.rig import rig
 
@@ -222,3 +224,45 @@ def test_a_blocking_caller_asks_and_tells_while_frames_come(server):
     frames.close()
     with pytest.raises(ServiceError, match="after its end"):
         frames.describe()
+
+
+class Quiet:
+    """A second of sound, then a source that makes us wait; `late` once it spoke again before it was told to."""
+
+    def __init__(self):
+        self.more, self.late = threading.Event(), False
+
+    def __iter__(self):
+        yield noise(1.0)
+        self.late = not self.more.wait(20)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.more.set()
+
+
+def test_leaving_the_loop_does_not_wait_for_a_quiet_source(server):
+    with Quiet() as source:
+        frames = stream(source, server, RATE, pacing="realtime")
+        assert next(frames).index == 0
+        frames.close()
+        assert not [thread for thread in threading.enumerate() if thread.name == "facerig-client"]
+        assert not source.late
+
+
+def test_an_error_does_not_wait_for_a_quiet_source():
+    async def reading(source):
+        parts = aiter(blocks_of(iter(source)))
+        yield len(await anext(parts))
+        waiting = asyncio.ensure_future(anext(parts))
+        await asyncio.wait({waiting}, timeout=0)
+        raise ServiceError("the server went away")
+
+    with Quiet() as source:
+        parts = synchronous(lambda: reading(source))
+        assert next(parts) == RATE
+        with pytest.raises(ServiceError, match="went away"):
+            next(parts)
+        assert not source.late

@@ -28,7 +28,7 @@ from unreal_bridge import livelink
 from unreal_bridge.clock import Clock
 from unreal_bridge.lanes import Fan
 from unreal_bridge.pose import Pose
-from unreal_bridge.receive import LISTENERS, Ear, Heard, Recorder, livelink_decoder
+from unreal_bridge.receive import LISTENERS, Ear, Heard, Recorder, listen, livelink_decoder
 from unreal_bridge.targets import make
 
 # ---- recording ----------------------------------------------------------------------------------------------------
@@ -84,6 +84,49 @@ def test_numbers_that_begin_again_or_count_by_another_rate_lose_nothing() -> Non
     jaw = recorder.curves()["JawOpen"]
     assert [int((jaw == value).sum()) for value in (0.25, 0.5, 0.75)] == [300, 120, 119]  # 60 at 30: two rows each
     assert recorder.late == 0
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+@pytest.mark.parametrize("pause", [9.0, 30.0])
+def test_a_pause_is_held_however_long_it_is(pause: float, numbered: bool) -> None:
+    recorder, away = Recorder(), round(pause * 60)
+    for k in (*range(60), *range(60 + away, 120 + away)):
+        recorder.add(Heard("A", np.full(61, k, np.float32), 1000 + k if numbered else None, 60), k / 60)
+    jaw = recorder.curves()["JawOpen"]
+    assert (len(jaw), recorder.held, recorder.late) == (120 + away, away, 0)
+    assert jaw[[59, 59 + away, 60 + away]].tolist() == [59, 59, 60 + away]
+
+
+def test_numbers_that_begin_elsewhere_after_a_pause_are_laid_by_arrival() -> None:
+    for again in (7, 9_000_000):
+        recorder = Recorder()
+        for k in (*range(60), *range(360, 420)):
+            recorder.add(note(5000 + k if k < 60 else again + k), k / 60)
+        assert (len(recorder.rows), recorder.held, recorder.late) == (420, 300, 0)
+
+
+def test_a_pause_fills_no_more_than_a_take_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unreal_bridge.receive.LONGEST_TAKE", 50)
+    recorder = Recorder()
+    for when in (0.0, 3600.0):
+        recorder.add(Heard("vmc", np.zeros(61, np.float32)), when)
+    assert (len(recorder.rows), recorder.full) == (50, True)
+
+
+@pytest.mark.parametrize("phone", ["a" * 80, "x..y", "::1"])
+def test_a_phone_that_has_no_address_is_an_error_in_words(phone: str, tmp_path: Path,
+                                                          capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["record", "ifm://127.0.0.1:0", "-o", str(tmp_path / "take.npz"), "--phone", phone, "--wait", "0.1"]
+    assert cli.run(command) == 7
+    assert "--phone" in capsys.readouterr().err
+
+
+def test_a_phone_that_cannot_be_reached_is_asked_again() -> None:
+    ear = listen("ifm", "127.0.0.1", 0, "192.0.2.1")  # from the loopback there is no way to it
+    try:
+        assert list(ear.frames(None, patience=0.05)) == []
+    finally:
+        ear.close()
 
 
 def test_of_two_that_arrive_in_one_place_the_newer_stays() -> None:

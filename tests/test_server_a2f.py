@@ -187,6 +187,60 @@ def test_time_coded_emotions_and_their_metadata():
     assert 0 < moods[31]["joy"] < 1  # it fades
 
 
+def felt(found, name):
+    aggregates = [AGGREGATE.FromString(data.metadata["emotion_aggregate"].value) for data in found["animation_data"]]
+    return np.array([[dict(wire[0].emotion)[name] for wire in (one.input_emotions, one.a2f_smoothed_output)]
+                     for one in aggregates])
+
+
+def timed(when, name):
+    return {"time_code": when, "emotion": {name: 1.0}}
+
+
+def asked_late(*emotions, before=()):
+    """What comes of emotions that come once their time has been shown."""
+    async def work():
+        async with serving(**TINY) as server, channel(server.ports["a2f"]) as link:
+            call = process_audio(link)
+            for request in (opening(), sound(SAMPLES[:RATE], before)):
+                await call.write(request)
+            shown = 0
+            while shown < 20:  # of these 30 frames
+                shown += (await call.read()).HasField("animation_data")
+            for request in (sound(SAMPLES[RATE:], emotions), END):
+                await call.write(request)
+            await call.done_writing()
+            return await heard(call)
+
+    return run(work())[0]
+
+
+@pytest.mark.parametrize("time_code", [0.0, 0.5])
+def test_an_emotion_whose_time_has_passed_fades_in_from_now_on(time_code):
+    joy = felt(asked_late(timed(time_code, "joy")), "joy")[:, 1]
+    assert joy[-1] == pytest.approx(0.6)
+    assert np.diff(joy, prepend=0).max() < 0.15
+
+
+def test_an_emotion_that_another_followed_before_it_came_is_over():
+    found = asked_late(timed(0.2, "joy"), before=[timed(0.4, "anger")])
+    assert not felt(found, "joy")[:, 1].any()
+    assert felt(found, "anger")[-1].all()
+
+
+def test_time_codes_may_come_in_any_order():
+    """In a later message the earlier one: as if both had come by their time."""
+    joy, anger = timed(0.6, "joy"), timed(1.4, "anger")
+    by_time, turned = (
+        run(talk([opening(), sound(SAMPLES[:1600], first), sound(SAMPLES[1600:], then), END]))[0]
+        for first, then in (([joy, anger], []), ([anger], [joy])))
+    assert np.array_equal(weights(turned), weights(by_time))
+    for name in ("joy", "anger"):
+        assert np.array_equal(felt(turned, name), felt(by_time, name))
+    assert felt(turned, "joy")[30].all()
+    assert felt(turned, "anger")[60].all()
+
+
 def test_emotions_that_have_passed_are_forgotten():
     """One with each 20 ms, for longer than as many may wait; and a crowd that waits is refused."""
     silence = np.zeros(320, "<i2")

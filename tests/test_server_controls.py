@@ -329,6 +329,16 @@ def test_what_was_asked_of_a_line_that_is_dropped_is_dropped_with_it():
     assert not any(felt(answers, "sad"))
 
 
+@pytest.mark.parametrize("fps", [60, 25])
+def test_what_is_felt_is_told_in_a_release_too(fps):
+    joy = pb.Emotion(weights={"joy": 0.8})
+    answers = run(scripted([audio(noise(1.0))], (10, [INTERRUPT, audio(noise(0.5)), END]), fps=fps,
+                           emotion=joy, tracks=pb.Tracks(emotion=True)))
+    (told,) = interruptions(answers)
+    assert told.segment_frame - told.frame == fps // 2
+    assert felt(answers, "happy") == [pytest.approx(0.8)] * len(rows(answers)[0])
+
+
 @pytest.mark.parametrize("control", [
     pb.Control(frame=0, emotion=pb.Emotion(weights={"joy": 1.0}, fade_ms=2_000)),
     pb.Control(frame=0, keyframes=pb.Keyframes(text='[{"time": 0.1, "emotion": {"happy": 1}, "fade": 2}]'))])

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import random
+import shutil
 import time
 from pathlib import Path
 
@@ -264,6 +265,31 @@ def test_a_full_disk_costs_log_lines_and_no_stream(tmp_path):
         app.log.removeHandler(handler)
     assert code is grpc.StatusCode.OK
     assert handler.lost > 0
+
+
+def test_a_log_that_is_taken_away_costs_log_lines_and_no_stream(tmp_path):
+    """Its folder goes, so that it cannot be opened again, and comes back."""
+    place = tmp_path / "logs" / "server.log"
+    place.parent.mkdir()
+    handler = app.set_up_logging(app.ServerConfig(**{**SMALL, "log_file": str(place)}))
+
+    async def work():
+        async with serving(**SMALL) as server, channel(server.ports["facerig"]) as link:
+            shutil.rmtree(place.parent)
+            app.log.info("this line is lost")
+            _, code = await said(animate(link, iter([header(), audio(noise(0.2)), END])))
+            place.parent.mkdir()
+            app.log.info("this one is there")
+        return code
+
+    try:
+        code = run(work())
+    finally:
+        app.log.removeHandler(handler)
+        handler.close()
+    assert code is grpc.StatusCode.OK
+    assert handler.lost > 0
+    assert "this one is there" in place.read_text()
 
 
 def test_the_engine_thread_ends_with_the_server():

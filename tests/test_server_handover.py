@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 
 import grpc
 import numpy as np
+import pytest
 from server_kit import (
     END,
     RATE,
@@ -115,6 +118,39 @@ def test_sigterm_drains_where_the_event_loop_takes_no_signals(monkeypatch):
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+STARTING = """
+import os, signal, time
+from facerig.server import app, worker
+warm_up = worker.Worker.warm_up
+
+def told_meanwhile(self, leave):
+    os.kill(os.getpid(), signal.SIGTERM)
+    while not leave():
+        time.sleep(.001)
+    warm_up(self, leave)
+    assert not self.step_times
+
+worker.Worker.warm_up = told_meanwhile
+app.run(app.ServerConfig(port=0, a2f_port=-1, http_port=0, model="fake", sessions=4, engines=%d))
+print("ended")
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no signals")
+@pytest.mark.parametrize("engines", [0, 1])
+def test_a_signal_while_it_warms_up_ends_it(engines):
+    ended = subprocess.run([sys.executable, "-c", STARTING % engines], capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, ended.stdout) == (0, "ended\n"), ended.stderr  # it never said that it is ready
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no signals")
+def test_a_signal_before_the_model_is_loaded_is_not_lost():
+    loading = STARTING.replace("app.run(", "load = app.Server.__init__\napp.Server.__init__ = lambda *args, **named: ("
+                               "os.kill(os.getpid(), signal.SIGTERM), load(*args, **named))[0]\napp.run(")
+    ended = subprocess.run([sys.executable, "-c", loading % 0], capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, ended.stdout) == (0, "ended\n"), ended.stderr
 
 
 def test_draining_lets_running_streams_finish_and_refuses_new_ones():

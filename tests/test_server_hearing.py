@@ -100,6 +100,30 @@ def test_the_emotion_track_is_what_the_face_does():
     assert 0 < told[150, EMOTIONS.index("sad")] < 1  # nor is it that alone
 
 
+def test_what_is_heard_is_let_go_in_a_release():
+    """As the values are: from what was felt in the last frame to what is asked for, here nothing."""
+    interrupt = pb.AnimateRequest(control=pb.Control(interrupt=pb.Interrupt(release_ms=300)))
+
+    async def work():
+        async with serving(**TINY) as server, channel(server.ports["facerig"]) as link:
+            call, answers = animate(link, None), []
+            for request in (header(RATE, pb.Pacing.MODE_REALTIME, tracks=pb.Tracks(emotion=True)), audio(VOICE)):
+                await call.write(request)
+            while len(moods_of(answers)) < 60 or moods_of(answers)[-1].max() < 0.02:
+                answers.append(await call.read())
+            for request in (interrupt, END):
+                await call.write(request)
+            return answers + (await said(call))[0]
+
+    answers = run(work())
+    (told,) = [answer.interrupted for answer in answers if answer.WhichOneof("part") == "interrupted"]
+    falls = moods_of(answers)[told.frame - 1 : told.segment_frame]
+    assert len(falls) == 1 + 18
+    assert falls[1].max() > 0.9 * falls[0].max() > 0.018
+    assert np.diff(falls, axis=0).max() <= 1e-6
+    assert falls[-1].max() == 0
+
+
 def test_what_a_client_says_of_hearing_later_changes_nothing_before():
     """`heard` set for a frame to come: until then the voice tells."""
     off = pb.AnimateRequest(control=pb.Control(frame=100, set=pb.Set(values={"heard": 0.0}, fade_ms=0)))

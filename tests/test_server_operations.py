@@ -124,7 +124,7 @@ def test_not_ready_before_it_is_warm():
         server = app.Server(ServerConfig(port=0, a2f_port=-1, http_port=-1, model="fake", sessions=4))
         seen = []
         warm_up = server.worker.warm_up
-        server.worker.warm_up = lambda: (seen.append((server.house.ready, bool(server.ports))), warm_up())
+        server.worker.warm_up = lambda leave: (seen.append((server.house.ready, bool(server.ports))), warm_up(leave))
         await server.start()
         seen.append((server.house.ready, server.house.capacity > 0))
         await server.stop(0)
@@ -248,6 +248,23 @@ def test_ipv6_with_and_without_brackets(host):
             return server.config.local, code, page[:15]
 
     assert run(work()) == (True, grpc.StatusCode.OK, b"HTTP/1.1 200 OK")
+
+
+def test_everywhere_is_ipv4_and_ipv6_on_all_ports():
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("no socket here hears IPv4 and IPv6")
+
+    async def work():
+        async with serving(**TINY, host="::", plaintext=True) as server:
+            pages = []
+            for host in ("127.0.0.1", "::1"):
+                reader, writer = await asyncio.open_connection(host, server.ports["http"])
+                writer.write(b"GET /v1/health/live HTTP/1.1\r\n\r\n")
+                pages.append((await reader.read())[:15])
+                writer.close()
+            return pages
+
+    assert run(work()) == [b"HTTP/1.1 200 OK"] * 2
 
 
 def test_windows_has_one_process(monkeypatch):

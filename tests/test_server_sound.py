@@ -29,6 +29,8 @@ from server_kit import (
     serving,
 )
 
+from facerig.server.codec import Decoder
+from facerig.server.flow import Sound
 from facerig.v1 import animation_pb2 as pb
 
 
@@ -72,6 +74,14 @@ def encoded(encoding, samples, rate):
         frame.sample_rate = rate
         packets += codec.encode(frame)
     return [bytes(packet) for packet in [*packets, *codec.encode(None)]]
+
+
+def test_an_empty_chunk_of_opus_is_nothing():
+    packets = encoded("opus", noise(0.5, rate=48_000), 48_000)
+    plain, spread = (Decoder("opus", Sound(48_000)) for _ in range(2))
+    whole = b"".join([*map(plain.push, packets), plain.flush()])
+    assert whole
+    assert b"".join([*(spread.push(part) for packet in packets for part in (b"", packet)), spread.flush()]) == whole
 
 
 def test_stereo_is_mixed_down():

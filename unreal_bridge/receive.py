@@ -1,8 +1,9 @@
 """Listening to a live face: datagrams of Live Link Face, VMC or iFacialMocap into frames, and frames into a take.
 
 `Recorder` lays what arrives on a grid of whole frames a second: by Live Link's own frame numbers and rate where it has
-them, by the time of arrival elsewhere. A gap holds the last frame; of two in one place the newer stays; a packet out of
-order or twice is left out. Bad packets are counted and otherwise ignored.
+them, by the time of arrival elsewhere and where a sender begins to count anew. A gap, however long, holds the last
+frame; of two in one place the newer stays; a packet out of order or twice is left out. Bad packets are counted and
+otherwise ignored.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +25,8 @@ from unreal_bridge.face import Face, to_livelink
 from unreal_bridge.pose import ARKIT, LIVELINK
 from unreal_bridge.wire import Floats
 
-LONGEST_GAP = 600  # frames filled by holding; after more the sender has begun anew
+LONGEST_LEAP = 600  # frames that numbers may go on by as they like; more must be as long as it took them to arrive
+LEAP_SECONDS = 2.0  # that these two may differ by; else the sender has begun anew
 LONGEST_RETURN = 30  # frames that a packet may be late by; one of more comes from a sender that has begun anew
 LONGEST_TAKE = 60 * 60 * 60 * 4  # frames: four hours
 REQUEST_SECONDS = 1.0  # how often a phone is asked, until it answers
@@ -127,6 +131,7 @@ class Recorder:
     _begin: float = 0.0  # the sender's time at row 0
     _newest: float = float("-inf")  # the sender's time of the last row
     _rate: float | None = None  # what the sender said its numbers count by
+    _came: float = 0.0  # when the last of its frames arrived
 
     @property
     def full(self) -> bool:
@@ -146,13 +151,19 @@ class Recorder:
         numbered = heard.frame is not None
         at = seconds if heard.frame is None else heard.frame / (rate or self.fps)
         ahead = round((at - self._begin) * self.fps) - len(self.rows)
-        if not self.rows or rate != self._rate or not -LONGEST_RETURN <= ahead <= LONGEST_GAP:
-            self._begin, self._rate, ahead = at - len(self.rows) / self.fps, rate, 0  # or the sender has begun anew
+        if not self.rows or rate != self._rate or self._leaps(ahead, seconds):
+            ahead = max(0, round((seconds - self._came) * self.fps) - 1) if self.rows else 0
+            self._begin, self._rate = at - (len(self.rows) + ahead) / self.fps, rate
         elif numbered and at <= self._newest:
             self.late += 1
             return
-        self._newest = at
-        self._lay(heard.values, ahead)
+        self._newest, self._came = at, seconds
+        self._lay(heard.values, min(ahead, LONGEST_TAKE - len(self.rows) - 1))
+
+    def _leaps(self, ahead: int, seconds: float) -> bool:
+        """Whether the sender's own time cannot be what passed here: it has begun anew."""
+        behind = abs(ahead / self.fps - (seconds - self._came))
+        return ahead < -LONGEST_RETURN or (ahead > LONGEST_LEAP and behind > LEAP_SECONDS)
 
     def _lay(self, values: Floats | None, ahead: int) -> None:
         """A row after so many that hold the last one; over the last one where there is no room for another."""
@@ -180,7 +191,7 @@ class Ear:
 
     listener: Listener
     link: socket.socket
-    phone: tuple[str, int] | None = None
+    phone: Any = None  # a socket address
     bad: int = 0
     error: str = ""
 
@@ -203,7 +214,8 @@ class Ear:
                 return
             if first is None and self.phone and now - asked > REQUEST_SECONDS:
                 asked = now
-                self.link.sendto(self.listener.request, self.phone)
+                with suppress(OSError):  # no way to it now; it is asked again
+                    self.link.sendto(self.listener.request, self.phone)
             for heard in self._hear(decode):
                 first = time.monotonic() if first is None else first
                 yield heard, time.monotonic() - first
@@ -223,13 +235,24 @@ class Ear:
 
 def listen(scheme: str, host: str, port: int, phone: str = "") -> Ear:
     """An open ear at host:port; `phone` is asked to send where its protocol has such a request."""
-    listener = LISTENERS[scheme]
-    link = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+    listener, family = LISTENERS[scheme], socket.AF_INET6 if ":" in host else socket.AF_INET
+    asked = _resolved(phone, listener.phone_port, family) if phone and listener.request else None
+    link = socket.socket(family, socket.SOCK_DGRAM)
     try:
         link.bind((host, port))
     except OSError as error:
         link.close()
         raise ServiceError(f"{scheme}: cannot listen at {host}:{port}: {error.strerror or error}") from None
-    return Ear(listener, link, (phone, listener.phone_port) if phone and listener.request else None)
+    return Ear(listener, link, asked)
+
+
+def _resolved(phone: str, port: int, family: socket.AddressFamily) -> Any:
+    """The phone's address for a socket of this family."""
+    try:
+        return socket.getaddrinfo(phone, port, family, socket.SOCK_DGRAM)[0][4]
+    except (OSError, UnicodeError) as error:
+        kind = "IPv6" if family == socket.AF_INET6 else "IPv4"
+        raise ServiceError(f"--phone: got {phone!r} ({getattr(error, 'strerror', None) or error}), accepted: a name or "
+                           f"an {kind} address, as that which is listened at") from None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from numbers import Integral, Real
@@ -16,6 +17,8 @@ PACINGS = {"": pb.Pacing.MODE_UNSPECIFIED, "realtime": pb.Pacing.MODE_REALTIME, 
            "lead": pb.Pacing.MODE_LEAD}
 ENCODINGS = {"pcm16": (pb.AudioFormat.ENCODING_PCM16, 2), "float32": (pb.AudioFormat.ENCODING_FLOAT32, 4)}
 DEFAULT = "127.0.0.1:52100"
+ADDRESS = re.compile(r"(\[[^][/\s]+\]|[^]:[/\s]+):(?P<port>[0-9]{1,5})")
+PORT_MOST = 65_535
 WHOLE = (("rate", 8000, 192_000), ("channels", 1, 64), ("partner_channels", 0, 64), ("fps", 1, 120),
          ("lead_ms", 0, 2**32 - 1), ("seed", 0, 2**64 - 1))  # of a Wish: name, least, most
 
@@ -41,15 +44,14 @@ class Target:
 
     def __post_init__(self) -> None:
         check_option("server", self.addresses, "one or more HOST:PORT", bool(self.addresses) and all(self.addresses))
+        for address in self.addresses:
+            check_address(address)
         check_option("cert and key", "one of them", "both or none", bool(self.cert) == bool(self.key))
 
     @classmethod
     def parse(cls, text: str, api_key: str = "", ca: str = "", tls: bool = False) -> Target:
         """`host:port[,host:port...]`."""
         addresses = tuple(part.strip() for part in text.split(",") if part.strip())
-        for address in addresses:
-            port = address.rpartition(":")[2]
-            check_option("server", address, "HOST:PORT", ":" in address and port.isdigit())
         return cls(addresses, api_key, tls or bool(ca), ca)
 
 
@@ -110,6 +112,13 @@ class Wish:
             header.gains.regions.update(self.gains)
         header.controls.update(self.controls)
         return header
+
+
+def check_address(text: str) -> None:
+    """gRPC would take a port modulo 65,536, and a bare IPv6 address to its port 443."""
+    found = ADDRESS.fullmatch(text)
+    check_option("server", text, f"HOST:PORT, a port of 1 to {PORT_MOST}, IPv6 in brackets ([::1]:52100)",
+                 found is not None and 1 <= int(found["port"]) <= PORT_MOST)
 
 
 def check_whole(name: str, value: Any, low: int = 0, high: int = 2**32 - 1) -> None:

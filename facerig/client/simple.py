@@ -266,7 +266,26 @@ async def _blocking(parts: Iterator[Any]) -> AsyncIterator[bytes]:
 
 
 async def blocks_of(parts: Iterator[Any]) -> AsyncIterator[Frames]:
-    """The same as samples."""
-    loop, samples = asyncio.get_running_loop(), Samples()
-    while (part := await loop.run_in_executor(None, next, parts, None)) is not None:
-        yield samples(part)
+    """The same as samples. Whoever reads is a daemon: a source that is quiet holds up no end of a stream or program."""
+    samples = Samples()
+    wanted: queue.SimpleQueue[concurrent.futures.Future[Any] | None] = queue.SimpleQueue()
+
+    def read() -> None:
+        while (answer := wanted.get()) is not None and answer.set_running_or_notify_cancel():
+            try:
+                part = next(parts, None)
+            except BaseException as error:
+                answer.set_exception(error)
+            else:
+                answer.set_result(part)
+
+    threading.Thread(target=read, name="facerig-source", daemon=True).start()
+    try:
+        while True:
+            answer: concurrent.futures.Future[Any] = concurrent.futures.Future()
+            wanted.put(answer)
+            if (part := await asyncio.wrap_future(answer)) is None:
+                return
+            yield samples(part)
+    finally:
+        wanted.put(None)

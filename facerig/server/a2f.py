@@ -12,6 +12,7 @@ import contextlib
 import json
 import logging
 import time
+from bisect import bisect_right
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -38,6 +39,8 @@ PATIENCE = 2.0  # seconds
 RATES = {"30": 30, "60": 60}
 MOST_WAITING = 1_000  # emotions; a few less than the changes that `Controls` keeps
 YES = ("1", "true", "yes")
+Timed = tuple[float, dict[str, float]]
+"""Seconds, and the emotion that is asked for from then on."""
 
 
 class A2FService:
@@ -157,7 +160,7 @@ class Stream:
                     backlog=house.config.backlog_seconds, mixing=self.mood.mixing)
         self.session = guest.session = Session(house.worker, plan, self.post.push)
         beginning = a2f_params.asked_of(header.emotion_params.beginning_emotion, self.notes)
-        self._input: list[tuple[float, dict[str, float]]] = [(0.0, beginning)] if beginning else []
+        self._input: list[Timed] = [(0.0, beginning)] if beginning else []
         self._feel(0, beginning, 0)
         self._data = protos.message("nvidia_ace.controller.v1.AnimationDataStream")
         self._aggregate = protos.message("nvidia_ace.emotion_aggregate.v1.EmotionAggregate")
@@ -196,15 +199,27 @@ class Stream:
         check_length(self.session, config.clip_seconds)
 
     def _emotions(self, given: Any) -> None:
-        """Time-coded emotions: each from its own time on, or from now where that has passed."""
+        """Time-coded emotions: each from its own time on, or from now where that has passed; they come in any order."""
         for one in sorted(given, key=lambda one: float(one.time_code)):
             check_option("time_code", one.time_code, "0 to 1e6 seconds", 0 <= one.time_code <= 1e6)
             asked = a2f_params.asked_of(one.emotion, self.notes)
             waiting = len(self._input) + 1
             check_option("emotions", waiting, f"up to {MOST_WAITING} that wait for their time", waiting <= MOST_WAITING)
-            self._input.append((float(one.time_code), asked))
-            first = one.time_code <= 0
-            self._feel(round(one.time_code * FPS), asked, 0 if first else self.mood.fade_ms)
+            self._place((float(one.time_code), asked))
+
+    def _place(self, given: Timed) -> None:
+        """By its time. Controls run one way, so those of a later time are told once more."""
+        place = bisect_right(self._input, given[0], key=_time)
+        self._input.insert(place, given)
+        controls, later = self.session.controls, self._input[place + 1 :]
+        self.session.hold()
+        if later and _frame(later[0]) <= controls.floor:  # over before it came
+            return
+        if later:
+            controls.cut(max(1, _frame(given), controls.floor))  # what the header asks for stays
+        for one in self._input[place:]:
+            first = one[0] <= 0 and not self.session.segment.flow.received
+            self._feel(_frame(one), one[1], 0 if first else self.mood.fade_ms)
 
     def _feel(self, frame: int, asked: Mapping[str, float], fade_ms: float) -> None:
         """An emotion that is asked for, beside the one that is heard where this server hears any."""
@@ -272,6 +287,15 @@ class Stream:
         begun = [place for place, (at, _) in enumerate(self._input) if at <= seconds]
         del self._input[: begun[-1] if begun else 0]
         return self._input[0][1] if begun else {}
+
+
+def _time(one: Timed) -> float:
+    return one[0]
+
+
+def _frame(one: Timed) -> int:
+    """The native frame at which it begins."""
+    return round(one[0] * FPS)
 
 
 async def _hear_out(requests: AsyncIterator[Any]) -> None:

@@ -14,7 +14,6 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +40,15 @@ OVERHEAD = 65_536  # bytes of a message besides its audio
 
 
 class Server:
-    """Everything that runs in one process. `start`, then `wait` or `stop`."""
+    """Everything that runs in one process. `start`, then `wait` or `stop`.
 
-    def __init__(self, config: ServerConfig, animator: Animator | None = None) -> None:
+    `leave`, set while it starts, ends the warm-up: the server is not ready then, and `wait` stops it at once.
+    """
+
+    def __init__(self, config: ServerConfig, animator: Animator | None = None, leave: asyncio.Event | None = None,
+                 ) -> None:
         self.config = config
+        self._leave = leave or asyncio.Event()
         self.keys = security.Keys.load(config.api_keys, config.new_per_minute)
         self.credentials = security.server_credentials(config)
         options = {name: getattr(config, name) for name in LOADED}
@@ -56,7 +60,7 @@ class Server:
         self.ports: dict[str, int] = {}
         self._grpc: Any = None
         self._watch: asyncio.Task[None] | None = None
-        self._stopped = asyncio.Event()
+        self._stopping, self._stopped = False, asyncio.Event()
 
     # ---- life ---------------------------------------------------------------------------------------------------
 
@@ -69,7 +73,9 @@ class Server:
             self.ports["http"] = self.http.port
         await self._grpc.start()  # last, since gRPC does not like to be dropped once it runs
         self._watch = asyncio.create_task(self.house.watch())
-        await asyncio.get_running_loop().run_in_executor(None, self.worker.warm_up)
+        await asyncio.get_running_loop().run_in_executor(None, self.worker.warm_up, self._leave.is_set)
+        if self._leave.is_set():
+            return
         self.house.measure()
         self.worker.start()
         self.house.ready = True
@@ -78,7 +84,8 @@ class Server:
 
     async def stop(self, drain: float | None = None) -> None:
         """Refuse new streams, let the running ones finish for `drain` seconds, hand over the rest, go."""
-        self.house.draining = True
+        self.house.draining = self._stopping = True
+        self._leave.set()
         log.info("draining", extra={"fields": {"sessions": len(self.house.guests)}})
         await self.house.drain(self.config.drain_seconds if drain is None else drain)
         await self._grpc.stop(0.2)
@@ -89,16 +96,11 @@ class Server:
         self._stopped.set()
 
     async def wait(self) -> None:
-        """Until a signal has stopped the server."""
-        loop = asyncio.get_running_loop()
-        tasks: set[asyncio.Task[None]] = set()
-
-        def go() -> None:
-            if not tasks:  # a second signal while draining changes nothing
-                tasks.add(asyncio.create_task(self.stop()))
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            _on_signal(loop, number, go)
+        """Until a signal has stopped the server; a second one while it drains changes nothing."""
+        heed(self._leave)
+        await self._leave.wait()
+        if not self._stopping:
+            await self.stop()
         await self._stopped.wait()
 
     # ---- inside -------------------------------------------------------------------------------------------------
@@ -166,11 +168,14 @@ def _unbindable(host: str, port: int) -> str:
     return ""
 
 
-def _on_signal(loop: asyncio.AbstractEventLoop, number: signal.Signals, act: Callable[[], None]) -> None:
-    try:
-        loop.add_signal_handler(number, act)
-    except NotImplementedError:  # Windows; Python's own handler comes between any two lines, so it only tells the loop
-        signal.signal(number, lambda *_: loop.call_soon_threadsafe(act))
+def heed(leave: asyncio.Event) -> None:
+    """From here on SIGTERM and Ctrl-C set it, and do nothing else."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(number, leave.set)
+        except NotImplementedError:  # Windows; Python's own handler comes between any two lines: it only tells the loop
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(leave.set))
 
 
 def _reflect(server: Any, names: tuple[str, ...]) -> None:
@@ -199,9 +204,15 @@ class _Json(logging.Formatter):
 
 
 class _Forgiving(logging.handlers.WatchedFileHandler):
-    """A full disk costs log lines and no stream."""
+    """A full disk, or a folder that went away with its file, costs log lines and no stream."""
 
     lost = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            super().emit(record)
+        except OSError:  # of opening the file again, which is outside of what `handleError` is told
+            self.lost += 1
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
         self.lost += 1
@@ -234,8 +245,19 @@ def run(config: ServerConfig) -> None:
 
 
 async def _serve(config: ServerConfig) -> None:
-    server = Server(config)
+    leave = asyncio.Event()
+    heed(leave)  # before the model is loaded: process 1 of a container gets no signal that it has no handler for
+    server = Server(config, leave=leave)
     await server.start()
+    if not leave.is_set():
+        _tell(server)
+    tidying = asyncio.create_task(_tidy())
+    await server.wait()
+    tidying.cancel()
+
+
+def _tell(server: Server) -> None:
+    """The line for whoever started it: it is ready."""
     told = {
         "ports": server.ports,
         "capacity": server.house.capacity,
@@ -245,9 +267,6 @@ async def _serve(config: ServerConfig) -> None:
         "pid": os.getpid(),
     }
     print(json.dumps(told), flush=True)
-    tidying = asyncio.create_task(_tidy())
-    await server.wait()
-    tidying.cancel()
 
 
 async def _tidy() -> None:

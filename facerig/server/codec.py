@@ -46,7 +46,7 @@ class Decoder:
     def push(self, data: bytes) -> bytes:
         """Bytes of the wire -> interleaved PCM16."""
         if self.name == "opus":
-            return self._decoded([self._av.Packet(data)])
+            return self._decoded([self._av.Packet(data)]) if data else b""  # an empty packet would end the stream
         if self._head is not None:
             data = self._after_head(self._head + data)
         return self._decoded(self._codec.parse(data)) if data else b""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,7 @@ from facerig.server import faults
 from facerig.server.asks import moods as moods_of
 from facerig.server.batch import BatchChain
 from facerig.server.flow import Flow
-from facerig.server.hearing import Mixing, hearing
+from facerig.server.hearing import Mixing, calm, hearing
 from facerig.server.lane import Lost, Remote
 from facerig.server.outlet import Mapper, Sampler, between, native_ceiling, native_floor
 from facerig.stage import SAMPLES, Frames, fallen
@@ -42,6 +42,8 @@ class Release:
     rows: int
     last: Frames
     """In the client's rig."""
+    mood: Frames | None = None
+    """What was felt in that row, where it is known."""
 
 
 @dataclass(eq=False)
@@ -234,7 +236,18 @@ class Engine:
         begin, end = native_floor(first, fps), native_ceiling(first + count - 1, fps) + 1
         quiet = self.animator.quiet(begin, end - begin, segment.controls, segment.seed)
         rows = segment.mapper(between(quiet, begin, first, count, fps))
-        return Made(segment, release.first, _finite(fallen(release.last, rows)))
+        return Made(segment, release.first, _finite(fallen(release.last, rows)), self._calmed(segment, release))
+
+    def _calmed(self, segment: Segment, release: Release) -> Frames | None:
+        """What is felt meanwhile: what is asked for, and what was felt beyond that is let go as the values are."""
+        if segment.moods is None:
+            return None
+        rows = range(release.first - 1, release.first + release.rows)
+        native = np.array([native_floor(row, segment.sampler.fps) for row in rows], np.intp)
+        begin, end = int(native[0]), int(native[-1]) + 1
+        asked = self.animator.asked(segment.controls, begin, end - begin)
+        felt = moods_of(calm(self.batch.face, asked))[native - begin]
+        return felt[1:] if release.mood is None else fallen(release.mood[: felt.shape[1]], felt)
 
     def _rows(self, segment: Segment, values: Frames) -> Made:
         flow = segment.flow
@@ -267,7 +280,7 @@ class Engine:
             assert segment.moods is not None
             segment.moods.add(segment.flow.position, own)
 
-    def warm_up(self, sizes: Sequence[int], clock: Callable[[], float], repeats: int = 3) -> dict[int, float]:
+    def warm_up(self, sizes: Iterable[int], clock: Callable[[], float], repeats: int = 3) -> dict[int, float]:
         """Least seconds of a step for each batch size, on the slots' own memory (streams must not be running).
 
         The least, since at a start-up other work often steals time, and a capacity that is too low stays.

@@ -139,6 +139,13 @@ def strengthened(wanted: Frames, heard: Frames, mixing: Mixing) -> Frames:
     return out
 
 
+def calm(face: Face, asked: Frames) -> Frames:
+    """[n, WIDTH] control rows as the face takes them that `hearing` gave, where it hears nothing in the voice."""
+    if not isinstance(face.heard, Hearing):
+        return asked
+    return face.heard.heard.blended(asked, np.zeros((len(asked), len(EMOTIONS)), np.float32))
+
+
 def hearing(face: Face, block: int) -> Face:
     """The same face, each of whose streams may blend what is heard in its own way; one that hears nothing as it is."""
     return replace(face, heard=Hearing(face.heard, block)) if isinstance(face.heard, Heard) else face

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 from collections.abc import Callable
 
 from facerig.errors import ServiceError
@@ -16,6 +17,7 @@ from facerig.server.admission import House
 HEAD_MOST = 8_192  # bytes
 HEAD_WAIT = 5.0  # seconds
 CONNECTIONS = 64
+EVERYWHERE = "::"  # gRPC listens there on IPv4 as well, asyncio by itself on IPv6 alone
 Answer = tuple[int, str, bytes]
 REASONS = {200: "OK", 404: "Not Found", 405: "Method Not Allowed", 400: "Bad Request", 503: "Service Unavailable"}
 
@@ -36,7 +38,12 @@ class Http:
 
     async def start(self, host: str, port: int) -> None:
         try:
-            self._server = await asyncio.start_server(self._serve, host, port, limit=HEAD_MOST)
+            if host == EVERYWHERE:
+                both = socket.has_dualstack_ipv6()
+                sock = socket.create_server((host, port), family=socket.AF_INET6, dualstack_ipv6=both)
+                self._server = await asyncio.start_server(self._serve, sock=sock, limit=HEAD_MOST)
+            else:
+                self._server = await asyncio.start_server(self._serve, host, port, limit=HEAD_MOST)
         except OSError as error:
             raise ServiceError(f"http_port: cannot listen on {host}:{port} ({error.strerror or error})") from error
         self.port = self._server.sockets[0].getsockname()[1]

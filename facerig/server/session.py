@@ -117,6 +117,7 @@ class Session:
         self._repeated = resume is not None
         self._error: FacerigError | None = None
         self._last_values: Frames | None = None
+        self._last_mood: Frames | None = None
         self.audio_samples = 0
         self.next_frame = 0 if resume is None else resume.last_frame + 1
         self.seat: Seat | None = worker.claim()
@@ -276,7 +277,7 @@ class Session:
         self._repeated = False
         self.segment, self._done = self._segment(first + frames, None), False
         if self._last_values is not None:
-            self.segment.release = Release(first, frames, self._last_values)
+            self.segment.release = Release(first, frames, self._last_values, self._last_mood)
             self.worker.nudge(self.segment)
         self.pacer.restart(first, now)
         if self.ended:
@@ -316,7 +317,7 @@ class Session:
         index, values, mood, ready = self._queue.popleft()
         self.pacer.left(index, ready)
         self.next_frame = index + 1
-        self._last_values = values
+        self._last_values, self._last_mood = values, mood
         segment = self.segment
         if index < segment.base:  # a release: no audio belongs to it
             return Row(index, values, mood)

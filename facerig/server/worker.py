@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from facerig.errors import FacerigError, ServiceError
@@ -231,14 +232,17 @@ class Worker:
         """The first lane's."""
         return self.lanes[0].engine
 
-    def warm_up(self) -> None:
-        """Step every batch size once before anybody waits for it; blocking, so call it off the event loop."""
+    def warm_up(self, leave: Callable[[], bool]) -> None:
+        """Step every batch size once before anybody waits for it, or until `leave`; blocking, so call it off the event
+        loop."""
+        if leave():
+            return
         for lane in self.lanes:
             lane.engine.batch.open()
         for lane in self.lanes:
             most = min(self.max_batch, lane.engine.batch.slots)
             sizes = [*(1 << k for k in range(most.bit_length()) if 1 << k < most), most]
-            self.step_times = lane.engine.warm_up(sizes, time.perf_counter)
+            self.step_times = lane.engine.warm_up(takewhile(lambda _: not leave(), sizes), time.perf_counter)
             lane.beat.measured(self.step_times)
 
     def start(self) -> None:

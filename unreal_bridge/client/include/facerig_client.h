@@ -56,7 +56,7 @@ typedef enum facerig_state {
 /* Fill with facerig_options_init, then change what you need. Texts are copied by facerig_open. */
 typedef struct facerig_options {
   size_t size;         /* set by facerig_options_init: what this program was built with */
-  const char *servers; /* "host:port", several parted by commas */
+  const char *servers; /* "host:port", several parted by commas; IPv6 as "[::1]:52100" */
   const char *api_key; /* or NULL */
   const char *ca_pem;  /* text (not a path) of a PEM file; NULL: no TLS, "": TLS with the system's authorities */
   const char *rig;     /* "arkit", "metahuman", ... */
@@ -69,7 +69,7 @@ typedef struct facerig_options {
   facerig_encoding encoding;
   facerig_pacing pacing;
   double retry_seconds; /* how long a broken stream looks for a server */
-  double ahead_seconds; /* how much audio may wait before facerig_send answers FACERIG_FULL */
+  double ahead_seconds; /* how much audio may be ahead of the frames before facerig_send answers FACERIG_FULL */
 } facerig_options;
 
 typedef enum facerig_kind {

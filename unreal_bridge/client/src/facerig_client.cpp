@@ -54,11 +54,25 @@ std::vector<std::string> split(const std::string &text) {
 
 std::string text(const char *given) { return given ? given : ""; }
 
+// HOST:PORT: gRPC would take a port modulo 65536, and a bare IPv6 address to its port 443.
+bool is_address(const std::string &given) {
+  const size_t colon = given.rfind(':');
+  if (colon == std::string::npos) return false;
+  std::string host = given.substr(0, colon);
+  const std::string port = given.substr(colon + 1);
+  if (port.empty() || port.size() > 5 || port.find_first_not_of("0123456789") != std::string::npos) return false;
+  const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
+  if (bracketed) host = host.substr(1, host.size() - 2);
+  if (host.empty() || host.find_first_of(bracketed ? "[]/ \t" : "[]:/ \t") != std::string::npos) return false;
+  return std::stoi(port) >= 1 && std::stoi(port) <= 65535;
+}
+
 // Empty where all is well, else what is wrong.
 std::string wrong(const facerig_options &o, const std::vector<std::string> &servers) {
   if (servers.empty()) return "servers: accepted: \"host:port\", several parted by commas";
   for (const auto &server : servers)
-    if (server.rfind(':') == std::string::npos) return "servers: got \"" + server + "\", accepted: host:port";
+    if (!is_address(server))
+      return "servers: got \"" + server + "\", accepted: host:port, 1 to 65535, IPv6 in brackets ([::1]:52100)";
   if (o.rate < 8000 || o.rate > 192000) return "rate: got " + std::to_string(o.rate) + ", accepted: 8000 to 192000";
   if (o.channels < 1 || o.channels > 64) return "channels: got " + std::to_string(o.channels) + ", accepted: 1 to 64";
   if (o.fps < 1 || o.fps > 120) return "fps: got " + std::to_string(o.fps) + ", accepted: 1 to 120";

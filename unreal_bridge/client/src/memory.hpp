@@ -64,6 +64,11 @@ struct Memory {
     return static_cast<double>(std::max<int64_t>(0, rows)) / wish.fps;
   }
 
+  // Seconds of audio whose frames have not come: what is kept beyond that is there to resume.
+  double ahead(const Wish &wish) const {
+    return static_cast<double>(samples(wish)) / wish.rate - shown(wish);
+  }
+
   void place(const Wish &wish, v1::Control control) {
     const uint64_t at = (samples(wish) * wish.fps + wish.rate - 1) / wish.rate;
     control.set_frame(segment_frame + at);

@@ -77,8 +77,8 @@ Stream::Outcome Stream::send(const void *data, size_t bytes) {
   Lock lock(mutex_);
   if (!error_.empty()) return Outcome::failed;
   if (memory_.ended) return Outcome::invalid;
-  const double most = wish_.ahead_seconds * wish_.rate * static_cast<double>(wish_.width());
-  if (static_cast<double>(memory_.audio.size() + later_.size() + bytes) > most) return Outcome::full;
+  const double fresh = static_cast<double>(later_.size() + bytes) / static_cast<double>(wish_.width()) / wish_.rate;
+  if (memory_.ahead(wish_) + fresh > wish_.ahead_seconds) return Outcome::full;
   (asked_ != answered_ ? later_ : memory_.audio).append(static_cast<const char *>(data), bytes);
   news_.notify_all();
   return Outcome::ok;

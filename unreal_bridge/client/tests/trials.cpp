@@ -1,6 +1,7 @@
-// What tests ask of the library over a server: interrupts at awkward times. Prints what happened, as JSON.
+// What tests ask of the library over a server: interrupts at awkward times, little audio ahead. Prints what happened,
+// as JSON.
 //
-//   facerig_trials again|end|far SERVERS
+//   facerig_trials again|end|far|little SERVERS
 #include <cmath>
 #include <cstdio>
 #include <memory>
@@ -73,13 +74,31 @@ static void far(facerig_stream *stream, Heard *heard) {
   hear(stream, heard, FACERIG_FRAME, ~0u);
 }
 
+// A voice longer than what a server looks back on, in pieces, with no more than a second of it ahead of the frames.
+static void little(facerig_stream *stream, Heard *heard) {
+  unsigned pieces = 0;
+  bool moves = true;
+  while (pieces < 80 && moves) {
+    const facerig_result taken = speak(stream, 0.1);
+    const unsigned before = heard->frames;
+    pieces += taken == FACERIG_OK;
+    if (taken == FACERIG_FULL) hear(stream, heard, FACERIG_FRAME);
+    moves = taken == FACERIG_OK || heard->frames > before;
+  }
+  std::printf("\"pieces\": %u, ", pieces);
+  if (!moves) return;
+  facerig_end(stream);
+  hear(stream, heard, FACERIG_FRAME, ~0u);
+}
+
 int main(int count, char **arguments) {
   if (count < 3) return 2;
   const std::string mode = arguments[1];
   facerig_options options;
   facerig_options_init(&options);
   options.servers = arguments[2];
-  options.pacing = FACERIG_REALTIME;
+  options.pacing = mode == "little" ? FACERIG_BURST : FACERIG_REALTIME;
+  if (mode == "little") options.ahead_seconds = 1;
   char error[256];
   Stream stream(facerig_open(&options, error, sizeof error));
   if (!stream) return std::fprintf(stderr, "facerig: %s\n", error), 2;
@@ -87,7 +106,7 @@ int main(int count, char **arguments) {
   if (mode == "end")
     end(stream.get(), &heard);
   else
-    std::printf("{"), (mode == "far" ? far : again)(stream.get(), &heard);
+    std::printf("{"), (mode == "far" ? far : mode == "little" ? little : again)(stream.get(), &heard);
   facerig_error(stream.get(), error, sizeof error);
   std::printf("\"frames\": %u, \"interrupts\": %u, \"resumed_at\": %llu, \"done\": %s, \"error\": \"%s\"}\n",
               heard.frames, heard.interrupts, heard.resumed_at, heard.result == FACERIG_DONE ? "true" : "false", error);
