@@ -35,6 +35,10 @@ def train(
     start: Annotated[Path | None, typer.Option(help="A shipped .safetensors of the same sizes, or of fewer layers, "
                                                "to go on from (instant goes on from small).",
                                                show_default=False)] = None,
+    peer: Annotated[list[Path] | None, typer.Option(help="A shipped .safetensors of any preset that is asked what "
+                                                    "it hears: half of every label is that. Once for each; networks "
+                                                    "that were trained apart err apart.",
+                                                    show_default=False)] = None,
     pure: Annotated[bool, typer.Option("--pure", help="Keep speaker and mood out of what the decoder reads; costs "
                                        "a little of the lips (docs/EMOTION.md).")] = False,
     decoder: Annotated[bool, typer.Option("--decoder", help="Only the decoder, on the encoder of --start.")] = False,
@@ -63,7 +67,10 @@ def train(
     check_option("--hours", hours, "more than 0", hours > 0)
     check_option("--threads", threads, "0 or more", threads >= 0)
     files = list(mean or ())
+    peers = tuple(peer or ())
     _check_files(start, decoder, files, decoder or pure or expression or heard)
+    check_option("--peer", ", ".join(map(str, peers)), ".safetensors files that are there, for an encoder's run",
+                 all(map(os.path.isfile, peers)) and not (peers and (decoder or files)))  # fmt: skip
     _check_beside(ctx, [name for name, asked in (("heard", heard), ("expression", expression)) if asked])
     try:
         from facerig.model.checkpoint import check_export
@@ -79,7 +86,7 @@ def train(
         return
     check_export()
     plan = Plan(preset, minutes, out, hours=hours, seed=seed, batch=batch, start=start, pure=pure,
-                decoder=decoder, folder=cache or Plan().folder)  # fmt: skip
+                decoder=decoder, peers=peers, folder=cache or Plan().folder)  # fmt: skip
     if expression:
         from facerig.train import expression as felt
 

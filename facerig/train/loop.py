@@ -55,8 +55,8 @@ class Run:
     tempo: float = 0.2
     seed: int = 1
     ema: float = 0.998
-    aside: float = 0.25
-    """Weight of the look-aheads that are not the shipped one, together against it at 1."""
+    aside: float = 0.1
+    """Weight of the look-aheads that nobody reads, together; those that are read weigh as they are read."""
     save_every: float = 120.0
     judge_every: float = 300.0
     half: bool = True
@@ -180,7 +180,7 @@ class EncoderTrainer:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.run.half):
             content = self.net.phase(feats)
         total = content.new_zeros((), dtype=torch.float32)
-        aside = self.run.aside / max(1, len(self.config.taught) - 1)
+        weights = self._weights()
         for ahead in self.config.taught:
             steps = steps_at(feats.shape[1], ahead, self.config.stride)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.run.half):
@@ -189,8 +189,15 @@ class EncoderTrainer:
             weight = trust[:, steps].flatten()
             own = unit_loss(units.float(), wanted, weight, self.tables) \
                 + CONTACT * contact_loss(contacts.float(), touched, weight, self.tables)
-            total = total + own * (1.0 if ahead == self.config.lookahead else aside)
+            total = total + own * weights[ahead]
         return total
+
+    def _weights(self) -> dict[int, float]:
+        """Of the heads in the loss, by their look-ahead; 1 for the one that is read most."""
+        shares = dict(self.config.heard_by)
+        others = [ahead for ahead in self.config.taught if ahead not in shares]
+        return {ahead: shares[ahead] / max(shares.values()) if ahead in shares else self.run.aside / len(others)
+                for ahead in self.config.taught}
 
     # ---- the log --------------------------------------------------------------------------------------------------
 

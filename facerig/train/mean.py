@@ -32,7 +32,7 @@ def mean(plan: Plan, files: Sequence[Path], tell: Callable[[str], None]) -> dict
     figures = {
         "mean_of": len(files),
         **({} if plan.start else kept_share(files)),
-        **content_figures(net, plan.start, recipe.judges(plan.features, held)),
+        **content_figures(net, plan, recipe.judges(plan.features, held)),
         "motion": {name: measured(net, data) for name, data in motion_judges(net, plan, held).items()},
     }
     save(net, plan.out, figures)

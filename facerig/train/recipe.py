@@ -76,6 +76,9 @@ WATCHED = ("ljspeech", "css10_es", "emodb")
 APART = ("prompts", "talkies", "neural")
 # What choices are made by: clips kept apart whose labels are others', and a reader and words that nobody learns from.
 CHOOSING = ("speechocean", "synthetic", "grid", "librivox")
+# People of whom nothing is learnt: how readily a viseme is heard is set by their clips (`balance`).
+STRANGERS = ("speechocean", "librivox", "prompts", "talkies")
+STRANGERS_CLIPS = 250
 WATCHED_CLIPS = 120
 AUGMENTED_HOURS = 3.0
 GUESSED = 0.5  # trust of labels that the encoder guessed
@@ -134,10 +137,20 @@ def labelled(packed: PackedSet) -> PackedSet:
 
 def judges(cache: Path, packed: PackedSet | None = None) -> dict[str, Store]:
     """Some clips of every set that is watched or that choices are made by."""
-    held, out = packed or load_packed(), {}
-    for names, count in ((WATCHED, WATCHED_CLIPS), ((*APART, *CHOOSING), CHOOSING_CLIPS)):
-        for name in (n for n in names if n in held.columns):
-            clips = [c for c in held.only("val", [name]).clips if c.label_kind != "none"]
-            if clips:
-                out[name] = store(held.of(clips[:: max(1, len(clips) // count)][:count]), cache)
+    held = packed or load_packed()
+    return {**_apart(held, cache, WATCHED, WATCHED_CLIPS), **_apart(held, cache, (*APART, *CHOOSING), CHOOSING_CLIPS)}
+
+
+def strangers(cache: Path, packed: PackedSet | None = None) -> list[Store]:
+    """Clips of people of whom nothing is learnt."""
+    return list(_apart(packed or load_packed(), cache, STRANGERS, STRANGERS_CLIPS).values())
+
+
+def _apart(held: PackedSet, cache: Path, names: tuple[str, ...], count: int) -> dict[str, Store]:
+    """About so many labelled clips of each set's validation split, evenly."""
+    out = {}
+    for name in (n for n in names if n in held.columns):
+        clips = [c for c in held.only("val", [name]).clips if c.label_kind != "none"]
+        if clips:
+            out[name] = store(held.of(clips[:: max(1, len(clips) // count)][:count]), cache)
     return out

@@ -17,7 +17,8 @@ from facerig.model.checkpoint import save
 from facerig.model.config import NetConfig
 from facerig.model.net import Encoder, Net
 from facerig.model.runtime import read_card
-from facerig.train import distill, parallel, purify, recipe, smoother
+from facerig.train import distill, parallel, purify, recipe, smoother, together
+from facerig.train.balance import balanced
 from facerig.train.corpora import PackedClip, PackedSet, cache_folder, load_packed
 from facerig.train.corpora.motion import closed_lips
 from facerig.train.data import Store, store, with_labels
@@ -54,6 +55,8 @@ class Plan:
     batch: int = 20
     start: Path | None = None
     """A shipped .safetensors to go on from: its encoder sharpens the labels at once, then both parts are taught on."""
+    peers: tuple[Path, ...] = ()
+    """Shipped models that are asked what they hear in all that is learnt from: half of every label is that."""
     pure: bool = False
     """Whether the decoder is purified: it then reads little of the speaker and the voice's emotion beside the words,
     and follows measured lips a little less."""
@@ -111,14 +114,16 @@ def taught_encoder(net: Net, plan: Plan, shown: Shown) -> dict[str, Any]:
     if parallel.rank():
         return {}
     load_ema(trainer.path, net.encoder)
-    return content_figures(net, plan.start, trainer.judges)
+    return content_figures(net, plan, trainer.judges)
 
 
-def content_figures(net: Net, start: Path | None, judges: Mapping[str, Store]) -> dict[str, Any]:
-    """How well an encoder hears the clips kept apart, once the best share of a start's is in it where there is one."""
-    mean = best_mean(net.encoder, shipped(start, net.encoder), judges) if start else {}
-    net.encoder.eval()
-    return {"content": {name: judged(net.encoder, held, net.config.lookahead) for name, held in judges.items()}, **mean}
+def content_figures(net: Net, plan: Plan, judges: Mapping[str, Store]) -> dict[str, Any]:
+    """How well an encoder hears the clips kept apart, once the best share of a start's is in it where there is one and
+    it is balanced for strangers."""
+    mean = best_mean(net.encoder, shipped(plan.start, net.encoder), judges) if plan.start else {}
+    balance = balanced(net.encoder.eval(), recipe.strangers(plan.features))
+    content = {name: judged(net.encoder, held, net.config.lookahead) for name, held in judges.items()}
+    return {"content": content, "balance": balance, **mean}
 
 
 def kept_encoder(net: Net, plan: Plan, start: Path) -> dict[str, Any]:
@@ -154,7 +159,8 @@ def encoder_trainer(plan: Plan, config: NetConfig) -> EncoderTrainer:
         if by and unsharpened(plan):
             sharpen(by(), plan, plan.labels)
         held = load_packed()
-        return recipe.learnt(plan.features, *distill.read(plan.labels, recipe.stamps(held)), held)
+        data = recipe.learnt(plan.features, *distill.read(plan.labels, recipe.stamps(held)), held)
+        return together.softened_by(plan.peers, data, plan.run) if plan.peers else data
 
     def fresh() -> Store | None:
         nonlocal behind
@@ -164,7 +170,7 @@ def encoder_trainer(plan: Plan, config: NetConfig) -> EncoderTrainer:
         return parallel.first_then_others(lambda: taught(lambda: trained(trainer.path, config)))
 
     run = Run(plan.run, seconds, batch=plan.batch, seed=plan.seed, shares=dict(recipe.LEARNT),
-              data=recipe.stamps(load_packed()))
+              data={**recipe.stamps(load_packed()), **together.stamps(plan.peers)})
     start = plan.start
     if start:
         run = replace(run, start=start, peak=START_PEAK, ramp=0.0)
