@@ -93,6 +93,17 @@ def test_a_recording_without_its_text_or_of_another_length_is_left_out(tmp_path:
     assert prompts._made(voice, "a", "un perro", path, known) is None
 
 
+def test_sounds_that_were_looked_for_and_not_found_are_told_by_their_length() -> None:
+    said = ("p", "eh", "r", "o")
+    found = [Timed(k * 0.1, k * 0.1 + 0.08, unit) for k, unit in enumerate(said)]
+    lost = [Timed(k / 30, (k + 1) / 30, unit) for k, unit in enumerate(said)]
+    rest = [Timed(1.0, 3.0, "sil")]
+    assert prompts.pressed([*found, *rest]) == 0
+    assert prompts.pressed([*lost, *rest]) == 1
+    assert prompts.pressed([*lost[:2], *found[2:], *rest]) == 0.5
+    assert prompts.pressed(rest) == 0
+
+
 def test_agreement_counts_spoken_frames_alone() -> None:
     posteriors = np.full((60, len(units())), 0.001, np.float32)
     posteriors[:, unit_index("sil")] = 0.9
