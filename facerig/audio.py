@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from facerig.errors import AudioError, MissingExtra, OptionError, ServiceError, check_option
-from facerig.lengths import cut_short, left_open
+from facerig.lengths import cut_short, left_open, short_of
 from facerig.resample import HIGHEST_RATE, LOWEST_RATE, mono
 from facerig.stage import Frames
 
@@ -214,8 +214,7 @@ def _sndfile_blocks(stream: Any, file: Path, block_seconds: float, notes: list[s
         done += len(block)
         yield block
     if stream.format == "FLAC" and done < stream.frames < MOST_FRAMES:
-        held, claimed = done / stream.samplerate, stream.frames / stream.samplerate
-        notes.append(f"{file}: is cut short: holds {held:.2f} s of the {claimed:.2f} s in its header")
+        notes.append(short_of(file, done / stream.samplerate, stream.frames / stream.samplerate))
 
 
 @contextmanager

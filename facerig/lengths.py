@@ -49,8 +49,12 @@ def cut_short(file: Path, kind: str, seconds: float) -> str:
     if not 0 < held < claimed or not seconds:
         return ""
     there, whole = (seconds * held / claimed, seconds) if kind == "MP3" else (seconds, seconds * claimed / held)
-    return "" if whole - there < SLACK else (
-        f"{file}: is cut short: holds {there:.2f} s of the {whole:.2f} s in its header")
+    return "" if whole - there < SLACK else short_of(file, there, whole)
+
+
+def short_of(file: Path, there: float, whole: float) -> str:
+    """The note of a file that holds fewer seconds than its header says."""
+    return f"{file}: is cut short: holds {there:.2f} s of the {whole:.2f} s in its header"
 
 
 def left_open(file: Path, kind: str) -> str:

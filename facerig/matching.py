@@ -75,6 +75,7 @@ def match(curves: Curves, head: Head, joints: bool = True) -> Match:
 
 # What a name may end on after a dot: not the name itself.
 ENDINGS = frozenset(("l", "r", "left", "right"))
+SIDES = {"_l": "left", "_r": "right", ".l": "left", ".r": "right"}
 
 
 def bare_names(names: Sequence[str], deformer: str) -> tuple[str, ...]:
@@ -88,12 +89,14 @@ def bare_names(names: Sequence[str], deformer: str) -> tuple[str, ...]:
     return tuple(name.removeprefix(shared) or name for name in names)
 
 
-def _plain(name: str) -> str:
+def sides_spelt(name: str) -> str:
+    """In lower case, its side as a word: mouthSmile_L, mouthSmile.L -> mouthsmileleft."""
     lower = name.lower()
-    for ending, side in (("_l", "left"), ("_r", "right"), (".l", "left"), (".r", "right")):
-        if lower.endswith(ending):
-            lower = lower.removesuffix(ending) + side
-    return lower.replace("_", "")
+    return lower[:-2] + SIDES[lower[-2:]] if lower[-2:] in SIDES else lower
+
+
+def _plain(name: str) -> str:
+    return sides_spelt(name).replace("_", "")
 
 
 Spellings = tuple[Callable[[str], str], ...]

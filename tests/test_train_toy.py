@@ -27,8 +27,8 @@ from facerig.train import loop, losses, shards, smoother  # noqa: E402
 from facerig.train import mean as runs_mean  # noqa: E402
 from facerig.train import run as run_module  # noqa: E402
 from facerig.train.corpora import PackedSet  # noqa: E402
-from facerig.train.data import UNLABELLED, Crops, Store, following, hard, stretched  # noqa: E402
-from facerig.train.decoder import QUIET, DecoderRun, DecoderTrainer  # noqa: E402
+from facerig.train.data import QUIET, UNLABELLED, Crops, Store, following, hard, stretched  # noqa: E402
+from facerig.train.decoder import DecoderRun, DecoderTrainer  # noqa: E402
 from facerig.train.loop import EncoderTrainer, Run, aligned, contents, judged, posteriors, steps_at  # noqa: E402
 from facerig.train.melaug import MelAugment, _grain  # noqa: E402
 from facerig.train.motion import FACEGOOD_SUMS, GRID_MEASURES, Motion, belief, taught  # noqa: E402

@@ -17,6 +17,7 @@ from facerig.errors import HeadError, OptionError
 from facerig.heads.ict import sparse_shape
 from facerig.heads.npz import head_from_npz
 from facerig.heads.obj import read_obj
+from facerig.matching import sides_spelt
 from facerig.mesh import Head, Part, vertex_normals
 
 log = logging.getLogger(__name__)
@@ -222,7 +223,4 @@ def _by_ending(name: str) -> str | None:
 
 def _plain(name: str) -> str:
     text = name.rsplit(".", 1)[-1] if "." in name and not name.lower().endswith((".l", ".r")) else name
-    for ending, word in (("_l", "left"), ("_r", "right"), (".l", "left"), (".r", "right")):
-        if text.lower().endswith(ending):
-            text = text[:-2] + word
-    return "".join(c for c in text.lower() if c.isalnum())
+    return "".join(c for c in sides_spelt(text) if c.isalnum())

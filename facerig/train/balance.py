@@ -13,12 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facerig.features import FEATURES
 from facerig.model.net import Encoder
 from facerig.phones import VISEMES15, viseme15_of_units
-from facerig.train.data import UNLABELLED, Store, grouped
+from facerig.train.data import UNLABELLED, Store, grouped, side_by_side
 from facerig.train.loop import contents
-from facerig.train.smoother import QUIET
 
 ROUNDS = 30
 LEAST = 1e-6  # probability, as its logarithm must be a number
@@ -63,10 +61,7 @@ def _heard(net: Encoder, data: Store) -> tuple[Tensor, Tensor]:
     logits: list[Tensor] = []
     labels: list[Tensor] = []
     for group in grouped(data.counts):
-        feats = torch.full((len(group), int(data.counts[group].max()) + net.config.lookahead, FEATURES), QUIET)
-        for row, k in enumerate(group):
-            feats[row, : data.counts[k]] = torch.from_numpy(data.clip(int(k))[0])
-        content = contents(net, feats)
+        content = contents(net, torch.from_numpy(side_by_side(data, group, net.config.lookahead)))
         for row, k in enumerate(group):
             own = torch.from_numpy(data.clip(int(k))[1].astype(np.int64))
             heads = [net.read(content[row, ahead : ahead + len(own)], ahead)[0] for ahead, _ in net.config.heard_by]

@@ -29,6 +29,7 @@ GROUPED = 12_000  # frames that go through an encoder together
 KEPT = 4  # units that a soft label names
 MADE_BY = (BANDS, HOPS, WINDOW, FFT, LOWEST, HIGHEST, FLOOR, MEAN, SPREAD)  # features of other settings are others
 NOBODY = -1
+QUIET = -2.2  # a feature of digital silence
 FOLLOWED = 0.85  # how often a clip is followed by the next of its speaker
 
 Half = NDArray[np.float16]
@@ -155,6 +156,14 @@ def grouped(counts: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
             last += 1
         yield order[first:last]
         first = last
+
+
+def side_by_side(held: Store, clips: NDArray[np.int64], behind: int = 0) -> Float:
+    """[clips, longest + behind, 128] features, quiet behind each."""
+    feats = np.full((len(clips), int(held.counts[clips].max()) + behind, FEATURES), QUIET, np.float32)
+    for row, k in enumerate(clips):
+        feats[row, : held.counts[k]] = held.clip(int(k))[0]
+    return feats
 
 
 def share(clip: str, shares: Mapping[str, float]) -> float:

@@ -19,11 +19,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from facerig.features import FEATURES
 from facerig.model.config import POOLED
 from facerig.model.net import Net, pooled
 from facerig.rig import rig
-from facerig.train.data import Float, grouped, share
+from facerig.train.data import Float, grouped, share, side_by_side
 from facerig.train.loop import contents
 from facerig.train.losses import curve_loss
 from facerig.train.melaug import MelAugment
@@ -32,7 +31,6 @@ from facerig.train.resume import Ema, facts_in, facts_of, gone_on, load_run, sav
 from facerig.train.schedule import Schedule, is_eighth
 from facerig.train.told import tell
 
-QUIET = -2.2  # a feature of digital silence
 MEAN = 0.9997  # decay of the running mean of the weights that is kept: over a ninth of the run (`Ema`)
 FLOOR = 0.25  # of the rate is left at the end, so that what the mean is of lies around a minimum
 
@@ -135,10 +133,7 @@ def heard(net: Net, data: Motion, rng: np.random.Generator, strength: float, hal
     content = np.zeros((len(held.labels), net.config.width), np.float16)
     loudness = np.zeros((len(held.labels), POOLED), np.float16)
     for group in grouped(held.counts):
-        longest = int(held.counts[group].max())
-        feats = torch.full((len(group), longest, FEATURES), QUIET)
-        for row, k in enumerate(group):
-            feats[row, : held.counts[k]] = torch.from_numpy(held.clip(int(k))[0])
+        feats = torch.from_numpy(side_by_side(held, group))
         if strength:
             feats, _ = alter(feats, torch.zeros(feats.shape[:2], dtype=torch.long), rng, strength)
         out, loud = contents(net.encoder, feats, half).numpy(), pooled(feats).numpy()

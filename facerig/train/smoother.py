@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from facerig.features import FEATURES
 from facerig.model.config import NetConfig, layers
 from facerig.model.net import ConvLayer, Encoder
-from facerig.train.data import UNLABELLED, Float, Half, Store, grouped, share
+from facerig.train.data import UNLABELLED, Float, Half, Store, grouped, share, side_by_side
 from facerig.train.loop import aligned, contents
 from facerig.train.losses import UnitTables, targets, unit_loss
 from facerig.train.resume import Ema
@@ -29,7 +29,6 @@ from facerig.train.told import tell
 AHEAD = 24  # frames: the encoder's own past is seconds long, so a syllable of future is what it lacks
 LAYERS = "c1 c1 c2 c2"
 DROPOUT = 0.1  # contents of clips that the encoder was taught on are surer than those of others
-QUIET = -2.2  # a feature of digital silence
 UNHEARD = -1  # where a clip begins that was not listened to
 
 
@@ -96,10 +95,7 @@ class Listened:
             self._hear(net, clips[group], half)
 
     def _hear(self, net: Encoder, group: NDArray[np.int64], half: bool) -> None:
-        longest = int(self.store.counts[group].max()) + AHEAD
-        feats = torch.full((len(group), longest, FEATURES), QUIET)
-        for row, k in enumerate(group):
-            feats[row, : self.store.counts[k]] = torch.from_numpy(self.store.clip(int(k))[0])
+        feats = torch.from_numpy(side_by_side(self.store, group, AHEAD))
         with torch.no_grad():
             both = torch.cat([contents(net, feats, half), feats], dim=-1).numpy()
         for row, k in enumerate(group):

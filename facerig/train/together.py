@@ -18,19 +18,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facerig.features import FEATURES
 from facerig.files import write_file
 from facerig.model.checkpoint import load_net
 from facerig.model.net import Encoder
-from facerig.train.data import KEPT, Soft, Store, grouped
+from facerig.train import distill
+from facerig.train.data import Soft, Store, grouped, hard, side_by_side
 from facerig.train.loop import contents
 from facerig.train.losses import targets
-from facerig.train.smoother import QUIET
+from facerig.train.smoother import AHEAD
 from facerig.train.told import tell
 
 SHARE = 0.5  # of a label that is what the networks hear; the rest is what it was
 TOLD = 0.05
-AHEAD = 24  # frames of quiet behind a clip: more than any head looks ahead
 NEARER = 2  # frames that a head may look less far than its network does: what hears much later knows much more
 
 
@@ -48,7 +47,7 @@ def softened_by(files: Sequence[Path], data: Store, folder: Path) -> Store:
 def heard(nets: Sequence[Encoder], data: Store, folder: Path | None = None) -> Soft:
     """Soft labels of a store's clips: what they were and the mean of what the networks hear; none where none was. The
     folder is that of the log, which is told every TOLD of the way."""
-    out, done, told = np.zeros((len(data.labels), 2, KEPT), np.uint8), 0.0, 0.0
+    out, done, told = hard(len(data.labels)), 0.0, 0.0
     for group in grouped(data.counts):
         mean = _mean(nets, data, group)
         for row, k in enumerate(group):
@@ -56,7 +55,7 @@ def heard(nets: Sequence[Encoder], data: Store, folder: Path | None = None) -> S
             labels, soft = data.labels[span].astype(np.int64)[None], data.soft[span][None]
             known = targets(torch.from_numpy(labels), torch.from_numpy(soft), mean.shape[-1])[0]
             both = (1 - SHARE) * known + SHARE * mean[row, : len(known)]
-            out[span] = _kept(both * (known.sum(-1, keepdim=True) > 0))
+            out[span] = distill.kept(both.numpy()) * (known.sum(-1) > 0).numpy()[:, None, None]
         done += float(data.counts[group].sum()) / len(data.labels)
         if done >= told + TOLD:
             told = done
@@ -67,27 +66,15 @@ def heard(nets: Sequence[Encoder], data: Store, folder: Path | None = None) -> S
 @torch.no_grad()
 def _mean(nets: Sequence[Encoder], data: Store, group: NDArray[np.int64]) -> Tensor:
     """[clips, frames, units] every network's mean over its heads, all networks alike."""
-    longest = int(data.counts[group].max())
-    feats = torch.full((len(group), longest + AHEAD, FEATURES), QUIET)
-    for row, k in enumerate(group):
-        feats[row, : data.counts[k]] = torch.from_numpy(data.clip(int(k))[0])
-    heard_by = [_one(net, feats, longest) for net in nets]
-    return torch.stack(heard_by).mean(0)
+    feats = torch.from_numpy(side_by_side(data, group, AHEAD))
+    return torch.stack([_one(net, feats) for net in nets]).mean(0)
 
 
-def _one(net: Encoder, feats: Tensor, longest: int) -> Tensor:
-    content = contents(net, feats)
+def _one(net: Encoder, feats: Tensor) -> Tensor:
+    content, longest = contents(net, feats), feats.shape[1] - AHEAD
     ahead = [n for n in net.config.taught if n >= net.config.lookahead - NEARER and 0 < n <= AHEAD]
     units = [net.read(content[:, n : n + longest], n)[0].softmax(-1) for n in ahead]
     return torch.stack(units).mean(0)
-
-
-def _kept(shares: Tensor) -> Soft:
-    """The KEPT greatest shares of every frame, in 255ths of what is kept."""
-    best, units = shares.topk(KEPT, dim=-1)
-    parts = (255 * best / best.sum(-1, keepdim=True).clamp_min(1e-6)).round()
-    out: Soft = torch.stack([units.to(torch.uint8), parts.to(torch.uint8)], dim=1).numpy()
-    return out
 
 
 def stamps(files: Sequence[Path]) -> dict[str, str]:
