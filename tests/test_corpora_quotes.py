@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from facerig.phones import Timed
-from facerig.train.corpora import packages, pico, quotes
+from facerig.train.corpora import packages, pico, quotes, synthetic
+from facerig.train.corpora.base import Part
 from facerig.transcript import engines
 
 SAYINGS = """Ein Satz, der lang genug ist und auf zwei
@@ -64,12 +65,31 @@ def test_voices_of_a_language_that_is_there_read_it(root: Path) -> None:
     _written(root)
     parts = {part.name: part for part in quotes.sources(0.02)[0].parts}
     assert {name.rsplit("-", 1)[0] for name in parts} <= {"espeak-de", "pico-de-DE"}
-    made = list(parts["espeak-de-000"].make())
+    made = list(parts["espeak-de-12s"].make())
     assert made
     for clip in made:
         assert (clip.row.source, clip.row.language, clip.row.label_kind) == ("quotes", "de", "engine")
         assert any(sentence in clip.row.transcript for sentence in quotes.sentences("de"))
         assert engines.covers([Timed(*t) for t in clip.row.timed], clip.row.seconds)
+
+
+def test_fewer_hours_at_first_leave_nothing_short(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _written(root)
+    made: dict[str, float] = {}
+
+    def part(_: object, name: str, seconds: float) -> Part:
+        made.setdefault(name, seconds)  # what is there is not made again
+        return Part(name, list)
+
+    monkeypatch.setattr(synthetic, "voices", lambda: [synthetic.Voice("espeak", "de", "de")])
+    monkeypatch.setattr(pico, "missing", lambda: "")
+    monkeypatch.setattr(synthetic, "part", part)
+    monkeypatch.setattr(quotes, "_pico_part", part)
+    for hours in (1.0, 10.0):
+        names = [part.name for part in quotes.sources(hours)[0].parts]
+        assert sum(made[name] for name in names) == pytest.approx((240 + 900) * quotes.TIMES * hours, abs=2)
+    assert names[:2] == ["espeak-de-000", "espeak-de-001"]
+    assert all(name.rpartition("-")[2].isdigit() for name in names)
 
 
 def test_pico_reads_them_too(root: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ torch = pytest.importorskip("torch")
 from facerig.errors import InputError  # noqa: E402
 from facerig.model.net import Encoder  # noqa: E402
 from facerig.phones import Timed, rasterise, unit_index, units  # noqa: E402
-from facerig.train import align, data, recipe, run  # noqa: E402
+from facerig.train import align, data, recipe, run, shards  # noqa: E402
 from facerig.train.corpora import PackedSet, builder  # noqa: E402
 from facerig.train.corpora.base import Part, Source  # noqa: E402
 from facerig.train.corpora.pack import PackedClip  # noqa: E402
@@ -129,6 +130,25 @@ def test_augmented_clips_are_of_what_is_packed_now(tmp_path: Path, monkeypatch: 
         learnt = recipe.learnt(tmp_path, packed=packed(seed))
         told = learnt.labels[50:]
         assert set(told[(told != UNLABELLED) & (told != 1)]) <= {0, 5 + seed}  # beside noise and pauses
+
+
+def test_augmented_clips_have_the_labels_and_the_trust_of_those_they_are_of(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recipe, "AUGMENTED_HOURS", 2.0 / 3600)
+    monkeypatch.setattr(shards, "OPTIONS", replace(shards.OPTIONS, whole=0.0, events=0.0))
+    held = packed(1)
+    held = held.of([replace(clip, trust=0.25) for clip in held.clips])
+    ids = [clip.id for clip in held.clips]
+    for units_of, trust in (({}, [0.25]), (dict.fromkeys(ids, 9), [1.0]), (dict.fromkeys(ids, 11), [1.0]),
+                            ({ids[0]: 9}, [0.25, 1.0])):  # fmt: skip
+        new = {clip.id: np.full(clip.frames, units_of[clip.id], np.uint8) for clip in held.clips if clip.id in units_of}
+        for _ in range(2):  # made, then read
+            learnt = recipe.learnt(tmp_path, new, packed=held)
+            own = list(range(len(ids), len(learnt.ids)))
+            told = np.unique(np.concatenate([learnt.clip(k)[1] for k in own]))
+            assert set(told) - {UNLABELLED} == {units_of.get(name, 6) for name in ids}
+            assert sorted({float(trusted) for trusted in learnt.trust[own]}) == trust
+    assert len(list(tmp_path.glob("augmented-*.npz"))) == 4
 
 
 def test_new_labels_of_another_length_are_refused(tmp_path: Path) -> None:

@@ -49,6 +49,8 @@ def learn(folder: Path) -> None:
     losses = trainer.train()
     moved = sum(float((value - begun[key]).abs().sum()) for key, value in trainer.net.state_dict().items())
     np.savez(folder / f"weights-{rank}", **{key: value.numpy() for key, value in trainer.net.state_dict().items()})
+    trainer.step = 60 * 60 * 60 // (run.batch * run.frames)  # in which each process hears an hour
+    trainer._log({"set": "an hour each"})
     told = {"losses": losses, "moved": moved, "made": made, "agreed": agreed}
     (folder / f"told-{rank}.json").write_text(json.dumps(told))
 
@@ -78,6 +80,7 @@ def test_two_processes_keep_one_network(tmp_path: Path) -> None:
     assert len(list((tmp_path / "run").glob("encoder.*"))) == 2
     log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [row for row in log if row.get("set") == "toy"]
+    assert [row["hours_heard"] for row in log if row.get("set") == "an hour each"] == [2.0]
 
 
 if __name__ == "__main__":

@@ -104,7 +104,7 @@ def store(packed: PackedSet, cache: Path, relabelled: Mapping[str, NDArray[np.ui
         table = _source_features(own, source, cache)
         for clip in own.clips:
             feats.append(table[clip.id])
-            labels.append(_labels(packed, clip, relabelled or {}))
+            labels.append(labels_of(packed, clip, relabelled or {}))
             soft.append((softened or {}).get(clip.id, hard(len(labels[-1]))))
     order = [clip for source in dict.fromkeys(c.source for c in clips) for clip in packed.only(sources=[source]).clips]
     counts = np.array([len(rows) for rows in labels], np.int64)
@@ -115,7 +115,8 @@ def store(packed: PackedSet, cache: Path, relabelled: Mapping[str, NDArray[np.ui
     )  # fmt: skip
 
 
-def _labels(packed: PackedSet, clip: PackedClip, relabelled: Mapping[str, NDArray[np.uint8]]) -> NDArray[np.uint8]:
+def labels_of(packed: PackedSet, clip: PackedClip, relabelled: Mapping[str, NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Of a clip, the new ones where it has some; an InputError where these are of another length."""
     new = relabelled.get(clip.id, np.asarray(packed.labels(clip)))
     if len(new) != clip.frames:
         raise InputError(f"{clip.id}: got new labels for {len(new)} frames, accepted: {clip.frames}, as the clip has; "

@@ -217,7 +217,7 @@ class EncoderTrainer:
         if parallel.rank():
             return
         spent = time.time() - self.begin
-        seen = self.step * self.run.batch * self.run.frames / 60 / 3600
+        seen = self.step * self.run.batch * self.run.frames * parallel.processes() / 60 / 3600
         tell("encoder", {"step": self.step, "minutes": round(spent / 60, 2), "hours_heard": round(seen, 2),
                          "rate": round(self.schedule.rate(self.step), 6), **figures}, self.run.folder)  # fmt: skip
 

@@ -39,6 +39,11 @@ def rank() -> int:
     return dist.get_rank() if _several() else 0
 
 
+def processes() -> int:
+    """How many they are."""
+    return dist.get_world_size() if _several() else 1
+
+
 def _several() -> bool:
     return dist.is_available() and dist.is_initialized()
 
@@ -67,7 +72,7 @@ def average(parameters: Iterable[Tensor]) -> None:
     for parameter in parameters:
         if parameter.grad is not None:
             dist.all_reduce(parameter.grad)
-            parameter.grad /= dist.get_world_size()
+            parameter.grad /= processes()
 
 
 def agreed(value: float) -> float:

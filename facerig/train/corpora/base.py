@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import os
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -17,6 +20,9 @@ from facerig.phones import Timed
 
 Int16 = NDArray[np.int16]
 Float = NDArray[np.float64]
+
+WHOLE_HOURS = 10.0  # of synthetic speech, which most ask for: parts are cut to fit them
+UNFINISHED = re.compile(r".+\.(\d+)\.(?:raw|tmp)")  # a file that is being written, and the process that writes it
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,8 @@ class Row:
     targets: str = ""
     target_offset: int = 0
     target_frames: int = 0
+    digest: str = ""
+    """Of the sound and the targets, so that rows differ where these do; "" in parts older than it."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +96,20 @@ def stable_hash(text: str) -> int:
     return zlib.crc32(text.encode("utf-8"))
 
 
-def pieces(seconds: float, longest: float) -> list[float]:
-    """Lengths of equal parts of about `longest` that make so many seconds."""
-    count = max(1, round(seconds / longest))
-    return [seconds / count] * count
+def pieces(rate: float, hours: float, longest: float, digits: int = 3) -> list[tuple[str, float]]:
+    """(what its name ends with, seconds) of the parts that make `rate` seconds for each of so many hours.
+
+    A part that is there is not made again, so what its name stands for must not depend on the hours. Numbered parts are
+    as long as those of WHOLE_HOURS, about `longest`. What is no whole number of them ends with a part that is named by
+    its seconds: from half as long to half as long again, for an aligner that learns from one part needs enough of it.
+    """
+    length = rate * WHOLE_HOURS / max(1, round(rate * WHOLE_HOURS / longest))
+    whole = max(1, round(rate * hours / length)) - 1
+    parts = [(f"{k:0{digits}d}", length) for k in range(whole + 1)]
+    last = rate * hours - whole * length
+    if not math.isclose(last, length):
+        parts[-1] = f"{math.ceil(last)}s", float(math.ceil(last))
+    return parts
 
 
 def rng_for(*names: object) -> np.random.Generator:
@@ -119,23 +137,49 @@ def write_part(folder: Path, part: Part) -> int:
         if targets is not None:
             extra |= {"targets": f"{part.name}.targets.npy", "target_offset": frames, "target_frames": len(targets)}
             frames += len(targets)
-        rows.append(asdict(clip.row) | extra)
+        rows.append(asdict(clip.row) | extra | {"digest": _digest(clip)})
         at += len(clip.audio)
     folder.mkdir(parents=True, exist_ok=True)
-    _save(folder / f"{part.name}.npy", np.concatenate([c.audio for c in made]) if made else np.zeros(0, np.int16))
+    save_array(folder / f"{part.name}.npy", np.concatenate([c.audio for c in made]) if made else np.zeros(0, np.int16))
     if frames:
         measured = [c.targets for c in made if c.targets is not None]
-        _save(folder / f"{part.name}.targets.npy", np.concatenate(measured))
+        save_array(folder / f"{part.name}.targets.npy", np.concatenate(measured))
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     write_file(folder / f"{part.name}.jsonl", text.encode("utf-8"))
     return len(rows)
 
 
-def _save(path: Path, array: NDArray[np.generic]) -> None:
+def _digest(clip: Made) -> str:
+    told = hashlib.sha256(np.ascontiguousarray(clip.audio).tobytes())
+    if clip.targets is not None:
+        told.update(np.ascontiguousarray(clip.targets).tobytes())
+    return told.hexdigest()[:12]
+
+
+def save_array(path: Path, array: NDArray[np.generic]) -> None:
+    """Write an array under a temporary name, then rename: arrays may be too large to be bytes first."""
     temporary = path.with_name(path.name + f".{os.getpid()}.tmp")
     with temporary.open("wb") as stream:
         np.save(stream, array)
     os.replace(temporary, path)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what processes that were killed were writing there; what a living one writes stays."""
+    for path in folder.glob("*"):
+        found = UNFINISHED.fullmatch(path.name)
+        if found and not _lives(int(found[1])):
+            path.unlink(missing_ok=True)  # another process may be clearing up too
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # somebody else's process, or no number of one: then better let it be
+        return True
+    return True
 
 
 def write_manifest(folder: Path, names: Sequence[str]) -> int:

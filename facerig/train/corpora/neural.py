@@ -207,8 +207,8 @@ def _clips(reader: Reader, part: str, seconds: float) -> Iterator[Made]:
             yield clip
 
 
-def _part(reader: Reader, k: int, seconds: float) -> Part:
-    name = f"{reader.voice}-{reader.language}-{k:03d}"
+def _part(reader: Reader, end: str, seconds: float) -> Part:
+    name = f"{reader.voice}-{reader.language}-{end}"
     return Part(name, lambda: _clips(reader, name, seconds), alone=True)
 
 
@@ -227,7 +227,7 @@ def sources(hours: float) -> list[Source]:
     if why := missing():
         return [Source(SOURCE, (), why)]
     readers = [reader for reader in READERS if quotes.sentences(reader.language)]
-    parts = [_part(reader, k, length) for reader in readers
-             for k, length in enumerate(pieces(hours * reader.seconds, PART_SECONDS))]  # fmt: skip
+    parts = [_part(reader, end, length) for reader in readers
+             for end, length in pieces(reader.seconds, hours, PART_SECONDS)]  # fmt: skip
     why = "" if parts else "no quotations are here; `python -m facerig.train.corpora fetch` gets them with apt"
     return [Source(SOURCE, parts, why)]

@@ -18,7 +18,7 @@ from scipy.signal import resample_poly
 from facerig.errors import InputError
 from facerig.files import write_file
 from facerig.phones import Timed, rasterise
-from facerig.train.corpora.base import Float, Int16, Row, cache_folder, read_manifest
+from facerig.train.corpora.base import Float, Int16, Row, cache_folder, read_manifest, remove_unfinished, save_array
 
 RATE, FPS, UNLABELLED = 24000, 60, 255
 SAMPLES_PER_FRAME = RATE // FPS
@@ -86,7 +86,8 @@ class PackedSet:
         return replace(self, clips=tuple(clips))
 
     def digest(self, source: str) -> str:
-        """Another one where a source was packed anew from other clips; of its arrays where it was never on disk."""
+        """Another one where a source was packed anew from other clips or sound; of its arrays where it was never on
+        disk."""
         if source in self.digests:
             return self.digests[source]
         audio, labels, _ = self.arrays[source]
@@ -131,9 +132,11 @@ def _packed_targets(folder: Path, row: Row, frames: int) -> NDArray[np.float32]:
 
 
 def pack(cache: Path, source: str, columns: Sequence[str] = ()) -> Path:
-    """Pack one source; unchanged manifests are not packed again. Returns its json; an InputError where no clip has as
-    much as a frame."""
+    """Pack one source; unchanged manifests, which tell sound from other sound, are not packed again. Returns its json;
+    an InputError where no clip has as much as a frame. What killed processes were writing is removed."""
     folder, out = cache / source, cache / "packed"
+    for written in (folder, out):
+        remove_unfinished(written)
     digest = hashlib.sha256((folder / "manifest.jsonl").read_bytes()).hexdigest()[:12]
     index = out / f"{source}.json"
     if index.is_file() and json.loads(index.read_text("utf-8"))["digest"] == digest:
@@ -156,12 +159,12 @@ def _write_arrays(folder: Path, stem: Path, has_targets: bool) -> list[PackedCli
         clips, labels, targets = _write_raw(folder, raw)
         if not clips:
             raise InputError("no clip could be made")
-        _save(stem.with_name(stem.name + ".audio.npy"), np.memmap(raw, dtype=np.int16, mode="r"))
+        save_array(stem.with_name(stem.name + ".audio.npy"), np.memmap(raw, dtype=np.int16, mode="r"))
     finally:
         raw.unlink(missing_ok=True)
-    _save(stem.with_name(stem.name + ".labels.npy"), np.concatenate(labels))
+    save_array(stem.with_name(stem.name + ".labels.npy"), np.concatenate(labels))
     if has_targets:
-        _save(stem.with_name(stem.name + ".targets.npy"), np.concatenate(targets))
+        save_array(stem.with_name(stem.name + ".targets.npy"), np.concatenate(targets))
     return clips
 
 
@@ -193,13 +196,6 @@ def _clip(row: Row, at: int, frames: int, target_start: int) -> PackedClip:
     return PackedClip(
         row.id, row.source, row.language, row.speaker, row.split, row.trust, row.label_kind, at, frames, target_start
     )
-
-
-def _save(path: Path, array: NDArray[np.generic]) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as stream:
-        np.save(stream, array)
-    os.replace(temporary, path)
 
 
 def _remove_older(out: Path, source: str, stem: str) -> None:

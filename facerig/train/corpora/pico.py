@@ -97,8 +97,8 @@ def clips(reader: Reader, part: str, seconds: float, source: str = "pico",
             yield Made(row, samples)
 
 
-def _part(reader: Reader, k: int, seconds: float) -> Part:
-    name = f"{reader.voice}-{k:02d}"
+def _part(reader: Reader, end: str, seconds: float) -> Part:
+    name = f"{reader.voice}-{end}"
     return Part(name, lambda: clips(reader, name, seconds), alone=True)
 
 
@@ -116,6 +116,6 @@ def sources(hours: float) -> list[Source]:
     total = sum(reader.weight for reader in VOICES)
     parts = []
     for reader in VOICES:
-        seconds = 3600 * hours * HOURS_SHARE * reader.weight / total
-        parts += [_part(reader, k, length) for k, length in enumerate(pieces(seconds, PART_SECONDS))]
+        rate = 3600 * HOURS_SHARE * reader.weight / total
+        parts += [_part(reader, end, length) for end, length in pieces(rate, hours, PART_SECONDS, digits=2)]
     return [Source("pico", parts)]

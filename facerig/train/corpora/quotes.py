@@ -78,20 +78,20 @@ def sentence(language: str, rng: np.random.Generator) -> str:
 
 
 def _parts(hours: float) -> Iterator[Part]:
-    """Parts of so many hours of quotes in all."""
+    """The parts that go with so many hours of synthetic speech."""
     spoken = {(v.engine, v.name): v for v in synthetic.voices()}
     for engine, name, seconds in _ENGINES:
         voice = spoken.get((engine, name))
         if voice and sentences(voice.language):
             own = replace(voice, source=SOURCE, sentence=sentence)
-            for k, length in enumerate(pieces(seconds * hours, PART_SECONDS)):
-                yield synthetic.part(own, f"{engine}-{name}-{k:03d}", length)
+            for end, length in pieces(TIMES * seconds, hours, PART_SECONDS):
+                yield synthetic.part(own, f"{engine}-{name}-{end}", length)
     readers = {reader.voice: reader for reader in pico.VOICES} if not pico.missing() else {}
     for name, seconds in _PICO:
         reader = readers.get(name)
         if reader and sentences(reader.language):
-            for k, length in enumerate(pieces(seconds * hours, PART_SECONDS)):
-                yield _pico_part(reader, f"pico-{name}-{k:03d}", length)
+            for end, length in pieces(TIMES * seconds, hours, PART_SECONDS):
+                yield _pico_part(reader, f"pico-{name}-{end}", length)
 
 
 def _pico_part(reader: pico.Reader, name: str, seconds: float) -> Part:
@@ -100,6 +100,6 @@ def _pico_part(reader: pico.Reader, name: str, seconds: float) -> Part:
 
 def sources(hours: float) -> list[Source]:
     """The quotes that go with so many hours of synthetic speech."""
-    parts = list(_parts(TIMES * hours))
+    parts = list(_parts(hours))
     why = "" if parts else "no quotations are here; `python -m facerig.train.corpora fetch` gets them with apt"
     return [Source(SOURCE, parts, why)]

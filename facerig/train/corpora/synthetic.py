@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from facerig.train.corpora import texts
-from facerig.train.corpora.base import Made, Part, Row, Source, plain, rng_for
+from facerig.train.corpora.base import WHOLE_HOURS, Made, Part, Row, Source, pieces, plain, rng_for
 from facerig.transcript import engines
 
 PART_SECONDS = 360.0  # of speech in one part: a minute's work for the slowest engine
+FAILURES = 200  # after which a voice is given up
 CLIP_SENTENCES = 2  # at most, joined by the engine's own pause
 VAL_SECONDS = 60.0  # of each held-out voice
 
@@ -98,7 +99,7 @@ def voices() -> list[Voice]:
 
 def _clips(voice: Voice, part: str, seconds: float) -> Iterator[Made]:
     rng = rng_for(voice.source, part)
-    made, count = 0.0, 0
+    made, count, failed = 0.0, 0, 0
     speak = {"espeak": _by_espeak, "flite": _by_flite, "festival": _by_festival}[voice.engine]
     while made < seconds:
         before = made
@@ -113,8 +114,10 @@ def _clips(voice: Voice, part: str, seconds: float) -> Iterator[Made]:
             made += length
             yield _made(voice, f"{part}/{count}", speaker, text, spoken)
             count += 1
-        if made == before and (count := count + 1) > 200:
-            return  # the voice fails on everything
+        if made == before:
+            count, failed = count + 1, failed + 1
+            if failed > FAILURES:
+                return  # the voice fails on everything
 
 
 def _made(voice: Voice, name: str, speaker: str, text: str, spoken: engines.Spoken) -> Made:
@@ -159,11 +162,18 @@ def _parts(hours: float) -> list[Part]:
         own = [v for v in voices() if v.engine == engine]
         total = sum(v.weight for v in own) or 1.0
         for voice in own:
-            seconds = VAL_SECONDS if voice.val else 3600 * hours * share * voice.weight / total
-            for k in range(max(1, round(seconds / PART_SECONDS))):
-                name = f"{engine}-{voice.name}-{k:03d}".replace("+", "_")
-                found.append(part(voice, name, min(seconds, PART_SECONDS)))
+            for end, seconds in _lengths(voice, share * voice.weight / total, hours):
+                found.append(part(voice, f"{engine}-{voice.name}-{end}".replace("+", "_"), seconds))
     return found
+
+
+def _lengths(voice: Voice, share: float, hours: float) -> list[tuple[str, float]]:
+    """`pieces` of a voice's share; whole parts of the full length make WHOLE_HOURS, or one shorter part does."""
+    if voice.val:
+        return [("000", VAL_SECONDS)]
+    seconds = 3600 * WHOLE_HOURS * share
+    rounded = max(1, round(seconds / PART_SECONDS)) * min(seconds, PART_SECONDS)
+    return pieces(rounded / WHOLE_HOURS, hours, PART_SECONDS)
 
 
 def part(voice: Voice, name: str, seconds: float) -> Part:
@@ -172,7 +182,7 @@ def part(voice: Voice, name: str, seconds: float) -> Part:
 
 
 def sources(hours: float) -> list[Source]:
-    """The synthetic corpus; parts grow with hours and keep their names, so more hours add to what is there."""
+    """The synthetic corpus; more hours add to what is there, all but the last part of a voice (see `pieces`)."""
     absent = [w for e, _ in _ENGINE_SHARES if (w := engines.missing_engine(e))]
     parts = _parts(hours)
     return [Source("synthetic", parts, "" if parts else "; ".join(absent))]
