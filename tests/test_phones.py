@@ -66,6 +66,9 @@ def test_every_unit_with_an_ipa_sign_is_read_back() -> None:
         ("ç", "ipa", ("cx",)),
         ("OY", "sampa_de", ("ao", "ih")),
         ("E6", "sampa_de", ("eh", "ar")),
+        ("db", "sampa_au", ("d", "b")),
+        ("Ow", "sampa_au", ("w",)),  # O: a sonorant without voice, after s or t
+        ("Or", "sampa_au", ("rw",)),
         ("ʃˈaː", "ipa", ("sh", "a")),
     ],
 )

@@ -7,12 +7,19 @@ from typing import Annotated
 
 import typer
 
+from facerig.commands._beside import check_beside
+
+# What else counts beside an option that measures something else than speech
+BESIDE = {"behaviour": ("quick", "json_output"), "emotion": ("model", "quick", "json_output"),
+          "heard": ("quick", "json_output")}  # fmt: skip
+
 
 def register(app: typer.Typer) -> None:
     app.command(name="eval")(evaluate)
 
 
 def evaluate(
+    ctx: typer.Context,
     sets: Annotated[list[str] | None, typer.Option(help="Data sets (repeat, or separate by commas); default: all that "
                                                    "are at hand.", show_default=False)] = None,
     model: Annotated[str | None, typer.Option(help="Model by name or path (default: the shipped one).",
@@ -36,6 +43,7 @@ def evaluate(
     from facerig.console import emit_json, say
     from facerig.errors import InputError, MissingExtra
 
+    check_beside(ctx, [name for name in BESIDE if ctx.params[name]], BESIDE)
     if behaviour:
         _behaviour(quick, json_output)
         return
@@ -52,9 +60,11 @@ def evaluate(
         raise MissingExtra("facerig eval", "train", str(error)) from error
 
     names = tuple(name for text in sets or () for name in text.split(",") if name)
-    result = evaluate(Options(names, model, tuple(rival or ()), quick, baselines), _progress(say))
+    result = evaluate(Options(names, model, tuple(rival or ()), quick, baselines), _progress(say),
+                      lambda lost: _told(say, str(lost)))  # fmt: skip
     if not result["sets"]:
-        raise InputError("no data set is at hand; accepted: the folder of data sets in $FACERIG_DATA or ../shared/data")
+        raise InputError("no data set is at hand, or none can be read; accepted: the folder of data sets in "
+                         "$FACERIG_DATA or ../shared/data")  # fmt: skip
     if not json_output:
         report.show(result)
     emit_json({**result, "targets": [dict(zip(("set", "figure", "target", "got", "verdict"), row, strict=True))
@@ -109,6 +119,15 @@ def _heard(quick: bool, bare: bool) -> None:
         table("unseen speakers", ("", "7 classes", "4 classes"),
               [(name, f"{part['uar7']:.3f}", f"{part['uar4']:.3f}") for name, part in systems.items()])
     emit_json({"eval": "heard", **result})
+
+
+def _told(say: Callable[[str], None], text: str) -> None:
+    """A note that stays, where `_progress` writes over its own."""
+    import sys
+
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr)
+    say(text)
 
 
 def _progress(say: Callable[[str], None]) -> Callable[[str], None]:

@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from facerig.commands._beside import check_beside
+
 if TYPE_CHECKING:
     from facerig.train.run import Plan
 
 PRESETS = ("tiny", "instant", "small", "base")
-# What else counts beside an option that trains something else than the speech model
-BESIDE = {"expression": ("preset", "minutes", "out", "cache", "seed", "threads"),
-          "heard": ("preset", "out", "threads")}  # fmt: skip
+# What else counts beside an option that trains something else than the speech model, a part of it, or nothing
+BESIDE = {"heard": ("preset", "out", "threads"),
+          "expression": ("preset", "minutes", "out", "cache", "seed", "threads"),
+          "mean": ("preset", "out", "cache", "start", "threads"),
+          "decoder": ("preset", "minutes", "out", "cache", "hours", "seed", "start", "pure", "threads")}  # fmt: skip
 
 
 def register(app: typer.Typer) -> None:
@@ -71,7 +75,7 @@ def train(
     _check_files(start, decoder, files, decoder or pure or expression or heard)
     check_option("--peer", ", ".join(map(str, peers)), ".safetensors files that are there, for an encoder's run",
                  all(map(os.path.isfile, peers)) and not (peers and (decoder or files)))  # fmt: skip
-    _check_beside(ctx, [name for name, asked in (("heard", heard), ("expression", expression)) if asked])
+    check_beside(ctx, [name for name in BESIDE if ctx.params[name]], BESIDE)
     try:
         from facerig.model.checkpoint import check_export
         from facerig.train.run import Plan
@@ -132,17 +136,6 @@ def _check_files(start: Path | None, decoder: bool, means: list[Path], run: bool
                  not means or (len(means) > 1 and all(map(os.path.isfile, means))))  # fmt: skip
     check_option("--mean", "beside --decoder, --pure, --expression or --heard", "alone or with --start: it is no run",
                  not (means and run))  # fmt: skip
-
-
-def _check_beside(ctx: typer.Context, asked: list[str]) -> None:
-    """Whether what is given beside --expression or --heard counts there."""
-    from facerig.errors import check_option
-
-    given = [name for name in ctx.params if getattr(ctx.get_parameter_source(name), "name", "") == "COMMANDLINE"]
-    for other in asked:
-        lost = ", ".join(f"--{name}" for name in given if name not in (other, *BESIDE[other]))
-        counts = ", ".join(f"--{name}" for name in BESIDE[other] if name != "preset")
-        check_option(f"--{other}", f"beside {lost}", f"alone or with {counts}", not lost)
 
 
 def _check_out(out: Path) -> None:

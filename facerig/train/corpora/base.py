@@ -7,19 +7,28 @@ import json
 import math
 import os
 import re
+import sys
+import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
+import soundfile
 from numpy.typing import NDArray
 
+from facerig.errors import FacerigError, InputError
 from facerig.files import REPOSITORY, write_file
 from facerig.phones import Timed
 
 Int16 = NDArray[np.int16]
 Float = NDArray[np.float64]
+Read = TypeVar("Read")
+# what a file that is cut, emptied, missing or of another kind makes its reader raise
+UNREADABLE = (OSError, EOFError, ValueError, LookupError, InputError, soundfile.SoundFileError, zipfile.BadZipFile,
+              zlib.error)  # fmt: skip
 
 WHOLE_HOURS = 10.0  # of synthetic speech, which most ask for: parts are cut to fit them
 UNFINISHED = re.compile(r".+\.(\d+)\.(?:raw|tmp)")  # a file that is being written, and the process that writes it
@@ -60,6 +69,18 @@ class Made:
 
 
 @dataclass(frozen=True)
+class Lost:
+    """A clip that cannot be read, in its place among the others, or a whole source; and why."""
+
+    name: str
+    why: str
+    split: str = "val"
+
+    def __str__(self) -> str:
+        return f"{self.name}: left out: {self.why}"
+
+
+@dataclass(frozen=True)
 class Part:
     """A piece of work with a name of its own: resumable, independent of every other.
 
@@ -67,7 +88,7 @@ class Part:
     """
 
     name: str
-    make: Callable[[], Iterable[Made]]
+    make: Callable[[], Iterable[Made | Lost]]
     alone: bool = False
 
 
@@ -112,6 +133,32 @@ def pieces(rate: float, hours: float, longest: float, digits: int = 3) -> list[t
     return parts
 
 
+def told(lost: Lost) -> None:
+    """The note on stderr of what is left out."""
+    print(lost, file=sys.stderr)
+
+
+def reason(error: BaseException) -> str:
+    """Why something of the kinds of UNREADABLE was raised, in one line."""
+    text = " ".join(str(error).split())
+    tells = isinstance(error, FacerigError | OSError | soundfile.SoundFileError)
+    return text if tells else f"{type(error).__name__}: {text}"
+
+
+def each(source: str, paths: Iterable[Path], make: Callable[[Path], Read | None],
+         split: Callable[[Path], str] = lambda _: "val") -> Iterator[Read | Lost]:  # fmt: skip
+    """What is made of each file, `Lost` for those that cannot be read (one bad file ends no run), nothing for None."""
+    for path in paths:
+        made: Read | Lost | None
+        try:
+            made = make(path)
+        except UNREADABLE as error:
+            why = reason(error)
+            made = Lost(f"{source}/{path.stem}", why if str(path) in why else f"{path}: {why}", split(path))
+        if made is not None:
+            yield made
+
+
 def rng_for(*names: object) -> np.random.Generator:
     """A generator whose seed is the names."""
     return np.random.default_rng(stable_hash("/".join(str(n) for n in names)))
@@ -128,8 +175,9 @@ def plain(timed: Iterable[Timed]) -> list[tuple[float, float, str]]:
 
 
 def write_part(folder: Path, part: Part) -> int:
-    """Make a part and write it, the rows last: a part with rows is whole. Returns its clips."""
-    made = list(part.make())
+    """Make a part and write it, the rows last: a part with rows is whole. Returns its clips, and tells of those that
+    cannot be read; an InputError where what lists them cannot be read."""
+    made = _readable(folder, part)
     rows, at, frames = [], 0, 0
     for clip in made:
         targets = clip.targets
@@ -147,6 +195,18 @@ def write_part(folder: Path, part: Part) -> int:
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     write_file(folder / f"{part.name}.jsonl", text.encode("utf-8"))
     return len(rows)
+
+
+def _readable(folder: Path, part: Part) -> list[Made]:
+    try:
+        found = list(part.make())
+    except UNREADABLE as error:
+        raise InputError(f"part {part.name} cannot be made: {reason(error)}") from error
+    again = f"put it right and remove {folder / part.name}.jsonl to have it made again"
+    for lost in found:
+        if isinstance(lost, Lost):
+            print(f"{lost}; {again}", file=sys.stderr)
+    return [made for made in found if isinstance(made, Made)]
 
 
 def _digest(clip: Made) -> str:

@@ -16,9 +16,12 @@ from facerig.train.corpora.pack import pack
 from facerig.train.corpora.registry import all_sources
 
 
-def _make(cache: str, source: str, part: str, hours: float) -> int:
+def _make(cache: str, source: str, part: str, hours: float) -> None:
     held = next(s for s in all_sources(hours, source) if s.name == source)
-    return write_part(Path(cache) / source, next(p for p in held.parts if p.name == part))
+    try:
+        write_part(Path(cache) / source, next(p for p in held.parts if p.name == part))
+    except InputError as error:
+        sys.exit(f"{source}: {error}")  # one line, and a code that says the part is not there
 
 
 def build(cache: Path, only: Sequence[str], jobs: int, hours: float) -> None:
@@ -63,7 +66,10 @@ def _build_source(cache: Path, source: Source, jobs: int, hours: float) -> None:
         task = bar.add_task(source.name, total=len(todo))
         if (jobs < 2 or len(todo) < 2) and not any(p.alone for p in todo):
             for part in todo:
-                write_part(cache / source.name, part)
+                try:
+                    write_part(cache / source.name, part)
+                except InputError as error:
+                    print(f"{source.name}: {error}; it is left out; build again to retry")
                 bar.advance(task)
             return
         with ThreadPoolExecutor(max(jobs, 1)) as pool:

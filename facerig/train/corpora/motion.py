@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,20 @@ from numpy.typing import NDArray
 
 from facerig.errors import InputError
 from facerig.phones import Timed, timed_units
-from facerig.train.corpora.base import Made, Part, Row, Source, cache_folder, data_folder, plain, stable_hash
+from facerig.train.corpora.base import (
+    UNREADABLE,
+    Lost,
+    Made,
+    Part,
+    Row,
+    Source,
+    cache_folder,
+    data_folder,
+    each,
+    plain,
+    reason,
+    stable_hash,
+)
 from facerig.train.corpora.labels import Rows, Track, read_columns, read_emu, read_ssff, read_xlabel
 from facerig.train.corpora.speech import clip
 
@@ -52,7 +66,7 @@ def _with_targets(made: Made, targets: NDArray[np.float32]) -> Made:
 
 
 def grid_columns() -> tuple[str, ...]:
-    with np.load(data_folder() / "grid" / "tracks.npz") as held:
+    with (data_folder() / "grid" / "tracks.npz").open("rb") as stream, np.load(stream) as held:  # np closes no bad one
         return tuple(str(c) for c in held["columns"])
 
 
@@ -85,25 +99,29 @@ def _grid_ids() -> list[str]:
         return [str(i) for i in held["ids"] if str(i) not in GRID_DROPPED]
 
 
-def _grid() -> Iterator[Made]:
+def _grid() -> Iterator[Made | Lost]:
     folder = data_folder() / "grid"
     with np.load(folder / "tracks.npz") as held:
         tracks, offsets = held["tracks"], held["offset"]
         ids, columns = [str(i) for i in held["ids"]], [str(c) for c in held["columns"]]
     validation = grid_validation([i for i in ids if i not in GRID_DROPPED])
     bounds = [*list(offsets), len(tracks)] if len(offsets) == len(ids) else list(offsets)
-    for k, name in enumerate(ids):
-        if name in GRID_DROPPED:
-            continue
-        values = tracks[int(bounds[k]) : int(bounds[k + 1])]
-        split = "val" if name in validation else "train"
+    where = {name: slice(int(bounds[k]), int(bounds[k + 1])) for k, name in enumerate(ids) if name not in GRID_DROPPED}
+
+    def split(path: Path) -> str:
+        return "val" if path.stem in validation else "train"
+
+    def made(path: Path) -> Made:
+        name = path.stem
         timed = timed_units(grid_phones(folder / "phones" / f"{name}.txt"), "arpabet")
         words = " ".join(w for _, _, w in read_columns(folder / "words" / f"{name}.txt") if w != "sil")
-        path = folder / "audio" / f"{name}.opus"
-        made = clip("grid", path, "en", "grid_s1", "aligned", timed, split=split, transcript=words)
+        own = clip("grid", path, "en", "grid_s1", "aligned", timed, split=split(path), transcript=words)
+        values = tracks[where[name]]
         valid = values[:, columns.index("valid")] > 0
-        frames = len(made.audio) * FPS // made.row.rate
-        yield _with_targets(made, to_60fps(values, GRID_FPS, frames, valid))
+        frames = len(own.audio) * FPS // own.row.rate
+        return _with_targets(own, to_60fps(values, GRID_FPS, frames, valid))
+
+    yield from each("grid", [folder / "audio" / f"{name}.opus" for name in where], made, split)
 
 
 def facegood_columns() -> tuple[str, ...]:
@@ -111,21 +129,25 @@ def facegood_columns() -> tuple[str, ...]:
     return tuple(n for n in names if n.startswith(FACEGOOD_PREFIXES))
 
 
-def _facegood() -> Iterator[Made]:
+def _facegood() -> Iterator[Made | Lost]:
     folder = data_folder() / "facegood"
     names = (folder / "channel_names.txt").read_text("utf-8").split()
     keep = [names.index(c) for c in facegood_columns()]
-    for path in sorted((folder / "audio").glob("*.flac")):
-        split = "val" if path.stem in FACEGOOD_VALIDATION else "train"
-        made = clip("facegood", path, "cmn", "facegood", "none", split=split)
+
+    def split(path: Path) -> str:
+        return "val" if path.stem in FACEGOOD_VALIDATION else "train"
+
+    def made(path: Path) -> Made:
+        own = clip("facegood", path, "cmn", "facegood", "none", split=split(path))
         curves = folder / "curves" / f"{path.stem}.npz"
         if not curves.is_file():
-            yield made
-            continue
-        with np.load(curves) as held:
+            return own
+        with curves.open("rb") as stream, np.load(stream) as held:
             values = held["curves"][:, keep]
-        frames = len(made.audio) * FPS // made.row.rate
-        yield _with_targets(made, to_60fps(values, FACEGOOD_FPS, frames))
+        frames = len(own.audio) * FPS // own.row.rate
+        return _with_targets(own, to_60fps(values, FACEGOOD_FPS, frames))
+
+    yield from each("facegood", sorted((folder / "audio").glob("*.flac")), made, split)
 
 
 def ema_columns() -> tuple[str, ...]:
@@ -145,14 +167,13 @@ def ema_targets(tracks: dict[str, Track], frames: int) -> NDArray[np.float32]:
     return out
 
 
-def _dfg91() -> Iterator[Made]:
-    for path in sorted((data_folder() / "emu" / "dfg91").glob("*/*_bndl/*.wav")):
-        starts = read_xlabel(path.with_suffix(".MAU"))
-        ends = [t for t, _ in starts[1:]]
-        rows = [(a, b, s) for (a, s), b in zip(starts, ends, strict=False)]
-        made = clip("ema", path, "de", "dfg91", "aligned", timed_units(rows, "sampa_de"))
-        tracks = {p: read_ssff(path.with_suffix(f".{p}").read_bytes()) for p in EMA_POINTS}
-        yield _with_targets(made, ema_targets(tracks, len(made.audio) * FPS // made.row.rate))
+def _dfg91(path: Path) -> Made:
+    """A sentence whose labels say, after xlabel's custom, where each segment ENDS; the first, at 0, only begins it."""
+    ends = read_xlabel(path.with_suffix(".MAU"))
+    rows = [(a, b, s) for (a, _), (b, s) in itertools.pairwise(ends)]
+    made = clip("ema", path, "de", "dfg91", "aligned", timed_units(rows, "sampa_de"))
+    tracks = {p: read_ssff(path.with_suffix(f".{p}").read_bytes()) for p in EMA_POINTS}
+    return _with_targets(made, ema_targets(tracks, len(made.audio) * FPS // made.row.rate))
 
 
 def _ema_bundle(path: Path) -> Made:
@@ -168,10 +189,10 @@ def _ema_bundle(path: Path) -> Made:
     return Made(row, audio, ema_targets(tracks, len(audio) * FPS // int(rate)))
 
 
-def _ema() -> Iterator[Made]:
-    yield from _dfg91()
-    for path in sorted((data_folder() / "emu" / "ema").glob("*_bndl.json")):
-        yield _ema_bundle(path)
+def _ema() -> Iterator[Made | Lost]:
+    emu = data_folder() / "emu"
+    yield from each("ema", sorted((emu / "dfg91").glob("*/*_bndl/*.wav")), _dfg91)
+    yield from each("ema", sorted((emu / "ema").glob("*_bndl.json")), _ema_bundle)
 
 
 def sources() -> list[Source]:
@@ -186,6 +207,9 @@ def sources() -> list[Source]:
         absent = [path for path in (data / folder, *(data / folder / part for part in needed)) if not path.exists()]
         if absent:
             found.append(Source(name, (), f"{absent[0]} is absent"))
-        else:
+            continue
+        try:
             found.append(Source(name, (Part("all", make),), "", columns()))
+        except UNREADABLE as error:
+            found.append(Source(name, (), f"{data / folder} cannot be read: {reason(error)}"))
     return found

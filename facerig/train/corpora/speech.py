@@ -8,25 +8,39 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
+from numpy.typing import NDArray
 
 from facerig.errors import InputError
+from facerig.lengths import cut_short
 from facerig.phones import Timed, timed_units
-from facerig.train.corpora.base import Int16, Made, Part, Row, Source, data_folder, plain
+from facerig.train.corpora.base import Int16, Lost, Made, Part, Row, Source, data_folder, each, plain
 from facerig.train.corpora.labels import Rows, read_emu_file, read_textgrid, read_xlabel
 
 EMODB_CUT = 2.0  # seconds: the clips end here, the labels do not
 
 
+def read_sound(path: Path, kind: str) -> tuple[NDArray[Any], int]:
+    """[samples, channels] of any file soundfile reads; an InputError where it holds nothing, or less than was meant:
+    half a clip beside the labels of a whole one is no clip."""
+    with soundfile.SoundFile(path) as file:
+        samples, rate = file.read(dtype=kind, always_2d=True), int(file.samplerate)
+        note = cut_short(path, file.format, len(samples) / rate) if len(samples) else f"{path}: holds no sound"
+    if note:
+        raise InputError(note)
+    return samples, rate
+
+
 def read_audio(path: Path) -> tuple[Int16, int]:
     """Any file soundfile reads, as int16 mono."""
-    samples, rate = soundfile.read(path, dtype="int16", always_2d=True)
+    samples, rate = read_sound(path, "int16")
     mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1).round().astype(np.int16)
-    return mono, int(rate)
+    return mono, rate
 
 
 def clip(
@@ -44,11 +58,12 @@ def clip(
     return Made(row, audio)
 
 
-def one_part(name: str, folder: Path, make: object, columns: tuple[str, ...] = ()) -> Source:
+def one_part(
+    name: str, folder: Path, make: Callable[[], Iterable[Made | Lost]], columns: tuple[str, ...] = ()
+) -> Source:
     """A source of a single part that needs a folder of the shared data."""
     if not folder.is_dir():
         return Source(name, (), f"{folder} is absent", columns)
-    assert callable(make)
     return Source(name, (Part("all", make),), "", columns)
 
 
@@ -57,16 +72,19 @@ def _without_oov(rows: Rows) -> Rows:
     return [r for r in rows if r[2] != "spn"]
 
 
-def _ljspeech() -> Iterator[Made]:
+def _ljspeech() -> Iterator[Made | Lost]:
     folder = data_folder() / "ljspeech"
     texts = {}
     with (folder / "metadata.csv").open(encoding="utf-8") as stream:
         for line in csv.reader(stream, delimiter="|", quoting=csv.QUOTE_NONE):
             texts[line[0]] = line[-1]
-    for path in sorted((folder / "audio").glob("*.flac")):
+
+    def made(path: Path) -> Made:
         rows = _without_oov(read_textgrid(_beside(folder, path, "TextGrid"), "phones"))
         timed = timed_units(rows, "arpabet")
-        yield clip("ljspeech", path, "en", "lj", "aligned", timed, transcript=texts.get(path.stem, ""))
+        return clip("ljspeech", path, "en", "lj", "aligned", timed, transcript=texts.get(path.stem, ""))
+
+    yield from each("ljspeech", sorted((folder / "audio").glob("*.flac")), made)
 
 
 def _beside(folder: Path, audio: Path, suffix: str) -> Path:
@@ -76,16 +94,19 @@ def _beside(folder: Path, audio: Path, suffix: str) -> Path:
     return found
 
 
-def _css10() -> Iterator[Made]:
+def _css10() -> Iterator[Made | Lost]:
     folder = data_folder() / "css10_es"
     texts = {}
     for line in (folder / "19demarzolistold.txt").read_text("utf-8-sig").splitlines():
         words = line.split("|")
         texts[Path(words[0]).stem] = words[1]
-    for path in sorted((folder / "audio").glob("*.flac")):
+
+    def made(path: Path) -> Made:
         rows = _without_oov(read_textgrid(_beside(folder, path, "TextGrid"), "phones"))
         timed = timed_units(rows, "ipa")
-        yield clip("css10_es", path, "es", "css10_es", "aligned", timed, transcript=texts.get(path.stem, ""))
+        return clip("css10_es", path, "es", "css10_es", "aligned", timed, transcript=texts.get(path.stem, ""))
+
+    yield from each("css10_es", sorted((folder / "audio").glob("*.flac")), made)
 
 
 def lablaut_rows(labels: list[tuple[float, str]], end: float) -> Rows:
@@ -108,21 +129,26 @@ def lablaut_rows(labels: list[tuple[float, str]], end: float) -> Rows:
     return rows
 
 
-def _emodb() -> Iterator[Made]:
+def _emodb() -> Iterator[Made | Lost]:
     folder = data_folder() / "emodb"
     labelled = {p.stem[:7]: p for p in sorted((folder / "lablaut").glob("*.lablaut"))}
-    for path in sorted((folder / "audio").glob("*.flac")):
+
+    def made(path: Path) -> Made:
         speaker = f"emodb{path.stem[:2]}"
         found = read_xlabel(labelled[path.stem]) if path.stem in labelled else []  # three files hold no label
         rows = lablaut_rows(found, EMODB_CUT)
-        yield clip("emodb", path, "de", speaker, "hand" if rows else "none", timed_units(rows, "sampa_de"))
+        return clip("emodb", path, "de", speaker, "hand" if rows else "none", timed_units(rows, "sampa_de"))
+
+    yield from each("emodb", sorted((folder / "audio").glob("*.flac")), made)
 
 
-def _ae() -> Iterator[Made]:
-    for path in sorted((data_folder() / "emu" / "ae").glob("*/*_bndl/*.wav")):
+def _ae() -> Iterator[Made | Lost]:
+    def made(path: Path) -> Made:
         rows = read_emu_file(path.with_name(f"{path.stem}_annot.json"), "Phonetic")
         joined = [(a, b, s) for a, b, s in _aspirations(rows)]
-        yield clip("emu_ae", path, "en", "msajc", "hand", timed_units(joined, "sampa_au"))
+        return clip("emu_ae", path, "en", "msajc", "hand", timed_units(joined, "sampa_au"))
+
+    yield from each("emu_ae", sorted((data_folder() / "emu" / "ae").glob("*/*_bndl/*.wav")), made)
 
 
 def _aspirations(rows: Rows) -> Rows:
@@ -139,19 +165,23 @@ def _aspirations(rows: Rows) -> Rows:
     return found
 
 
-def _librivox() -> Iterator[Made]:
-    for path in sorted((data_folder() / "librivox").glob("*.wav")):
+def _librivox() -> Iterator[Made | Lost]:
+    def made(path: Path) -> Made:
         held = json.loads(path.with_suffix(".state.json").read_text("utf-8"))
         rows = [(p["b"], p["b"] + p["d"], p["t"]) for word in held["w"] for p in word.get("w", [])]
         text = path.with_suffix(".txt").read_text("utf-8").strip()
         kind = "aligned" if rows else "none"
-        yield clip("librivox", path, "en", "austen", kind, timed_units(rows, "arpabet"), transcript=text)
+        return clip("librivox", path, "en", "austen", kind, timed_units(rows, "arpabet"), transcript=text)
+
+    yield from each("librivox", sorted((data_folder() / "librivox").glob("*.wav")), made)
 
 
-def _unlabelled(source: str, folder: Path, pattern: str, language: str, speaker: str) -> Iterator[Made]:
-    for path in sorted(folder.glob(pattern)):
+def _unlabelled(source: str, folder: Path, pattern: str, language: str, speaker: str) -> Iterator[Made | Lost]:
+    def made(path: Path) -> Made:
         own = "cmn" if "mandarin" in path.stem else language
-        yield clip(source, path, own, speaker, "none")
+        return clip(source, path, own, speaker, "none")
+
+    yield from each(source, sorted(folder.glob(pattern)), made)
 
 
 def sources() -> list[Source]:

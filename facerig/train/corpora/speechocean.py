@@ -16,7 +16,7 @@ from scipy.signal import resample_poly
 
 from facerig.phones import timed_units
 from facerig.train.corpora.align import Aligned, Aligner, energy_agreement
-from facerig.train.corpora.base import Int16, Made, Part, Row, Source, data_folder, plain, stable_hash
+from facerig.train.corpora.base import Int16, Lost, Made, Part, Row, Source, data_folder, each, plain, stable_hash
 from facerig.train.corpora.speech import read_audio
 from facerig.transcript.engines import shifted
 
@@ -76,29 +76,31 @@ def holds(found: Aligned, agreement: float) -> bool:
     return found.score > KEEP.score and agreement > KEEP.agreement and longest < KEEP.longest_phone
 
 
-def _clips(index: int) -> Iterator[Made]:
+def _clips(index: int) -> Iterator[Made | Lost]:
     texts, speakers, ages = _tables("text"), _tables("utt2spk"), _tables("spk2age")
     validation = validation_speakers(list(speakers.values()))
     aligner = Aligner(lexicon())
-    for name in sorted(texts)[index::PARTS]:
-        path = _folder() / "audio" / f"{name}.opus"
-        if not path.is_file():
-            continue
+
+    def split(path: Path) -> str:
+        return "val" if speakers.get(path.stem) in validation else "train"
+
+    def made(path: Path) -> Made | None:
+        name = path.stem
         audio, rate = read_audio(path)
         found = aligner.align(_at_16k(audio, rate), texts[name])
-        if found is None:
-            continue
-        agreement = energy_agreement(audio, rate, found.rows)
-        if not holds(found, agreement):
-            continue
+        if found is None or not holds(found, energy_agreement(audio, rate, found.rows)):
+            return None
         speaker = speakers[name]
         child = "-child" if int(float(ages.get(speaker, "99"))) < CHILD else ""
         row = Row(
             f"speechocean/{name}", "speechocean", "en", f"so{speaker}{child}",
-            "val" if speaker in validation else "train", rate, round(len(audio) / rate, 4), "aligned", TRUST,
+            split(path), rate, round(len(audio) / rate, 4), "aligned", TRUST,
             plain(shifted(timed_units(found.rows, "arpabet"), SHIFT)), texts[name],
         )  # fmt: skip
-        yield Made(row, audio)
+        return Made(row, audio)
+
+    paths = (_folder() / "audio" / f"{name}.opus" for name in sorted(texts)[index::PARTS])
+    yield from each("speechocean", (path for path in paths if path.is_file()), made, split)
 
 
 def _at_16k(audio: Int16, rate: int) -> Int16:

@@ -26,6 +26,7 @@ MIDDLE = ("missed", "closed_vowels_at_middle", "open_silences_at_middle")
 SOURCE = ("rhubarb 1.14, phonetic recogniser, on the same 26 and 41 clips: figures of another's run, which the program "
           "here could not repeat; labels and the edges of vowels and silences may differ from ours")  # fmt: skip
 # set: percent of p b m missed, of open vowels with closed lips, of silences with open lips
+CLIPS = {"ljspeech": 26, "css10_es": 41}  # that the figures are of
 RHUBARB: dict[str, tuple[float, float, float]] = {"ljspeech": (53.0, 5.0, 44.0), "css10_es": (25.0, 14.0, 20.0)}
 
 
@@ -73,10 +74,15 @@ def _middle(event: Event) -> Event:
 
 def compared(table: Mapping[str, Any], model: str) -> dict[str, Any]:
     """Per set that was run and published: both sides' errors, and how many times fewer ours are, kind by kind and in
-    all (sums of the three percentages), in both readings."""
+    all (sums of the three percentages), in both readings. Figures of fewer clips than theirs stand beside nothing."""
     out: dict[str, Any] = {}
+    short: dict[str, str] = {}
     for name, theirs in RHUBARB.items():
-        ours = table.get(name, {}).get("systems", {}).get(model, {}).get("errors")
+        held = table.get(name, {})
+        if held and held["clips"] != CLIPS[name]:
+            short[name] = f"not compared: {held['clips']} of the {CLIPS[name]} clips were run that the figures are of"
+            continue
+        ours = held.get("systems", {}).get(model, {}).get("errors")
         if not ours or None in ours.values():
             continue
         rows = {kind: _beside(ours[kind], other) for kinds in (KINDS, MIDDLE)
@@ -84,7 +90,7 @@ def compared(table: Mapping[str, Any], model: str) -> dict[str, Any]:
         rows["all"] = _beside(sum(ours[kind] for kind in KINDS), sum(theirs))
         rows["all_at_middle"] = _beside(sum(ours[kind] for kind in MIDDLE), sum(theirs))
         out[name] = rows
-    return {"source": SOURCE, "sets": out} if out else {}
+    return {"source": SOURCE, "sets": out, "left_out": short} if out or short else {}
 
 
 def _beside(ours: float, theirs: float) -> dict[str, float | None]:

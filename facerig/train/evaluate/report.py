@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from facerig.console import table
+from facerig.console import say, table
 
 # title, figures (heading, key); headings are short, so that a table fits a terminal of 80 columns
 TABLES: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
@@ -58,6 +58,9 @@ MOTION_TARGETS: tuple[tuple[str, tuple[str, ...], float], ...] = (
 def show(result: Mapping[str, Any]) -> None:
     """All tables on stdout."""
     for name, held in result["sets"].items():
+        for rival, count in held.get("rivals", {}).items():
+            if count < held["clips"]:
+                say(f"{name}: {rival} has {count} of {held['clips']} clips, and is judged on those alone")
         for title, columns in TABLES:
             _systems(f"{name} ({held['language']}, {held['clips']} clips), {title}", columns, held)
         _motion(name, held["systems"])
@@ -121,6 +124,8 @@ def _published(held: Mapping[str, Any]) -> None:
     if rows:
         heads = ("set", "errors (percent)", "ours", "rhubarb", "x fewer")
         table("Beside rhubarb 1.14 as published: another's run", heads, rows, right=heads[2:])
+    for name, why in held.get("left_out", {}).items():
+        say(f"beside rhubarb 1.14 as published: {name}: {why}")
 
 
 def _solved(own: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -1,10 +1,12 @@
 """Other lip-sync tools' output as rivals: rhubarb's mouth shapes (TSV: seconds, shape) under the same rulers.
 
-A shape is turned into the face that its drawing shows; closed shapes (A, X) close the lips. Knows no other format.
+A shape is turned into the face that its drawing shows; A and X close the lips, but only A says that a p b m is spoken:
+X is how the mouth idles. Knows no other format.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,33 +29,59 @@ SHAPES: dict[str, dict[str, float]] = {
     "H": {"jawOpen": 0.25, "tongueTipUp": 0.6},
     "X": {},
 }  # fmt: skip
-CLOSED = ("A", "X")
+PRESSED = "A"  # the shape of p b m
+Shapes = list[tuple[float, str]]
 
 
 class Rhubarb:
-    """A rival given as name=FILE (one clip's TSV, matched by its stem) or name=FOLDER (of such files)."""
+    """A rival given as name=FILE (one clip's TSV, matched by its stem) or name=FOLDER (of such files), all read here: a
+    bad one should not end a run that is nearly done."""
 
     def __init__(self, text: str) -> None:
         name, _, path = text.partition("=")
         if not name or not path:
             raise OptionError(f"--rival: got {text!r}, accepted: NAME=FILE.tsv or NAME=FOLDER")
-        self.name = name
-        self.files = {file.stem: file for file in _files(Path(path))}
+        self.name, self.path = name, path
+        self.shapes = {file.stem: read_tsv(file) for file in _files(Path(path))}
 
     def run(self, clip: Clip) -> Output:
         """Curves and closures of a clip, or nothing where there is no file for it."""
-        path = self.files.get(clip.stem)
-        if path is None:
+        shapes = self.shapes.get(clip.stem)
+        if shapes is None:
             return Output()
-        shapes = read_tsv(path)
         curves = np.zeros((clip.frames, len(CHANNELS)), np.float32)
-        closed = np.zeros(clip.frames, np.float32)
+        pressed = np.zeros(clip.frames, np.float32)
         for (start, shape), (end, _) in zip(shapes, [*shapes[1:], (clip.seconds + 1, "X")], strict=True):
             rows = slice(int(np.ceil(start * FPS)), int(np.ceil(end * FPS)))
             for channel, value in SHAPES[shape].items():
                 curves[rows, CHANNELS.index(channel)] = value
-            closed[rows] = shape in CLOSED
-        return Output(curves, None, None, {"bilabial": closed})
+            pressed[rows] = shape == PRESSED
+        return Output(curves, None, None, {"bilabial": pressed})
+
+
+def check_rivals(rivals: Sequence[Rhubarb], clips: Iterable[str]) -> None:
+    """An InputError where a rival has a clip twice, or what is given of it none of the clips (by stem) of the run."""
+    held: dict[tuple[str, str], Rhubarb] = {}
+    wanted = sorted(clips)
+    for rival in rivals:
+        for stem in rival.shapes:
+            if before := held.get((rival.name, stem)):
+                raise InputError(f"--rival {rival.name}: got {stem} both in {before.path} and in {rival.path}, "
+                                 "accepted: each clip once; leave one out, or give each a name of its own")  # fmt: skip
+            held[rival.name, stem] = rival
+        if wanted and not rival.shapes.keys() & set(wanted):
+            names = ", ".join(f"{stem}.tsv" for stem in wanted[:3])
+            raise InputError(f"--rival {rival.name}: got {rival.path} with {next(iter(rival.shapes))}.tsv and the "
+                             f"like, accepted: files named like the {len(wanted)} clips of this run ({names} ...); "
+                             "ask for their --sets, or name them so")  # fmt: skip
+
+
+def covered(rivals: Sequence[Rhubarb], clips: Collection[str]) -> dict[str, int]:
+    """How many of the clips each rival has."""
+    out = dict.fromkeys((rival.name for rival in rivals), 0)
+    for rival in rivals:
+        out[rival.name] += len(rival.shapes.keys() & set(clips))
+    return out
 
 
 def _files(path: Path) -> list[Path]:
@@ -66,10 +94,15 @@ def _files(path: Path) -> list[Path]:
     raise InputError(f"{path}: no rhubarb output; accepted: a .tsv file or a folder of them, named like the clips")
 
 
-def read_tsv(path: Path) -> list[tuple[float, str]]:
-    """Rows (start in seconds, shape) of rhubarb's TSV."""
-    rows = []
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
+def read_tsv(path: Path) -> Shapes:
+    """Rows (start in seconds, shape) of rhubarb's TSV, with or without the mark that some editors put before it."""
+    try:
+        text = path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}), accepted: rhubarb's TSV output, which is UTF-8 text; "
+                         "write it anew") from error
+    rows: Shapes = []
+    for number, line in enumerate(text.splitlines(), start=1):
         cells = line.split()
         if not cells:
             continue
@@ -79,6 +112,9 @@ def read_tsv(path: Path) -> list[tuple[float, str]]:
             raise InputError(f"{path}, line {number}: got {line[:60]!r}, accepted: SECONDS <tab> SHAPE") from None
         if shape not in SHAPES or not np.isfinite(start):
             raise InputError(f"{path}, line {number}: shape {shape!r}, accepted: {' '.join(SHAPES)}")
+        if start < 0 or (rows and start <= rows[-1][0]):
+            after = f"more than {rows[-1][0]:g} s, as times rise" if rows else "0 s or more"
+            raise InputError(f"{path}, line {number}: got {start:g} s, accepted: {after}; sort or mend the lines")
         rows.append((start, shape))
     if not rows:
         raise InputError(f"{path}: is empty; accepted: rhubarb's TSV output")

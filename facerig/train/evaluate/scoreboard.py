@@ -13,12 +13,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from facerig.errors import OptionError
+from facerig.model.config import NetConfig
 from facerig.train.corpora import motion as motion_corpora
+from facerig.train.corpora.base import UNREADABLE, Lost, Made, reason, told
 from facerig.train.corpora.conditions import non_speech_sounds
 from facerig.train.evaluate import content, critics, events, published, robustness, sets, shown, systems
 from facerig.train.evaluate.everyday import everyday_sounds
 from facerig.train.evaluate.motion import MEASURED, Measured
-from facerig.train.evaluate.rivals import Rhubarb
+from facerig.train.evaluate.rivals import Rhubarb, check_rivals, covered
 from facerig.train.evaluate.sets import Clip
 from facerig.train.evaluate.systems import ModelSystem, Output, Regression, System
 from facerig.train.parallel import one_thread
@@ -27,8 +29,10 @@ from facerig.train.teacher.measured import grid_clips
 STRESSED = ("ljspeech", "emodb", "css10_es")  # sets that the robustness table draws its clips from
 CEILING = "ceiling"  # the teacher on true phones
 BASELINES = ("with text", "text unread", "expected", CEILING, "static", "mean", "loudness", "ridge", "random")
-# GRID training clips that baselines learn from, and those after them that a regression's bar is set by
-LEARNT, APART, QUICK = 100, 60, 24
+# GRID training clips, evenly spread, that a regression's bar is set by (baselines learn from all others), and how many
+# of either a quick run has
+APART, QUICK = 60, 24
+Told = Callable[[Lost], None]
 
 
 @dataclass(frozen=True)
@@ -76,21 +80,30 @@ class Row:
 
 
 @one_thread()
-def evaluate(options: Options, progress: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
-    """The scoreboard as one JSON-ready value."""
+def evaluate(options: Options, progress: Callable[[str], None] = lambda _: None, warn: Told = told) -> dict[str, Any]:
+    """The scoreboard as one JSON-ready value. `warn` is told of each file and set that cannot be read."""
     started = time.monotonic()
+    missed: dict[str, str] = {}
+
+    def lost(one: Lost) -> None:
+        if one.name not in missed:
+            missed[one.name] = one.why
+            warn(one)
+
     progress("loading the model")
     model = ModelSystem(options.model)
-    rivals = rivals_of(options, model.name)  # a slip in their names should not cost the baselines' time
-    judged = [*all_systems(model, options, progress), *rivals]
+    rivals = rivals_of(options, model.name)  # a slip in them should not cost the baselines' time
+    held = {name: sets.load(name, quick=options.quick, lost=lost) for name in options.sets or sets.set_names()}
+    check_rivals(rivals, (clip.stem for clips in held.values() for clip in clips))
+    judged = [*all_systems(model, options, progress, lost), *rivals]
     table: dict[str, Any] = {}
     stress: list[Clip] = []
-    for name in options.sets or sets.set_names():
-        clips = sets.load(name, quick=options.quick)
+    for name, clips in held.items():
         if not clips:
-            progress(f"{name}: the data is not on this machine")
             continue
         table[name] = one_set(name, clips, judged, progress)
+        if rivals:
+            table[name]["rivals"] = covered(rivals, [clip.stem for clip in clips])
         if name in STRESSED:
             stress += [clips[k] for k in sets.thinned(len(clips), 2 if options.quick else 8)]
     result: dict[str, Any] = {"model": model.name, "quick": options.quick, "rules": rules(model, judged), "sets": table}
@@ -104,6 +117,7 @@ def evaluate(options: Options, progress: Callable[[str], None] = lambda _: None)
     progress("sounds that are not speech")
     result["not_speech"] = robustness.not_speech(model, everyday_sounds())
     result["not_speech_learnt"] = robustness.not_speech(model, non_speech_sounds())
+    result["left_out"] = [{"name": name, "why": why} for name, why in missed.items()]
     result["seconds"] = round(time.monotonic() - started, 1)
     return result
 
@@ -145,47 +159,70 @@ def rivals_of(options: Options, model: str) -> list[Rhubarb]:
     return rivals
 
 
-def all_systems(model: ModelSystem, options: Options, progress: Callable[[str], None]) -> list[System]:
+def all_systems(model: ModelSystem, options: Options, progress: Callable[[str], None], lost: Told = told
+                ) -> list[System]:  # fmt: skip
     """The model first, then what it is compared with."""
     judged: list[System] = [model]
     if options.baselines:
         progress("training the baselines")
         judged += [systems.told(model), systems.untold(model), systems.expected_from(model)]
         judged += [systems.Simple(CEILING, systems.taught)]
-        judged += floors(options.quick, progress)
+        judged += floors(options.quick, progress, model.config, lost)
     return judged
 
 
-def floors(quick: bool, progress: Callable[[str], None]) -> list[System]:
-    """Static, mean, loudness, and the two regressions."""
-    if sets.missing("grid"):
+def floors(quick: bool, progress: Callable[[str], None], config: NetConfig, lost: Told = told) -> list[System]:
+    """Static, mean, loudness, and the two regressions, which look ahead and are built as a model of that config is."""
+    learnt, apart = _grid_training(quick, lost)
+    if not learnt or not apart:
         progress("mean, ridge and random are left out: GRID, which they learn from, is not on this machine")
         return [systems.Simple("static", systems.static), systems.Simple("loudness", systems.energy_jaw)]
-    learnt, apart = (QUICK, QUICK) if quick else (LEARNT, APART)
-    held = [sets.grid_as_clip(clip) for clip in grid_clips("train", learnt + apart)]
-    examples = {"grid": held[:learnt]}
-    solved = _facegood_training()
+    examples = {"grid": learnt}
+    solved = _facegood_training(lost)
     if solved:
         examples["facegood"] = solved[:1] if quick else solved
     return [
         systems.Simple("static", systems.static),
         systems.mean_face(examples["grid"]),
         systems.Simple("loudness", systems.energy_jaw),
-        _barred(Regression.train("ridge", systems.mel_windows, examples), held[learnt:]),
-        _barred(Regression.train("random", systems.RandomEncoder(), examples), held[learnt:]),
+        _barred(Regression.train("ridge", systems.mel_windows(config.lookahead), examples), apart),
+        _barred(Regression.train("random", systems.RandomEncoder(config), examples), apart),
     ]
+
+
+def _grid_training(quick: bool, lost: Told) -> tuple[list[Clip], list[Clip]]:
+    """(what baselines learn from, what sets a regression's bar) of GRID's training clips. Names that stand together say
+    the same word first, so those that are set apart are spread over all."""
+    if sets.missing("grid"):
+        return [], []
+    try:
+        found = grid_clips("train", 2 * QUICK, lost) if quick else grid_clips("train", lost=lost)
+    except UNREADABLE as error:
+        lost(Lost("grid", reason(error)))
+        return [], []
+    held = [sets.grid_as_clip(clip) for clip in found]
+    if quick:
+        return held[:QUICK], held[QUICK:]
+    apart = set(sets.thinned(len(held), min(APART, len(held) // 2)))
+    return [clip for k, clip in enumerate(held) if k not in apart], [held[k] for k in sorted(apart)]
 
 
 def _barred(system: Regression, clips: Sequence[Clip]) -> Regression:
     return replace(system, bar=content.own_bar(system, clips))
 
 
-def _facegood_training() -> list[Clip]:
-    source = next((s for s in motion_corpora.sources() if s.name == "facegood"), None)
-    if source is None:
+def _facegood_training(lost: Told) -> list[Clip]:
+    source = next(s for s in motion_corpora.sources() if s.name == "facegood")
+    try:
+        made = sets.made(source)
+    except UNREADABLE as error:
+        lost(Lost("facegood", reason(error)))
         return []
-    made = [m for part in source.parts for m in part.make()]
-    return [sets.as_clip(m, source.columns) for m in made if m.row.split == "train" and m.targets is not None]
+    for one in made:
+        if isinstance(one, Lost) and one.split == "train":
+            lost(one)
+    return [sets.as_clip(one, source.columns) for one in made
+            if isinstance(one, Made) and one.row.split == "train" and one.targets is not None]  # fmt: skip
 
 
 def after_end(model: System, clips: Sequence[Clip]) -> dict[str, float]:

@@ -6,7 +6,7 @@ Only clips that training leaves apart (split "val"); read from the data folder i
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,11 +17,12 @@ from facerig.features import LogMel
 from facerig.phones import Timed
 from facerig.resample import Resample
 from facerig.train.corpora import motion, speech
-from facerig.train.corpora.base import Made, Source
-from facerig.train.teacher.measured import FPS, GridClip, grid_clips, grid_names
+from facerig.train.corpora.base import UNREADABLE, Lost, Made, Source, reason, told
+from facerig.train.teacher.measured import FPS, GridClip, grid_names, grid_read
 from facerig.transcript.articulation import loudness
 
 Floats = NDArray[np.float32]
+Reader = Callable[[int], "tuple[list[Clip], list[Lost]]"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,12 +99,24 @@ def set_names() -> tuple[str, ...]:
     return tuple(row[0] for row in SETS)
 
 
-def load(name: str, limit: int | None = None, quick: bool = False) -> list[Clip]:
-    """Validation clips of a set, evenly thinned to its size in SETS (or `limit`); empty where the data is absent."""
+def load(name: str, limit: int | None = None, quick: bool = False, lost: Callable[[Lost], None] = told) -> list[Clip]:
+    """Validation clips of a set, evenly thinned to its size in SETS (or `limit`); empty where the data is absent.
+
+    What cannot be read is told to `lost` and left out; the other clips are those that they would be without that.
+    """
     row = next((row for row in SETS if row[0] == name), None)
     if row is None:
         raise OptionError(f"--sets: got {name!r}, accepted: {', '.join(set_names())}")
-    return _READERS[name](limit or (row[2] if quick else row[1]))
+    if why := missing(name):
+        lost(Lost(name, why))
+        return []
+    try:
+        clips, bad = _READERS[name](limit or (row[2] if quick else row[1]))
+    except UNREADABLE as error:  # what lists its clips
+        clips, bad = [], [Lost(name, reason(error))]
+    for one in bad or ([] if clips else [Lost(name, "none of its clips with labels is on this machine")]):
+        lost(one)
+    return clips
 
 
 def thinned(count: int, limit: int) -> list[int]:
@@ -111,22 +124,30 @@ def thinned(count: int, limit: int) -> list[int]:
     return [k * count // limit for k in range(limit)] if limit < count else list(range(count))
 
 
-def _from_source(name: str) -> Callable[[int], list[Clip]]:
-    def read(limit: int) -> list[Clip]:
-        source = next(s for s in (*speech.sources(), *_measured()) if s.name == name)
-        made = [m for m in _made(source) if m.row.split == "val" and (m.row.timed or m.targets is not None)]
-        return [as_clip(made[k], source.columns) for k in thinned(len(made), limit)]
+def _from_source(name: str) -> Reader:
+    def read(limit: int) -> tuple[list[Clip], list[Lost]]:
+        source = _source(name)
+        held = [one for one in made(source) if _judged(one)]
+        picked = [held[k] for k in thinned(len(held), limit)]
+        clips = [as_clip(one, source.columns) for one in picked if isinstance(one, Made)]
+        return clips, [one for one in picked if isinstance(one, Lost)]
 
     return read
 
 
-def _measured() -> list[Source]:
-    return [source for source in motion.sources() if source.name in ("facegood", "ema")]
+def _source(name: str) -> Source:
+    return next(source for source in (*speech.sources(), *motion.sources()) if source.name == name)
 
 
-def _made(source: Source) -> Iterator[Made]:
-    for part in source.parts:
-        yield from part.make()
+def made(source: Source) -> list[Made | Lost]:
+    """All clips of a source, those that cannot be read in their places."""
+    return [one for part in source.parts for one in part.make()]
+
+
+def _judged(one: Made | Lost) -> bool:
+    if isinstance(one, Lost):
+        return one.split == "val"
+    return one.row.split == "val" and bool(one.row.timed or one.targets is not None)
 
 
 def as_clip(made: Made, columns: tuple[str, ...]) -> Clip:
@@ -139,16 +160,15 @@ def as_clip(made: Made, columns: tuple[str, ...]) -> Clip:
 
 
 def missing(name: str) -> str:
-    """Why a set with measured motion cannot be read, or nothing."""
-    return next(source.missing for source in motion.sources() if source.name == name)
+    """Why a set cannot be read, or nothing."""
+    return _source(name).missing
 
 
-def _read_grid(limit: int) -> list[Clip]:
-    if missing("grid"):
-        return []
+def _read_grid(limit: int) -> tuple[list[Clip], list[Lost]]:
     names = grid_names("val")
-    keep = {names[k] for k in thinned(len(names), limit)}
-    return [grid_as_clip(held) for held in grid_clips("val") if held.name in keep]
+    bad: list[Lost] = []
+    held = grid_read((names[k] for k in thinned(len(names), limit)), bad.append)
+    return [grid_as_clip(one) for one in held], bad
 
 
 def grid_as_clip(held: GridClip) -> Clip:
@@ -158,6 +178,6 @@ def grid_as_clip(held: GridClip) -> Clip:
     return Clip(f"grid/{held.name}", "grid", "en", "grid_s1", samples, rate, held.timed, held.values, held.columns)
 
 
-_READERS: dict[str, Callable[[int], list[Clip]]] = {
+_READERS: dict[str, Reader] = {
     name: _read_grid if name == "grid" else _from_source(name) for name in set_names()
 }

@@ -22,6 +22,8 @@ from facerig.train.evaluate.events import (
     TOLERANCE,
     Event,
     Matches,
+    matched,
+    near,
     percent,
     runs,
     spoken_events,
@@ -103,8 +105,9 @@ class Shown:
         vowels = open_vowels(clip.timed, wanted)
         self.vowels += len(vowels)
         self.vowels_closed += sum(_touched(event, shut, 0.0) for event in vowels)
-        in_speech = [event for event in shut if _in_speech(event, clip.timed)]
-        self.closures.add(wanted, in_speech, stretches(clip.timed, NEITHER))
+        hits = {found for _, found in matched(wanted, shut, near)}
+        claims = [event for k, event in enumerate(shut) if k in hits or _in_speech(event, clip.timed)]
+        self.closures.add(wanted, claims, stretches(clip.timed, NEITHER))
 
     def _smoothness(self, curves: Floats) -> None:
         mouth = curves[:, MOUTH]
@@ -151,9 +154,11 @@ def _touched(event: Event, others: Sequence[Event], within: float) -> bool:
 
 
 def _in_speech(event: Event, timed: Sequence[Timed]) -> bool:
-    """Whether it overlaps a spoken unit: lips that meet in a pause are no claim of a "p"."""
+    """Whether half of it or more lies in spoken units: lips that meet in a pause are no claim of a "p", and those of a
+    mouth at rest part a little after the first sound has begun, or meet a little before the last has ended."""
     silent = {unit.unit for unit in units() if unit.is_silence}
-    return any(t.start < event.end and t.end > event.start for t in timed if t.unit not in silent)
+    spoken = (min(t.end, event.end) - max(t.start, event.start) for t in timed if t.unit not in silent)
+    return sum(max(0.0, part) for part in spoken) >= (event.end - event.start) / 2
 
 
 def far_silence(timed: Sequence[Timed], frames: int) -> NDArray[np.bool_]:

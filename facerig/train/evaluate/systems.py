@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerig.features import BANDS, HOPS
+from facerig.model.config import NetConfig, preset
 from facerig.phones import flag_of_units, rasterise, units
 from facerig.rig import rig
 from facerig.train.evaluate.sets import Clip, fitted
@@ -25,8 +26,7 @@ from facerig.transcript.read import Transcript, Word
 Floats = NDArray[np.float32]
 CHANNELS = rig("facerig").names
 CONTACT_NAMES = ("bilabial", "labiodental", "speech")
-WINDOW = range(-15, 7, 2)  # frames of mel that ridge regression sees: 250 ms back, 100 ms ahead like the model
-LOOK_AHEAD = 6
+BACK = 15  # frames of mel that ridge regression looks back at most: 250 ms
 RIDGE = 30.0
 BLOCK = 60  # frames in one go: the same curves but for the last bits, and three times faster than live
 PART = 600
@@ -104,6 +104,12 @@ class ModelSystem:
     def network(self) -> Any:
         """The network's stage, or None where the model has no posteriors (the fake)."""
         return next((stage for stage in self.animator.chain.stages if hasattr(stage, "posteriors")), None)
+
+    @property
+    def config(self) -> NetConfig:
+        """The network's shape; that of the default one where there is no network."""
+        held = getattr(self.network, "config", None)
+        return held if isinstance(held, NetConfig) else preset("small", CHANNELS, tuple(unit.unit for unit in units()))
 
     def run(self, clip: Clip) -> Output:
         if self._last[0] != clip.id:
@@ -195,9 +201,10 @@ def energy_jaw(clip: Clip) -> Output:
 # ---- regressions on frozen features ------------------------------------------------------------------------
 
 
-def mel_windows(clip: Clip) -> Floats:
-    """[frames, window * 32] band means around each frame."""
-    return around(pooled(clip.mel), WINDOW)
+def mel_windows(ahead: int) -> Callable[[Clip], Floats]:
+    """[frames, window * 32] of a clip: band means of every other frame, the last one `ahead` frames ahead."""
+    window = range(ahead, -BACK - 1, -2)
+    return lambda clip: around(pooled(clip.mel), window)
 
 
 def around(rows: Floats, shifts: Sequence[int] | range) -> Floats:
@@ -213,14 +220,12 @@ def pooled(mel: Floats) -> Floats:
 class RandomEncoder:
     """The model's own encoder with random weights: what its shape and memory give without any training."""
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, config: NetConfig, seed: int = 0) -> None:
         import torch
 
-        from facerig.model.config import preset
         from facerig.model.net import Encoder
 
         torch.manual_seed(seed)
-        config = preset("small", CHANNELS, tuple(unit.unit for unit in units()))
         self.encoder = Encoder(config).eval()
 
     def __call__(self, clip: Clip) -> Floats:
@@ -233,7 +238,8 @@ class RandomEncoder:
                 content, kept = self.encoder(mel[:, first : first + PART], past)
                 past = tuple(kept)
                 parts.append(content[0].numpy())
-        return around(np.concatenate(parts), (LOOK_AHEAD, 0, -LOOK_AHEAD))
+        ahead = self.encoder.config.lookahead
+        return around(np.concatenate(parts), (ahead, 0, -ahead))
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,15 +255,27 @@ class Linear:
         return np.asarray(rows @ self.weights[:-1] + self.weights[-1], np.float32)
 
 
-def ridge(inputs: Sequence[Floats], targets: Sequence[Floats]) -> Linear:
-    """Least squares with a penalty; rows whose target is NaN are left out."""
-    x, y = np.concatenate(inputs), np.concatenate(targets)
-    good = np.isfinite(y).all(axis=1)
-    x, y = x[good], y[good]
-    mean, scale = x.mean(axis=0), x.std(axis=0) + 1e-4
-    full = np.concatenate([(x - mean) / scale, np.ones((len(x), 1), np.float32)], axis=1).astype(np.float64)
-    normal = full.T @ full + RIDGE * np.eye(full.shape[1])
-    return Linear(mean, scale, np.linalg.solve(normal, full.T @ y).astype(np.float32))
+class Ridge:
+    """Least squares with a penalty on standardised inputs, from sums over the clips: the inputs, up to a thousand
+    numbers a frame, are kept of none. Rows whose target is NaN are left out."""
+
+    def __init__(self) -> None:
+        self.sums: list[NDArray[np.float64]] = []
+
+    def add(self, inputs: Floats, targets: Floats) -> None:
+        good = np.isfinite(targets).all(axis=1)
+        x, y = inputs[good].astype(np.float64), targets[good].astype(np.float64)
+        own = [np.array(float(len(x))), x.sum(axis=0), y.sum(axis=0), x.T @ x, x.T @ y]
+        self.sums = [a + b for a, b in zip(self.sums, own, strict=True)] if self.sums else own
+
+    def solved(self) -> Linear:
+        count, x, y, xx, xy = self.sums
+        mean = x / count
+        scale = np.sqrt(np.maximum(np.diag(xx) / count - mean**2, 0)) + 1e-4
+        normal = (xx - count * np.outer(mean, mean)) / np.outer(scale, scale) + RIDGE * np.eye(len(mean))
+        weights = np.linalg.solve(normal, (xy - np.outer(mean, y)) / scale[:, None])
+        whole = np.concatenate([weights, (y / (count + RIDGE))[None]])
+        return Linear(mean.astype(np.float32), scale.astype(np.float32), whole.astype(np.float32))
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,15 +291,17 @@ class Regression:
     @classmethod
     def train(cls, name: str, encode: Callable[[Clip], Floats], sets: Mapping[str, Sequence[Clip]]) -> Regression:
         heads: dict[str, tuple[Linear, tuple[str, ...]]] = {}
-        speech: Linear | None = None
+        speech = Ridge()
         for source, clips in sets.items():
-            inputs = [encode(clip) for clip in clips]
-            if source == "grid":
-                speech = ridge(inputs, [soft_raster(clip.timed, clip.frames) for clip in clips])
-            motion = [fitted(clip.motion, clip.frames) for clip in clips if clip.motion is not None]
-            heads[source] = (ridge(inputs, motion), clips[0].columns)
-        assert speech is not None
-        return cls(name, encode, speech, heads)
+            moved = Ridge()
+            for clip in clips:
+                assert clip.motion is not None
+                inputs = encode(clip)
+                if source == "grid":
+                    speech.add(inputs, soft_raster(clip.timed, clip.frames))
+                moved.add(inputs, fitted(clip.motion, clip.frames))
+            heads[source] = (moved.solved(), clips[0].columns)
+        return cls(name, encode, speech.solved(), heads)
 
     def run(self, clip: Clip) -> Output:
         inputs = self.encode(clip)

@@ -6,18 +6,18 @@ Reads the shared data directly, so neither needs the built corpora. Knows no hea
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
 from facerig.phones import Timed, timed_units
-from facerig.train.corpora.base import data_folder
+from facerig.train.corpora.base import Lost, data_folder, each, told
 from facerig.train.corpora.labels import read_columns
 from facerig.train.corpora.motion import GRID_DROPPED, GRID_FPS, closed_lips, grid_validation, to_60fps
+from facerig.train.corpora.speech import read_sound
 from facerig.transcript.articulation import loudness, soft_raster
 
 FPS = 60
@@ -55,20 +55,33 @@ def grid_names(split: str) -> list[str]:
     return sorted(name for name in names if (name in held) == (split == "val"))
 
 
-def grid_clips(split: str, limit: int = 10_000) -> list[GridClip]:
-    """The first `limit` clips of a split."""
-    return [grid_clip(name) for name in grid_names(split)[:limit]]
+def grid_clips(split: str, limit: int = 10_000, lost: Callable[[Lost], None] = told) -> list[GridClip]:
+    """The first `limit` clips of a split, but for those that cannot be read, which are told to `lost`."""
+    return grid_read(grid_names(split)[:limit], lost)
+
+
+def grid_read(names: Iterable[str], lost: Callable[[Lost], None] = told) -> list[GridClip]:
+    """Clips by their names, but for those that cannot be read."""
+    closed_lips()  # without which none can be
+    audio, clips = data_folder() / "grid" / "audio", []
+    for found in each("grid", (audio / f"{name}.opus" for name in names), lambda path: grid_clip(path.stem)):
+        if isinstance(found, Lost):
+            lost(found)
+        else:
+            clips.append(found)
+    return clips
 
 
 def grid_clip(name: str) -> GridClip:
     folder = data_folder() / "grid"
     values, where, columns = _tracks()
-    samples, rate = soundfile.read(folder / "audio" / f"{name}.opus", dtype="float32")
+    path = folder / "audio" / f"{name}.opus"
+    sound, rate = read_sound(path, "float32")
+    samples = sound[:, 0]
     frames = len(samples) * FPS // rate
     timed = timed_units(read_columns(folder / "phones" / f"{name}.txt"), "arpabet")
     raw = values[where[name]]
     tracks = to_60fps(raw, GRID_FPS, frames, raw[:, columns.index("valid")] > 0) - _neutral(columns)
-    path = folder / "audio" / f"{name}.opus"
     energy = loudness(samples, rate, frames)
     return GridClip(name, timed, soft_raster(timed, frames), tracks, energy, columns, path)
 
