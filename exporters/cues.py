@@ -6,6 +6,7 @@ Both speak of a handful of drawn mouths; the tables lead there from the 15 visem
 from __future__ import annotations
 
 import json
+import logging
 import math
 import re
 import xml.etree.ElementTree as ElementTree
@@ -49,6 +50,9 @@ FROM_BLAIR = {"rest": "sil", "MBP": "PP", "FV": "FF", "L": "nn", "etc": "DD", "A
 FROM_RHUBARB = {"X": "sil", "A": "PP", "B": "DD", "C": "E", "D": "aa", "E": "oh", "F": "ou", "G": "FF", "H": "nn"}
 READ_FPS = {"dat": 24}  # Papagayo's own rate, which its files do not state
 MOHO = "MohoSwitch1"
+CLOSED = {"rest", "X", "A"}  # a last line says when the sound ends, with the mouth that it ends with
+
+log = logging.getLogger(__name__)
 
 Span = tuple[int, int, str]
 
@@ -137,6 +141,7 @@ def read_moho(data: bytes, name: str, fps: int | None = None) -> Curves:
     if not lines or lines[0][0] != MOHO or any(len(line) != 2 or not line[0].isdigit() for line in lines[1:]):
         raise CurvesError(f"{name}: not a Moho switch track (first line {MOHO}, then frame and mouth)")
     starts = [(int(frame) - 1, mouth) for frame, mouth in lines[1:]]
+    _tell_open(name, [mouth for _, mouth in starts])
     return _curves(_until_next(starts), FROM_BLAIR, fps or READ_FPS["dat"], name)
 
 
@@ -154,9 +159,17 @@ def read_tsv(data: bytes, name: str, fps: int | None = None) -> Curves:
     if not found or not all(found):
         raise CurvesError(f"{name}: not a Rhubarb TSV file (seconds, tab, one of A to H or X)")
     starts = [(float(match[1]) * rate, match[2]) for match in found if match]
+    _tell_open(name, [mouth for _, mouth in starts])
     ends = [start for start, _ in starts[1:]]
     spans = [(a, b, mouth) for (a, mouth), b in zip(starts, ends, strict=False)]
     return _curves(spans, FROM_RHUBARB, rate, name)
+
+
+def _tell_open(name: str, mouths: list[str]) -> None:
+    """A file of lines has no end of its own; Papagayo and Rhubarb close the mouth in its last one."""
+    if mouths and mouths[-1] not in CLOSED:
+        log.warning("%s: may be cut short: its last mouth is %s, and no closed one (rest; X or A) ends the sound", name,
+                    mouths[-1])
 
 
 def read_xml(data: bytes, name: str, fps: int | None = None) -> Curves:

@@ -40,6 +40,11 @@ MOST_NAMED = 5
 STEP, STEP_NEXT = math.inf, -math.inf
 TANGENTS = {"linear": math.nan, "flat": 0.0, "step": STEP, "stepnext": STEP_NEXT}
 _ATTRIBUTE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NOT_CODE = re.compile(r'"(?:\\.|[^"\\\n])*"|//[^\n]*')
+# What a whole file ends in: a block, or a statement that is not the name of a curve whose data would follow (a node
+# without curves is `anim NODE 0 1 0;`).
+_WHOLE_END = re.compile(r"[};]\Z")
+_CURVE_NAME = re.compile(r"\banim\s+\S+\s+[^\s\d;][^;{}]*;\Z")
 
 
 def write_anim(curves: Curves, head: Head | None, options: ExportOptions) -> bytes:
@@ -101,12 +106,14 @@ def _data(track: Track, fps: int, indent: str) -> Iterator[str]:
 
 def read(data: bytes, name: str, fps: int | None = None) -> Curves:
     """Either format: every animated attribute becomes a channel, its keys are evaluated on every frame."""
-    text = re.sub(r"//[^\n]*", "", text_of(data, name))
+    source = text_of(data, name)
+    text = re.sub(r"//[^\n]*", "", source)
     unit = re.search(r"\btimeUnit\s+([\w.]+)\s*;", text)
     if not re.search(r"\b(animVersion|atomVersion)\b", text) or not unit:
         raise CurvesError(f"{name}: not a Maya .anim or .atom file (no version or no timeUnit)")
     rate = _rate(unit[1], name, fps)
     found = re.findall(r"\banim\s+(\S+)\s([^;]*);\s*animData\s*\{([^{}]*)keys\s*\{([^{}]*)\}", text)
+    _check_complete(_NOT_CODE.sub("", source).strip(), name)
     if not found:
         raise CurvesError(f"{name}: holds no animation curves")
     columns = _by_attribute([(_full_name(*named), _keys(keys, name, rate)) for *named, _, keys in found], name)
@@ -117,6 +124,16 @@ def read(data: bytes, name: str, fps: int | None = None) -> Curves:
     frames = np.arange(first, max(last, first) + 1)
     values = np.stack([_evaluated(keys, frames) for keys in columns.values()], axis=1)
     return Curves(tuple(columns), rate, values.astype(np.float32), first)
+
+
+def _check_complete(code: str, name: str) -> None:
+    """Neither format says how many curves it holds; a cut between two of an .anim's leaves no trace."""
+    left_open = code.count("{") - code.count("}")
+    if left_open > 0 or not _WHOLE_END.search(code) or _CURVE_NAME.search(code):
+        what = f"{left_open} of its blocks {'is' if left_open == 1 else 'are'} not closed" if left_open > 0 else (
+            "its last curve has no keys" if _CURVE_NAME.search(code) else "its last statement has no end")
+        raise CurvesError(f"{name}: is cut short: {what}, accepted: a whole file, as curves would be missing; copy or "
+                          "export it again")
 
 
 def _full_name(attribute: str, rest: str) -> str:

@@ -6,6 +6,7 @@ channels.
 
 from __future__ import annotations
 
+import logging
 import re
 
 import numpy as np
@@ -17,8 +18,11 @@ from facerig.curves import Curves, Mark
 from facerig.errors import CurvesError
 from facerig.mesh import Head
 
+REMARKS = ("NOTE", "STYLE", "REGION")  # WebVTT's blocks that are no subtitles
 SILENT = frozenset(("", "sil", "noise", "sp", "spn"))
+log = logging.getLogger(__name__)
 _TIMES = re.compile(r"(?:(\d+):)?(\d\d):(\d\d)[.,](\d{3})\s*-->\s*(?:(\d+):)?(\d\d):(\d\d)[.,](\d{3})")
+_SAID = re.compile(_TIMES.pattern + r"[^\n]*\n\s*\S")  # times, and words on the lines after
 
 
 def write_srt(curves: Curves, head: Head | None, options: ExportOptions) -> bytes:
@@ -59,7 +63,8 @@ def _escaped(text: str) -> str:
 def read(data: bytes, name: str, fps: int | None = None) -> Curves:
     rate = fps or 60
     marks = []
-    for block in re.split(r"\n\s*\n", text_of(data, name).replace("\r\n", "\n")):
+    blocks = re.split(r"\n\s*\n", text_of(data, name).replace("\r\n", "\n").strip())
+    for block in blocks:
         times = _TIMES.search(block)
         if times:
             said = block[times.end() :].partition("\n")[2]  # what else stands on the line of times is layout
@@ -68,6 +73,8 @@ def read(data: bytes, name: str, fps: int | None = None) -> Curves:
             marks.append(Mark(start, end, "word", label))
     if not marks:
         raise CurvesError(f"{name}: holds no subtitles")
+    if not _SAID.search(blocks[-1]) and not blocks[-1].startswith(REMARKS):
+        log.warning("%s: may be cut short: its last subtitle lacks its times or its words", name)
     frames = max(mark.end for mark in marks)
     check_span(name, frames, 1)
     return Curves((), rate, np.zeros((frames, 0), np.float32), 0, tuple(marks))

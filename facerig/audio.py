@@ -201,20 +201,46 @@ def _open_sndfile(file: Path, block_seconds: float) -> Iterator[AudioSource]:
 
 
 def _sndfile_blocks(stream: Any, file: Path, block_seconds: float, notes: list[str]) -> Iterator[Frames]:
-    import soundfile
-
-    size, done = max(1, int(stream.samplerate * block_seconds)), 0
-    while True:
-        try:
-            block = stream.read(size, dtype="float32", always_2d=True)
-        except (soundfile.LibsndfileError, RuntimeError) as error:
-            raise AudioError(f"{file}: is damaged: {error}") from error
+    size, done, broken = max(1, int(stream.samplerate * block_seconds)), 0, None
+    while broken is None:
+        block, broken = _sndfile_block(stream, size)
+        if broken is not None and not (stream.format == "FLAC" and _flac_ends_early(file, size)):
+            raise AudioError(f"{file}: is damaged: {broken}") from broken
         if not len(block):
             break
         done += len(block)
         yield block
     if stream.format == "FLAC" and done < stream.frames < MOST_FRAMES:
         notes.append(short_of(file, done / stream.samplerate, stream.frames / stream.samplerate))
+    elif broken is not None and done != stream.frames:
+        notes.append(f"{file}: may be cut short: holds {done / stream.samplerate:.2f} s, and a block that breaks off")
+
+
+def _sndfile_block(stream: Any, size: int) -> tuple[Frames, Exception | None]:
+    """Up to `size` samples of each channel, and the fault that came after them."""
+    import soundfile
+
+    block = np.full((size, stream.channels), np.nan, np.float32)
+    try:
+        return stream.read(out=block), None
+    except (soundfile.LibsndfileError, RuntimeError) as error:  # soundfile does not tell how many it decoded before
+        return block[: int(np.isfinite(block).all(axis=1).sum())], error
+
+
+def _flac_ends_early(file: Path, size: int) -> bool:
+    """Whether the decoder loses its way at the end of the file alone: a fault before that is damage, and what it
+    decodes there is not to be trusted. Only an open file of ours tells how far libsndfile has read."""
+    import soundfile
+
+    if not file.is_file():
+        return False
+    with file.open("rb") as data, soundfile.SoundFile(data.fileno(), closefd=False) as again:
+        again.seekable = lambda: False
+        while True:
+            block, broken = _sndfile_block(again, size)
+            if broken is not None or not len(block):
+                break
+        return os.lseek(data.fileno(), 0, os.SEEK_CUR) >= file.stat().st_size
 
 
 @contextmanager

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 
+NARROWEST = 8  # letters that a column keeps beside others that are whole
+UNBOUNDED = 10_000  # letters: wider than any table
+
+
 def say(text: str) -> None:
     """A note for people."""
     print(text, file=sys.stderr)
@@ -36,19 +40,26 @@ def _plain(value: Any) -> Any:
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], right: Sequence[str] = (),
           whole: Sequence[str] = ()) -> None:
-    """A table on stdout; columns named in `right` are flushed right, those in `whole` never broken (to be copied)."""
+    """A table on stdout; columns named in `right` are flushed right, those in `whole` never broken (to be copied).
+
+    No text is ever left out. In a pipe or a file, where nobody sees a width, a row is a line: `| grep` finds it.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     drawn = Table(header_style="bold")
-    for column in columns:
-        drawn.add_column(column, justify="right" if column in right else "left", no_wrap=column in whole)
+    for place, column in enumerate(columns):
+        longest = max(len(line) for cells in (columns, *rows) for line in str(cells[place]).split("\n"))
+        drawn.add_column(column, justify="right" if column in right else "left", no_wrap=column in whole,
+                         overflow="fold", min_width=longest if column in whole else min(longest, NARROWEST))
     for row in rows:
         drawn.add_row(*(Text(str(cell)) for cell in row))  # as it is: a plain str may lose its [brackets] to markup
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=UNBOUNDED)
     console.print(title, style="bold", markup=False, soft_wrap=True)
-    console.print(drawn)
+    console.print(drawn, crop=False)  # wider than a narrow terminal, which breaks its lines, rather than cut
 
 
 @contextmanager

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+
+from facerig.errors import InputError
+from facerig.tool import finished, parser
 
 WHAT = {
     ".csv": "Live Link Face CSV: Unreal, Blender (Faceit), Maya",
@@ -15,9 +19,10 @@ WHAT = {
 }
 
 
-def main(audio: str, folder: str) -> None:
+def show(audio: str, out: Path) -> None:
     """Add the pictures that can be made here, then list what lies in the folder."""
-    out = Path(folder)
+    if not (out / "demo.json").is_file():
+        raise InputError(f"{out}: holds no demo.json, accepted: the folder that `make demo` fills; run that")
     notes = [note for note in (_add(audio, out, kind) for kind in ("plot", "preview")) if note]
     print("\nYour animation:")
     for path in sorted(out.iterdir()):
@@ -35,5 +40,13 @@ def _add(audio: str, out: Path, kind: str) -> str:
     return "" if done.returncode == 0 else f"no {target.name}: {done.stderr.strip().removeprefix('facerig: error: ')}"
 
 
+def main(arguments: Sequence[str] | None = None) -> int:
+    asked = parser("facerig.demo", __doc__)
+    asked.add_argument("audio", metavar="AUDIO", help="what was animated")
+    asked.add_argument("folder", type=Path, metavar="FOLDER", help="holds its demo.json; the pictures go there")
+    options = asked.parse_args(arguments)
+    return finished(lambda: show(options.audio, options.folder))
+
+
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])
+    sys.exit(main())

@@ -1,4 +1,5 @@
-"""What is installed, what is missing, for which feature, and the command that installs it. Changes nothing."""
+"""What is installed, what is missing, for which feature, the command that installs it, and the sound devices that are
+there. Changes nothing."""
 
 from __future__ import annotations
 
@@ -67,6 +68,32 @@ NEEDS: tuple[Need, ...] = (
     _extra("tests", "pytest", "dev"),
     Need("reader tests", "program", "node", "apt-get install nodejs npm"),
 )
+
+
+@dataclass(frozen=True)
+class Sound:
+    """Microphones, by the names that `mic:NAME` takes, and loudspeakers; or why none can be listed."""
+
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    problem: str = ""
+
+
+def sound() -> Sound:
+    """What PortAudio finds here; only asking it tells, so this imports it."""
+    try:
+        import sounddevice
+    except ImportError:
+        return Sound(problem='sounddevice is not installed: pip install "facerig[live]"')
+    except OSError:  # its library is loaded as it is imported
+        return Sound(problem="PortAudio is missing: apt-get install libportaudio2")
+    try:
+        devices = [dict(device) for device in sounddevice.query_devices()]
+    except sounddevice.PortAudioError as error:
+        return Sound(problem=f"PortAudio cannot list the devices: {error}")
+    inputs, outputs = (tuple(str(device["name"]) for device in devices if device[f"max_{way}_channels"] > 0)
+                       for way in ("input", "output"))
+    return Sound(inputs, outputs)
 
 
 def examine(needs: tuple[Need, ...] = NEEDS) -> list[Finding]:

@@ -22,7 +22,8 @@ def pool() -> descriptor_pool.DescriptorPool:
     try:
         files = descriptor_pb2.FileDescriptorSet.FromString(path.read_bytes())
     except OSError as error:
-        raise ServiceError(f"{path.name}: the compiled protocol is missing; reinstall facerig") from error
+        raise ServiceError(f"{path.name}: the compiled protocol is missing; install facerig anew; in a checkout, which "
+                           "holds none until it is built: pip install -e . (or make demo)") from error
     own = descriptor_pool.DescriptorPool()
     for file in files.file:  # protoc writes dependencies first
         own.AddSerializedFile(file.SerializeToString())

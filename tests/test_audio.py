@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import struct
@@ -163,12 +162,6 @@ def wav_bytes(rate: int = RATE, channels: int = 1, data: bytes = b"\0\0" * 100, 
         "<I", size) + data
 
 
-def flac_cut() -> bytes:
-    stream = io.BytesIO()
-    soundfile.write(stream, np.random.default_rng(0).standard_normal(RATE) * 0.1, RATE, format="FLAC")
-    return stream.getvalue()[:4000]
-
-
 BROKEN: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "empty": ("a.wav", lambda: b"", "is empty"),
     "text": ("a.wav", lambda: b"this is no sound at all, just text", "cannot be read as audio"),
@@ -200,16 +193,10 @@ def test_broken_files_give_one_clear_line(tmp_path: Path, case: str) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_a_cut_flac_or_an_overlong_claim_gives_what_is_there_or_an_error(tmp_path: Path) -> None:
-    for name, data in (("cut.flac", flac_cut()), ("claim.wav", wav_bytes(claim=2**31))):
-        path = tmp_path / name
-        path.write_bytes(data)
-        try:
-            length = len(read(path).samples)
-        except AudioError as error:
-            length, message = 1, str(error)
-            assert name in message
-        assert 0 < length <= RATE
+def test_an_overlong_claim_gives_what_is_there(tmp_path: Path) -> None:
+    file = tmp_path / "claim.wav"
+    file.write_bytes(wav_bytes(claim=2**31))
+    assert len(read(file).samples) == 100
 
 
 @pytest.mark.parametrize(("kept", "words"), [(0.25, "holds 0.25 s of the 1.00 s"), (1.0, "")])
@@ -245,28 +232,6 @@ def test_a_header_that_was_never_filled_in_is_said(tmp_path: Path) -> None:
     file.write_bytes(data[:44])
     with pytest.raises(AudioError, match="holds no samples"):
         read(file)
-
-
-def test_a_flac_of_unknown_length_or_without_its_end_is_read(tmp_path: Path) -> None:
-    """A pipe's writer cannot go back to fill in the length; a download may end where a block does."""
-    noise = np.random.default_rng(0).standard_normal(RATE).astype(np.float32) * 0.1
-    file = spoken(tmp_path / "a.flac", noise)
-    data, whole = bytearray(file.read_bytes()), read(file).samples
-    first = data.index(b"\xff\xf8")
-    third = [found.start() for found in re.finditer(re.escape(data[first : first + 4]), data)][2]
-    unknown = data.copy()
-    unknown[21] &= 0xF0
-    unknown[22:26] = bytes(4)
-    for bits, known, words in ((unknown, None, ""), (unknown[:third], None, ""),
-                               (data[:third], RATE, r"is cut short: holds 0\.51 s of the 1\.00 s in its header$")):
-        file.write_bytes(bits)
-        with open_audio(file, block_seconds=0.1) as source:
-            found = source.whole().samples
-        assert source.samples == known
-        assert np.array_equal(found, whole[: len(found)])
-        assert len(found) == (len(whole) if len(bits) == len(data) else 8192)
-        assert len(source.notes) == bool(words)
-        assert re.search(words, "".join(source.notes))
 
 
 @pytest.mark.parametrize(("suffix", "how", "words"), [

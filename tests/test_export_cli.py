@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from export_samples import ARKIT, take
 
 import exporters
 from exporters.fbx_container import MAGIC
-from facerig.cli import run
+from facerig.cli import application, run
 from facerig.files import write_file
 from facerig.rig import identify
 
@@ -215,6 +216,16 @@ def test_formats_lists_all(capsys: pytest.CaptureFixture[str]) -> None:
     assert printed(capsys).keys() == exporters.EXPORTERS.keys()
     assert run(["formats"]) == 0
     assert ".a2f.csv" in capsys.readouterr().out
+
+
+def test_formats_names_options_as_they_are_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["formats", "--json"]) == 0
+    named = {suffix: str(row["options"]).split() for suffix, row in printed(capsys).items()}  # type: ignore[index]
+    assert named[".csv"] == ["--raw", "--take", "--subject"]
+    assert named[".fbx"] == ["--no-joints", "--name", "--keys", "--fbx-version", "--bound"]
+    typed = {option for command in typer.main.get_command(application()).commands["export"].params
+             for option in command.opts}
+    assert {option for options in named.values() for option in options} <= typed
 
 
 @pytest.mark.parametrize(("arguments", "code", "said"), [

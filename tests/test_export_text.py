@@ -143,6 +143,26 @@ def test_broken_maya_files_are_refused(text: str, said: str) -> None:
         READERS[".anim"](text.encode(), "x.anim")
 
 
+@pytest.mark.parametrize("suffix", [".anim", ".atom"])
+def test_a_maya_file_that_is_cut_short_is_refused(suffix: str) -> None:
+    """Wherever it ends; between two curves an .anim looks whole, and only the format could say more."""
+    data = exporters.export(take(5, 30), suffix)
+    whole = READERS[suffix](data, f"x{suffix}")
+    assert READERS[suffix](data + b"\n// made {by hand\n", f"x{suffix}").channels == whole.channels
+    first = data.index(b"animData")
+    second = data.index(b"animData", first + 1)
+    between = {end for end in range(first, second) if suffix == ".anim" and data[:end].rstrip().endswith(b"}\n}")}
+    assert len(between) == (2 if suffix == ".anim" else 0)  # before and after the end of the line
+    for end in {*range(first, second), len(data) * 2 // 3, len(data) - 2} - between:
+        with pytest.raises(CurvesError, match=rf"x{suffix}: is cut short: .*, accepted: a whole file.*export it again"):
+            READERS[suffix](data[:end], f"x{suffix}")
+
+
+def test_a_node_of_maya_without_curves_may_be_the_last() -> None:
+    data = maya_of("0 0 flat flat 1 1 0;\n 4 1 flat flat 1 1 0;\n") + b"anim persp 0 1 0;\n"
+    assert READERS[".anim"](data, "x.anim").channels == ("jawOpen",)
+
+
 # ---- mouth cues -----------------------------------------------------------------------------------------------------
 
 
@@ -226,6 +246,15 @@ def test_broken_cues_are_refused(suffix: str, text: str) -> None:
         READERS[suffix](text.encode(), f"x{suffix}")
 
 
+@pytest.mark.parametrize("suffix", [".dat", ".tsv"])
+def test_cues_without_their_end_are_told(suffix: str, caplog: pytest.LogCaptureFixture) -> None:
+    lines = exporters.export(spoken(), suffix).splitlines(keepends=True)
+    READERS[suffix](b"".join(lines), f"x{suffix}")
+    assert caplog.text == ""
+    READERS[suffix](b"".join(lines[:4]), f"x{suffix}")
+    assert f"x{suffix}: may be cut short: its last mouth is {lines[3].split()[1].decode()}" in caplog.text
+
+
 # ---- subtitles ------------------------------------------------------------------------------------------------------
 
 
@@ -245,6 +274,19 @@ def test_settings_of_a_cue_are_not_spoken(suffix: str, settings: str) -> None:
             f"00:01.000 --> 00:02.000{settings}\r\npapa\nand &amp; all\n\n00:02.000 --> 00:03.000{settings}\n")
     marks = READERS[suffix](text.encode(), f"x{suffix}").marks
     assert [mark.label for mark in marks] == ["mama", "papa\nand & all", ""]
+
+
+@pytest.mark.parametrize("suffix", [".srt", ".vtt"])
+def test_subtitles_that_break_off_are_told(suffix: str, caplog: pytest.LogCaptureFixture) -> None:
+    said = spoken((Mark(0, 6, "word", "hello"), Mark(30, 60, "word", "you")))
+    data = exporters.export(said, suffix)
+    remark = b"\nNOTE the end\n" if suffix == ".vtt" else b""
+    assert len(READERS[suffix](data + remark, f"x{suffix}").marks) == 2
+    assert caplog.text == ""
+    for end in (data.rindex(b"you"), data.rindex(b"-->")):
+        caplog.clear()
+        READERS[suffix](data[:end], f"x{suffix}")
+        assert f"x{suffix}: may be cut short: its last subtitle lacks" in caplog.text
 
 
 def test_phones_stand_in_where_there_are_no_words() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -93,6 +94,44 @@ def test_a_licence_that_is_not_accepted_stops_everything(monkeypatch: pytest.Mon
     monkeypatch.setattr(fetching, "_download", lambda *_: pytest.fail("was fetched"))
     assert run(["heads", "add", "ict"]) == 2
     assert stored_names() == []
+
+
+def test_nobody_to_ask_about_the_licence_names_the_option(shared_data: Path, tmp_path: Path,
+                                                          monkeypatch: pytest.MonkeyPatch,
+                                                          capsys: pytest.CaptureFixture[str]) -> None:
+    from facerig.cli import run
+
+    monkeypatch.setenv("FACERIG_HOME", str(tmp_path))
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert run(["heads", "add", "ict", str(shared_data / "heads" / "ict_facekit")]) == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told.startswith("facerig: error: the licence: got no answer (standard input has ended), accepted: y or n; ")
+    assert "--accept-licence" in told
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(readline=stopped, isatty=lambda: False))
+    monkeypatch.setattr("builtins.input", stopped)
+    assert run(["heads", "add", "ict", str(shared_data / "heads" / "ict_facekit")]) == 130
+    assert stored_names() == []
+
+
+@pytest.mark.parametrize(("name", "said"), [
+    ("none", "no such file or folder"), ("empty", "is an empty folder")])
+@pytest.mark.parametrize("what", ["ict", "makehuman"])
+def test_a_copy_that_is_not_there_is_told_before_the_licence(what: str, name: str, said: str, tmp_path: Path,
+                                                            monkeypatch: pytest.MonkeyPatch,
+                                                            capsys: pytest.CaptureFixture[str]) -> None:
+    from facerig.cli import run
+
+    monkeypatch.setenv("FACERIG_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("typer.confirm", lambda *_, **__: pytest.fail("was asked"))
+    (tmp_path / "empty").mkdir()
+    assert run(["heads", "add", what, str(tmp_path / name)]) == 3
+    told = capsys.readouterr().err
+    assert told.startswith(f"facerig: error: {tmp_path / name}: {said}, accepted: a folder with a copy of https://")
+    assert told.endswith(f"facerig heads add {what}\n")
 
 
 def test_progress_is_told_and_a_missing_file_names_the_way_out(mirror: tuple[str, Path], tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -38,6 +39,8 @@ from facerig import cli
 from facerig.asking import Asked
 from facerig.client.a2f import Shown, Voice, a2f_stream
 from facerig.client.options import Target
+from facerig.controls import EMOTIONS
+from facerig.emotion.space import A2F_NAMES
 from facerig.errors import FacerigError, OptionError, ProtocolError, ServiceError
 from facerig.live import servers
 from facerig.live.a2f import LONGEST_GAP, Grid, columns, native
@@ -78,6 +81,14 @@ def test_emotion_is_asked_for_by_nvidias_names() -> None:
         assert sum(curves.frames for curves in make(blocks(), RATE)) > 100
     assert dict(asked[0].emotion_params.beginning_emotion) == {"joy": 0.5, "sadness": 0.25, "pain": 0.125}
     assert (asked[0].audio_header.samples_per_second, asked[0].audio_header.bits_per_sample) == (RATE, 16)
+
+
+def test_our_names_reach_all_of_nvidias_ten(reference: Path) -> None:
+    """All of ours but contempt, as docs/PROTOCOLS.md says; the ten are those of NVIDIA's published list."""
+    (listed,) = re.findall(r"^Emotions \(10\): ([a-z ]+)\.", (reference / "FORMATS.md").read_text("utf-8"), re.M)
+    sent = {servers.NVIDIA.get(name, name) for name in (*servers.NVIDIA, *servers.SAME)}
+    assert sorted(sent) == listed.split() == list(A2F_NAMES)
+    assert {*servers.NVIDIA, *servers.SAME} == {*EMOTIONS} - {"contempt"}
 
 
 @pytest.mark.parametrize("asked", [Asked(emotion="contempt"), Asked(state="thinking"), Asked(("lip_scale=1.5",))])

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from google.protobuf import descriptor_pb2
 
+from facerig import protos as pools
+from facerig.errors import ServiceError
 from facerig.server import protos
 from facerig.v1 import animation_pb2 as pb
 
@@ -40,6 +42,12 @@ def lines():
         found.extend(f"{service.name}.{one.name}({one.input_type.full_name}) -> {one.output_type.full_name}"
                      for one in service.methods)
     return sorted(found)
+
+
+def test_a_checkout_that_was_not_built_says_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "__file__", str(tmp_path / "protos.py"))
+    with pytest.raises(ServiceError, match=r"descriptors\.binpb: .* is missing; .* in a checkout.*: pip install -e \."):
+        pools.pool.__wrapped__()
 
 
 def test_nothing_that_was_published_has_changed():

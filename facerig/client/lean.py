@@ -12,11 +12,13 @@ import heapq
 import selectors
 import socket
 import struct
+import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from facerig.client.load import CHANNELS, CHUNK, NATIVE, Ear, noise, report
-from facerig.client.options import Wish
+from facerig.client.options import Wish, check_address
 from facerig.client.stream import ANIMATE
 from facerig.errors import ServiceError
 from facerig.v1 import animation_pb2 as pb
@@ -241,9 +243,17 @@ class Load:
 
 
 def played(server: str, streams: int, seconds: float, wish: Wish) -> list[Ear]:
+    check_address(server)
     host, _, port = server.rpartition(":")
-    return Load((host, int(port)), streams, seconds, wish).run()
+    try:
+        return Load((host, int(port)), streams, seconds, wish).run()
+    except OSError as error:
+        raise ServiceError(f"{server}: cannot be reached: {error.strerror or error}; is `facerig serve` up?") from error
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    return report(played, "facerig.client.lean", __doc__, arguments)
 
 
 if __name__ == "__main__":
-    report(played, __doc__)
+    sys.exit(main())

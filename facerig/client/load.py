@@ -6,11 +6,11 @@ rest of a block, the batch, the wire and the schedule are. Prints one JSON objec
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ import numpy as np
 from facerig.client.channel import open_channel
 from facerig.client.options import Target, Wish
 from facerig.client.stream import ANIMATE
+from facerig.tool import finished, parser
 from facerig.v1 import animation_pb2 as pb
 
 CHUNK = 0.02  # seconds
@@ -135,25 +136,34 @@ def figures(ears: list[Ear], seconds: float, fps: int) -> dict[str, Any]:
     }
 
 
-def report(play: Callable[[str, int, float, Wish], list[Ear]], about: str | None) -> None:
+def report(play: Callable[[str, int, float, Wish], list[Ear]], module: str, about: str | None,
+           arguments: Sequence[str] | None = None) -> int:
     """A client's command: `play` the streams that the options ask for and print what they heard as one JSON object."""
-    parser = argparse.ArgumentParser(description=about)
-    parser.add_argument("--server", required=True)
-    parser.add_argument("--streams", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=8.0)
-    parser.add_argument("--rate", type=int, default=24_000)
-    parser.add_argument("--fps", type=int, default=60)
-    asked = parser.parse_args()
-    wish = Wish(rate=asked.rate, fps=asked.fps, pacing="realtime")
-    begin = time.process_time()
-    ears = play(asked.server, asked.streams, asked.seconds, wish)
-    used = (time.process_time() - begin) / (asked.seconds + 1)
-    print(json.dumps({**figures(ears, asked.seconds, asked.fps), "client_cpu": round(used, 3)}))
+    asked = parser(module, about)
+    asked.add_argument("--server", required=True, help="its address, HOST:PORT")
+    asked.add_argument("--streams", type=int, default=1, help="at once (default %(default)s)")
+    asked.add_argument("--seconds", type=float, default=8.0, help="of each stream (default %(default)s)")
+    asked.add_argument("--rate", type=int, default=24_000, help="of the audio, in Hz (default %(default)s)")
+    asked.add_argument("--fps", type=int, default=60, help="frames a second (default %(default)s)")
+    options = asked.parse_args(arguments)
+
+    def work() -> None:
+        wish = Wish(rate=options.rate, fps=options.fps, pacing="realtime")
+        begin = time.process_time()
+        ears = play(options.server, options.streams, options.seconds, wish)
+        used = (time.process_time() - begin) / (options.seconds + 1)
+        print(json.dumps({**figures(ears, options.seconds, options.fps), "client_cpu": round(used, 3)}))
+
+    return finished(work)
 
 
 def played(server: str, streams: int, seconds: float, wish: Wish) -> list[Ear]:
     return asyncio.run(load(Target.parse(server), streams, seconds, wish))
 
 
+def main(arguments: Sequence[str] | None = None) -> int:
+    return report(played, "facerig.client.load", __doc__, arguments)
+
+
 if __name__ == "__main__":
-    report(played, __doc__)
+    sys.exit(main())

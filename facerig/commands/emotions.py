@@ -65,7 +65,8 @@ def _table(course: Course, every: float, title: str) -> None:
         heard = f"{most} {entry[most]:.2f}" if entry["sure"] else "-"
         cells = [f"{entry[name] + 0.0:.2f}" for name in numbers]
         rows.append((f"{entry['time']:.1f}", heard, *cells, entry["emotion"]))
-    table(title, ("s", "heard", *numbers, "on the face"), rows, right=("s", *numbers))
+    table(title, ("s", "heard", *numbers, "on the face"), rows, right=("s", *numbers),
+          whole=("heard", "on the face"))
 
 
 def _plotted(course: Course, title: str, suffix: str) -> bytes:

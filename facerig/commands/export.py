@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from facerig.errors import InputError, OptionError
 # field of ExportOptions -> what it is called here
 OPTIONS = {"name": "--name", "keys": "--keys", "calibrated": "--raw", "joints": "--no-joints", "quantise": "--quantise",
            "audio": "--audio", "fbx_version": "--fbx-version", "layout": "--layout", "node": "--node"}
+TAKES = (".csv",)  # formats whose file --take and --subject name
 BOUND = 0.02
 READ_FPS = Annotated[int | None, typer.Option(
     help="Frame rate of an input that holds none or a wrong one: its frames stay, their times change. Cues, subtitles, "
@@ -88,7 +90,7 @@ def _tell_unheeded(suffix: str, options: Any, others: dict[str, bool]) -> None:
         unheeded.append("--bound without --keys")
     if others["--head"] and row.head == "no":
         unheeded.append("--head")
-    if others["--take"] and suffix != ".csv":
+    if others["--take"] and suffix not in TAKES:
         unheeded.append("--take")
     if unheeded:
         say(f"{suffix} does not heed {', '.join(unheeded)}; `facerig formats` says who does")
@@ -117,7 +119,7 @@ def _targets(sources: list[Path], out: Path | None, format: str | None,
     targets = []
     for source in sources:
         target = out if named and out is not None else (out or source.parent) / f"{source.stem}{suffix}"
-        if slate is not None and suffix == ".csv":
+        if slate is not None and suffix in TAKES:
             if not target.suffix:  # a pipe or a device
                 raise OptionError(f"--take: names a file, got {target}; accepted: an --out with a suffix, or a folder")
             target = target.with_name(file_name(slate_of(target.stem), *slate))
@@ -153,9 +155,15 @@ def formats(
     from facerig.console import emit_json, table
 
     rows = [(suffix, row.title, row.head, "yes" if Path(f"x{suffix}").suffix in exporters.READERS else "no",
-             " ".join(row.heeds)) for suffix, row in exporters.EXPORTERS.items()]
+             " ".join(_typed(suffix, row.heeds))) for suffix, row in exporters.EXPORTERS.items()]
     columns = ("suffix", "what", "head", "read", "options")
     if json_output:
         emit_json({row[0]: dict(zip(columns[1:], row[1:], strict=True)) for row in rows})
     else:
-        table("Formats", columns, rows)
+        table("Formats", columns, rows, whole=("suffix",))
+
+
+def _typed(suffix: str, heeds: Sequence[str]) -> list[str]:
+    """The options that count for a format, as they are typed."""
+    return [*(OPTIONS[field] for field in heeds), *(["--bound"] if "keys" in heeds else []),
+            *(["--take", "--subject"] if suffix in TAKES else [])]

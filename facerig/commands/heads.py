@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facerig.errors import OptionError
+from facerig.errors import HeadError, OptionError
 
 if TYPE_CHECKING:
     from facerig.heads.foreign import Match
@@ -159,8 +159,10 @@ def _open_head(what: str, local: Path | None, accept: bool, unverified: bool, mi
     from facerig.heads.fetch import check_files, licence_text
     from facerig.heads.foreign import read_head
 
+    if local is not None:
+        _check_copy(what, local)
     say(licence_text(what))
-    if not accept and not typer.confirm("Do you accept this licence?", err=True):
+    if not accept and not _agreed():
         raise OptionError(f"{what}: the licence was not accepted; nothing was added")
     if local is not None:
         for note in check_files(what, local):
@@ -169,6 +171,34 @@ def _open_head(what: str, local: Path | None, accept: bool, unverified: bool, mi
     with TemporaryDirectory(prefix=f"facerig-{what}-") as folder:
         _fetch(what, Path(folder), unverified, mirror)
         return _told(*read_head(Path(folder)))
+
+
+def _check_copy(what: str, local: Path) -> None:
+    """Before anybody is asked about the licence of what is not there."""
+    from facerig.heads.fetch import source_of
+
+    try:
+        fault = "is an empty folder" if local.is_dir() and not any(local.iterdir()) else (
+            "" if local.exists() else "no such file or folder")
+    except OSError as error:
+        fault = f"cannot be read: {error.strerror or error}"
+    if fault:
+        raise HeadError(f"{local}: {fault}, accepted: a folder with a copy of {' and '.join(source_of(what).pages)}; "
+                        f"without one it is downloaded: facerig heads add {what}")
+
+
+def _agreed() -> bool:
+    """What is answered; where nobody answers, an error says how a script agrees."""
+    from facerig.console import say
+
+    try:
+        return typer.confirm("Do you accept this licence?", err=True)
+    except typer.Abort as stopped:  # typer's answer to Ctrl-C too
+        if not isinstance(stopped.__context__, EOFError):
+            raise
+        say("")  # the question stands on a line of its own
+        raise OptionError("the licence: got no answer (standard input has ended), accepted: y or n; where nobody can "
+                          "answer, --accept-licence says that you accept it; nothing was added") from None
 
 
 def _fetch(what: str, folder: Path, unverified: bool, mirror: str | None) -> None:

@@ -32,4 +32,5 @@ def rigs(
         emit_json({"name": chosen.name, "title": chosen.title, "channels": [vars(c) for c in chosen.channels]})
         return
     cells = [(i, c.name, c.kind, f"{c.low:g}..{c.high:g}", c.region, c.mirror) for i, c in enumerate(chosen.channels)]
-    table(f"{chosen.name}: {chosen.title}", ("#", "channel", "kind", "range", "region", "mirror"), cells, ("#",))
+    table(f"{chosen.name}: {chosen.title}", ("#", "channel", "kind", "range", "region", "mirror"), cells, ("#",),
+          ("channel",))

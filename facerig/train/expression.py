@@ -13,8 +13,8 @@ condition has no bias, so a neutral condition adds exactly nothing.
 
 from __future__ import annotations
 
-import argparse
 import json
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -35,6 +35,7 @@ from facerig.model.net import Expression, Net, pooled
 from facerig.model.runtime import read_card
 from facerig.rig import rig
 from facerig.stage import Frames
+from facerig.tool import finished, parser
 from facerig.train import moods
 from facerig.train.corpora import PackedClip, PackedSet, load_packed
 from facerig.train.corpora.base import rng_for
@@ -294,20 +295,20 @@ def train(plan: Plan, on: Callable[[float], None] = lambda _: None) -> dict[str,
     return own
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", nargs="?", default="small")
-    parser.add_argument("--minutes", type=float, default=Plan.minutes)
-    parser.add_argument("--models", type=Path, default=Path("assets/models"), help="folder of the model")
-    parser.add_argument("--content", type=float, default=Plan.content, help="share of the words to learn from")
-    parser.add_argument("--warm", type=Path, default=None, help="a .safetensors whose head it goes on from")
-    parser.add_argument("--out", type=Path, default=None, help="folder for the files (default: the same)")
-    options = parser.parse_args()
+def main(arguments: Sequence[str] | None = None) -> int:
+    asked = parser("facerig.train.expression", __doc__)
+    asked.add_argument("name", nargs="?", default="small", help="of the model (default %(default)s)")
+    asked.add_argument("--minutes", type=float, default=Plan.minutes, help="of training (default %(default)s)")
+    asked.add_argument("--models", type=Path, default=Path("assets/models"), help="folder of the model")
+    asked.add_argument("--content", type=float, default=Plan.content, help="share of the words to learn from")
+    asked.add_argument("--warm", type=Path, default=None, help="a .safetensors whose head it goes on from")
+    asked.add_argument("--out", type=Path, default=None, help="folder for the files (default: the same)")
+    options = asked.parse_args(arguments)
     torch.set_num_threads(1)
-    print(json.dumps(train(Plan(**vars(options)))))
+    return finished(lambda: print(json.dumps(train(Plan(**vars(options))))))
 
 
 assert looks.kernels().shape == (PACES, FELT)
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from facerig.emotion.reference import moving_frames, sizes, statistics
 from facerig.files import write_file
 from facerig.model.checkpoint import load_net
 from facerig.stage import Frames
+from facerig.tool import finished, parser
 from facerig.train.corpora import load_packed
 from facerig.train.expression import corpus
 
@@ -34,16 +35,22 @@ def table(neutral: Sequence[Frames], source: str) -> bytes:
     return "\n".join(["statistic,channel,value,source", *lines, ""]).encode()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", nargs="?", default="small")
-    parser.add_argument("--models", type=Path, default=Path("assets/models"))
-    options = parser.parse_args()
+def measure(name: str, models: Path, out: Path) -> None:
     torch.set_num_threads(1)
-    clips = corpus(load_net(options.models / f"{options.name}.safetensors"), load_packed(), SHARE)
-    data = table([clip.speech.neutral for clip in clips], f"{options.name}: {len(clips)} clips")
-    print(write_file(looks.folder() / "neutral.csv", data))
+    clips = corpus(load_net(models / f"{name}.safetensors"), load_packed(), SHARE)
+    print(write_file(out, table([clip.speech.neutral for clip in clips], f"{name}: {len(clips)} clips")))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    asked = parser("facerig.train.habits", __doc__)
+    asked.add_argument("name", nargs="?", default="small", help="of the model (default %(default)s)")
+    asked.add_argument("--models", type=Path, default=Path("assets/models"),
+                       help="folder of the model (default %(default)s)")
+    asked.add_argument("--out", type=Path, default=looks.folder() / "neutral.csv",
+                       help="file for the table (default: the asset, which is replaced)")
+    options = asked.parse_args(arguments)
+    return finished(lambda: measure(options.name, options.models, options.out))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -6,6 +6,7 @@ figures in the json come from speakers left out; the weights that are written kn
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,8 +20,9 @@ from facerig.emotion import voice, weights, window
 from facerig.emotion.ear import CLASSES, Ear, arrays, reading
 from facerig.emotion.voice import Voice
 from facerig.errors import InputError
-from facerig.files import assets_folder
+from facerig.files import assets_folder, check_writable
 from facerig.stage import Frames
+from facerig.tool import finished, parser
 from facerig.train import heard_pitch
 from facerig.train.heard_data import Acted, changed, emodb, features, readers, running, styled
 from facerig.train.heard_fit import (
@@ -152,11 +154,21 @@ def figures() -> dict[str, Any]:
     return found
 
 
-def main() -> None:
+def work(folder: Path, seed: int) -> None:
     from facerig.console import emit_json, say
 
-    emit_json(train(assets_folder() / "models", tell=say))
+    check_writable(folder / "emotion.json")
+    emit_json(train(folder, seed, say))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    asked = parser("facerig.train.heard", __doc__)
+    asked.add_argument("--out", type=Path, default=assets_folder() / "models",
+                       help="folder for emotion.json and emotion.safetensors (default: the assets, which are replaced)")
+    asked.add_argument("--seed", type=int, default=0, help="of everything random (default %(default)s)")
+    options = asked.parse_args(arguments)
+    return finished(lambda: work(options.out, options.seed))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -18,8 +18,8 @@ before to the bit, shape, speed and streams too. No label of an emotion or a spe
 
 from __future__ import annotations
 
-import argparse
 import json
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,6 +35,7 @@ from facerig.model.config import CONTACTS
 from facerig.model.net import Decoder, Encoder, Net
 from facerig.model.runtime import read_card
 from facerig.phones import units, viseme15_of_units
+from facerig.tool import finished, parser
 from facerig.train.corpora import PackedClip, load_packed
 from facerig.train.data import audio_features
 from facerig.train.loop import contents
@@ -219,18 +220,18 @@ def train(name: str, minutes: float, models: Path, out: Path | None = None, eras
     return motion
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", nargs="?", default="small")
-    parser.add_argument("--minutes", type=float, default=3.0)
-    parser.add_argument("--models", type=Path, default=Path("assets/models"), help="folder of the model")
-    parser.add_argument("--out", type=Path, default=None, help="folder for the files (default: the same)")
-    parser.add_argument("--erased", type=int, default=None, help="directions in which clips differ")
-    parser.add_argument("--kept", type=int, default=None, help="directions that the decoder goes on reading")
-    options = parser.parse_args()
+def main(arguments: Sequence[str] | None = None) -> int:
+    asked = parser("facerig.train.purify", __doc__)
+    asked.add_argument("name", nargs="?", default="small", help="of the model (default %(default)s)")
+    asked.add_argument("--minutes", type=float, default=3.0, help="of teaching the decoder on (default %(default)s)")
+    asked.add_argument("--models", type=Path, default=Path("assets/models"), help="folder of the model")
+    asked.add_argument("--out", type=Path, default=None, help="folder for the files (default: the same)")
+    asked.add_argument("--erased", type=int, default=None, help="directions in which clips differ")
+    asked.add_argument("--kept", type=int, default=None, help="directions that the decoder goes on reading")
+    options = asked.parse_args(arguments)
     torch.set_num_threads(1)
-    print(json.dumps(train(**vars(options))))
+    return finished(lambda: print(json.dumps(train(**vars(options)))))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -24,6 +24,7 @@ from facerig.files import assets_folder, write_file
 from facerig.pipeline import Animator
 from facerig.prosody import ENERGY, PHRASE_END, PITCH, VOICE, Prosody
 from facerig.stage import RATE, SAMPLES, Frames, run
+from facerig.tool import finished, parser
 from facerig.train.corpora.base import data_folder
 from facerig.train.evaluate import captures
 from facerig.train.evaluate.behaviour import gaze, held, jumps, shown
@@ -137,12 +138,19 @@ def _png(pyplot: Any, figure: Any) -> bytes:
     return stream.getvalue()
 
 
-def main(arguments: Sequence[str]) -> None:
-    folder = Path(arguments[0] if arguments else "docs/img")
+def draw_all(folder: Path) -> None:
     for name, (take, sound) in takes().items():
         write_file(folder / f"behaviour_{name}.png", draw(take, sound))
     write_file(folder / "behaviour_blink.png", draw_eyes())
 
 
+def main(arguments: Sequence[str] | None = None) -> int:
+    asked = parser("facerig.train.evaluate.behaviour_pictures", __doc__)
+    asked.add_argument("folder", nargs="?", type=Path, default=Path("docs/img"), metavar="FOLDER",
+                       help="where the four pictures go (default %(default)s)")
+    options = asked.parse_args(arguments)
+    return finished(lambda: draw_all(options.folder))
+
+
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main())

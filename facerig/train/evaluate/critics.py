@@ -1,6 +1,6 @@
 """Two small judges of curves: a lip reader (are the visemes legible?) and a sync critic (does the mouth move in time?).
 
-    python -m facerig.train.evaluate.critics     # trains both into assets/critics
+    python -m facerig.train.evaluate.critics     # trains both in minutes, into assets/critics
 
 The reader is a convolutional CTC net from the 52 face channels (no tongue: nobody sees it) to visemes; it learned from
 the teacher's curves over training-side phones, with the amplitude, smoothing and noise of other animators imitated.
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,8 +24,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from facerig.files import assets_folder, write_file
+from facerig.errors import InputError
+from facerig.files import assets_folder, check_writable, write_file
 from facerig.phones import VISEMES15, Timed, flag_of_units, units, viseme15_of_units
+from facerig.tool import finished, parser
 from facerig.train.evaluate.sets import Clip, features
 from facerig.train.evaluate.systems import Output, pooled
 from facerig.transcript.articulation import Style, teach
@@ -292,12 +295,14 @@ def _descend(optimiser: torch.optim.Optimizer, loss: Tensor, rate: float, step: 
     optimiser.step()
 
 
-def main(clips: int = 1200, steps: int = 900) -> None:
+def train(folder: Path, clips: int, steps: int) -> None:
     from safetensors.torch import save
 
+    check_writable(folder / "critics.json")
     torch.set_num_threads(1)
     spoken = training_clips(clips)
-    folder = Path(assets_folder()) / FOLDER
+    if not spoken:
+        raise InputError("no clips to train on; run `python -m facerig.train.corpora build`")
     card = {"data": f"{len(spoken)} training-side clips of the packed corpora, teacher curves", "steps": steps,
             "visemes": list(VISEMES15), "silent": int(flag_of_units("is_silence").sum())}
     for name, net in (("reader", train_reader(spoken, steps)), ("sync", train_sync(spoken, steps))):
@@ -305,5 +310,15 @@ def main(clips: int = 1200, steps: int = 900) -> None:
     write_file(folder / "critics.json", json.dumps(card, indent=1).encode())
 
 
+def main(arguments: Sequence[str] | None = None) -> int:
+    asked = parser("facerig.train.evaluate.critics", __doc__)
+    asked.add_argument("--out", type=Path, default=assets_folder() / FOLDER,
+                       help="folder for the three files (default: the assets, which are replaced)")
+    asked.add_argument("--clips", type=int, default=1200, help="training clips to learn from (default %(default)s)")
+    asked.add_argument("--steps", type=int, default=900, help="of training, for each of the two (default %(default)s)")
+    options = asked.parse_args(arguments)
+    return finished(lambda: train(options.out, options.clips, options.steps))
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -18,6 +18,7 @@ from facerig.heads import load_head
 from facerig.pipeline import Animator
 from facerig.preview.gl import Style
 from facerig.preview.pictures import sheet
+from facerig.tool import finished, parser
 
 BASIC, FURTHER = EMOTIONS[:7], EMOTIONS[7:]
 STEPS = {"1/3": 1 / 3, "2/3": 2 / 3, "1": 1.0}
@@ -68,8 +69,7 @@ def small_png(picture: NDArray[np.uint8]) -> bytes:
     return stream.getvalue()
 
 
-def main(arguments: Sequence[str]) -> None:
-    folder = Path(arguments[0] if arguments else "docs/img")
+def draw(folder: Path) -> None:
     animator, head = Animator.load(alive=False), load_head("builtin")
     for name, size, (poses, columns) in (("intensities", 220, intensities(animator, BASIC)),
                                          ("more", 220, intensities(animator, FURTHER)),
@@ -78,5 +78,13 @@ def main(arguments: Sequence[str]) -> None:
         write_file(folder / f"emotion_{name}.png", small_png(picture))
 
 
+def main(arguments: Sequence[str] | None = None) -> int:
+    asked = parser("facerig.train.evaluate.emotion_pictures", __doc__)
+    asked.add_argument("folder", nargs="?", type=Path, default=Path("docs/img"), metavar="FOLDER",
+                       help="where the three pictures go (default %(default)s)")
+    options = asked.parse_args(arguments)
+    return finished(lambda: draw(options.folder))
+
+
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main())

@@ -11,9 +11,10 @@ is the table as it lies there, so a second run starts from the first one's resul
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +22,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from facerig.errors import InputError
 from facerig.files import assets_folder, write_file
 from facerig.phones import flag_of_units, unit_index, units
+from facerig.tool import finished, parser
+from facerig.train.corpora.base import data_folder
 from facerig.train.corpora.motion import EYES_MM
 from facerig.train.teacher.measured import GridClip, grid_clips
 from facerig.transcript.articulation import CONTACT_JAW, LIPS, TEETH, TEETH_JAW, contact, effort
@@ -209,22 +213,30 @@ def _short(value: float) -> str:
     return "0" if text in ("-0", "") else text
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dry-run", action="store_true", help="print the fit, leave the table alone")
-    parser.add_argument("--clips", type=int, default=400, help="training clips to fit on")
-    parser.add_argument("--steps", type=int, default=150)
-    options = parser.parse_args()
+def calibrate(clips: int, steps: int, out: Path | None) -> None:
+    """Prints the fit; writes the table where `out` names a file."""
+    if not (data_folder() / "grid").is_dir():
+        raise InputError("GRID is not at hand; accepted: the folder of data sets in $FACERIG_DATA or ../shared/data")
     torch.set_num_threads(1)
-    train, val = grid_clips("train", options.clips), grid_clips("val")
-    model = fit(train, options.steps)
-    for name, clips in (("train", train), ("val", val)):
-        print(name, " ".join(f"{k} {v:.3f}" for k, v in correlations(model, clips).items()))
+    train, val = grid_clips("train", clips), grid_clips("val")
+    model = fit(train, steps)
+    for name, own in (("train", train), ("val", val)):
+        print(name, " ".join(f"{k} {v:.3f}" for k, v in correlations(model, own).items()))
     print("scale", [round(float(s), 2) for s in model.scale.exp()])
-    if not options.dry_run:
-        frames = np.sum([c.belief.sum(axis=0) for c in train], axis=0)
-        print(write_file(Path(assets_folder()) / "articulation" / "targets.csv", table_bytes(model, frames)))
+    if out is not None:
+        print(write_file(out, table_bytes(model, np.sum([c.belief.sum(axis=0) for c in train], axis=0))))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    asked = parser("facerig.train.teacher.calibrate", __doc__)
+    asked.add_argument("--dry-run", action="store_true", help="print the fit, write nothing")
+    asked.add_argument("--clips", type=int, default=400, help="training clips to fit on (default %(default)s)")
+    asked.add_argument("--steps", type=int, default=150, help="of the fit (default %(default)s)")
+    asked.add_argument("--out", type=Path, default=assets_folder() / "articulation" / "targets.csv",
+                       help="file for the table (default: the asset, which is replaced)")
+    options = asked.parse_args(arguments)
+    return finished(lambda: calibrate(options.clips, options.steps, None if options.dry_run else options.out))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
