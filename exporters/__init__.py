@@ -7,6 +7,7 @@ Nothing here touches the disk but `read`; `facerig.files.write_file` is what wri
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,9 @@ def format_of(name: str | os.PathLike[str]) -> str:
 def export(curves: Curves, suffix: str | os.PathLike[str], head: Head | None = None,
            options: ExportOptions | None = None) -> bytes:
     """The file's bytes, complete and checked, for a suffix, a format name or a whole file name."""
+    if not isinstance(curves, Curves):
+        raise CurvesError(f"curves: got {type(curves).__name__}, accepted: Curves, as facerig.animate and "
+                          "facerig.load give")
     chosen = options or ExportOptions()
     exporter = EXPORTERS[format_of(suffix)]
     if chosen.rig:
@@ -130,13 +134,15 @@ def read(path: str | os.PathLike[str], fps: int | None = None) -> Curves:
     """Curves from a file. `fps`, where it holds no clock or a wrong one: its frames stay and are taken to be at that
     rate; a file of instants without frames (cues, subtitles, curve tables) is read at that rate."""
     file = Path(path)
-    reader = READERS.get(file.suffix.lower())
-    if reader is None:
-        raise OptionError(f"{file.name}: suffix {file.suffix!r}, readable: {', '.join(READERS)}")
     try:
+        if stat.S_ISDIR(file.stat().st_mode):
+            raise InputError(f"{file}: cannot be read: is a folder; give a curves file ({', '.join(READERS)})")
+        reader = READERS.get(file.suffix.lower())
+        if reader is None:
+            raise OptionError(f"{file.name}: suffix {file.suffix!r}, readable: {', '.join(READERS)}")
         data = file.read_bytes()
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read: {error.strerror or error}") from None
+    except (OSError, ValueError) as error:  # a name with a null byte is a ValueError
+        raise InputError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if not data:
         raise CurvesError(f"{file.name}: the file is empty")
     return reader(data, file.name, fps, file)

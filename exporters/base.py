@@ -13,6 +13,7 @@ import io
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any, cast
 
@@ -113,13 +114,16 @@ class Reader:
 
     def __call__(self, data: bytes, name: str, fps: int | None = None, path: Path | None = None) -> Curves:
         """`fps`: the file's frames are at this rate, whatever it says itself. `path`: where the data lie."""
-        good = fps is None or 1 <= fps <= MAX_FPS
-        check_option("rate of the input", fps, f"1 to {MAX_FPS} frames a second", good)
+        check_option("rate of the input", fps, f"1 to {MAX_FPS} frames a second", fps is None or _is_rate(fps))
         if path is not None and self.in_place:
             curves = cast(Curves, _load(self.in_place)(path, name, fps))
         else:
             curves = cast(Curves, _load(self.target)(data, name, fps))
         return curves if fps is None else replace(curves, fps=fps)
+
+
+def _is_rate(fps: object) -> bool:
+    return not isinstance(fps, bool) and isinstance(fps, Integral) and 1 <= int(fps) <= MAX_FPS
 
 
 def joined(parts: Iterable[str | bytes]) -> bytes:

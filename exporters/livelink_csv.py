@@ -32,7 +32,7 @@ _NAME_PART = re.compile(r"[A-Za-z0-9-]+")
 def write(curves: Curves, head: Head | None, options: ExportOptions) -> bytes:
     if curves.start < 0:
         raise CurvesError(f"Live Link Face CSV: the take starts at frame {curves.start}; a timecode cannot be "
-                          f"negative, move it first (Curves.moved(0))")
+                          f"negative, move it first (facerig convert --start 0, in Python Curves.moved(0))")
     table = to_rig(curves, RIG)
     if options.calibrated:
         table = table.with_values(_limited(table.values))

@@ -41,7 +41,8 @@ def _said(curves: Curves) -> list[Mark]:
         found = [mark for mark in marks if mark.end > mark.start]
         if found:
             if found[0].start < 0:
-                raise CurvesError("subtitles: the take starts before frame 0; move it first (Curves.moved(0))")
+                raise CurvesError("subtitles: the take starts before frame 0; move it first (facerig convert "
+                                  "--start 0, in Python Curves.moved(0))")
             return found
     raise CurvesError("subtitles: the curves carry no words or phones; animate with a transcript to get them")
 

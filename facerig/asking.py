@@ -18,6 +18,7 @@ from facerig.errors import OptionError, check_option
 
 FILES = (".json", ".csv")
 OFF, AUTO = "off", "auto"
+HEARD = "heard"  # the control
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,21 @@ class Asked:
     style: str = ""
     state: str = ""
 
+    def __post_init__(self) -> None:
+        for name in ("emotion", "style", "state"):
+            check_option(name, getattr(self, name), "text", isinstance(getattr(self, name), str))
+        texts = isinstance(self.sets, tuple | list) and all(isinstance(pair, str) for pair in self.sets)
+        check_option("sets", self.sets, "a tuple of NAME=VALUE texts", texts)
+
     @property
     def hears(self) -> str:
         """How `Animator.load(emotion=...)` is to listen."""
-        return AUTO if self.emotion.strip().lower() == AUTO else OFF
+        return self.hearing()
+
+    def hearing(self, folder: Path | None = None) -> str:
+        """The same of files relative to `folder`. Who asks for `heard` has the voice listened to, by whatever way."""
+        auto = self.emotion.strip().lower() == AUTO or assignments(self.sets).get(HEARD, 0) > 0
+        return AUTO if auto or any(key.values.get(HEARD, 0) > 0 for key in self.keyframes(folder)) else OFF
 
     def controls(self, first: int = 0, folder: Path | None = None) -> Controls:
         """In force from frame `first` on; keyframes count from there. Files are relative to `folder`."""

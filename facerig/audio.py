@@ -67,7 +67,8 @@ class Pcm:
         if pcm is None or len(parts) > 3 or pcm.type not in PCM_TYPES or not 1 <= pcm.channels <= 64:
             raise OptionError(f"pcm: got {text!r}, accepted: TYPE:RATE:CHANNELS such as s16le:16000:1, "
                               f"TYPE one of {', '.join(PCM_TYPES)}")
-        _check_rate("pcm", pcm.rate)
+        if not LOWEST_RATE <= pcm.rate <= HIGHEST_RATE:
+            raise OptionError(f"pcm: got {pcm.rate} Hz, accepted: {LOWEST_RATE} to {HIGHEST_RATE} Hz")
         return pcm
 
     def decode(self, data: bytes) -> Frames:

@@ -41,6 +41,8 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> Path:
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Whether `write_file` will get there, for whoever works long before: an OutputError now, and nothing is left."""
     target = Path(path)
+    if OPENED.fullmatch(str(target)):  # written where it stands, whatever its folder
+        return
     try:
         mode = _mode(target)
         if stat.S_ISDIR(mode):

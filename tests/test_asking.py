@@ -58,6 +58,25 @@ def test_what_is_asked_for_holds_from_the_first_frame_and_keyframes_change_what_
     assert rows[200, place("emotion:happy")] == np.float32(0.7)
 
 
+def test_who_asks_for_heard_is_listened_to(tmp_path: Path) -> None:
+    (tmp_path / "keys.json").write_text('[{"time": 0, "set": {"heard": 0}}, {"time": 1, "set": {"heard": 0.5}}]')
+    assert Asked(("heard=0.5",)).hears == Asked(("heard=0", "heard=1"), "happy:0.5").hears == "auto"
+    assert Asked(("heard=0",)).hears == Asked(("gain:jaw=1",), "happy:0.5").hears == "off"
+    assert Asked(emotion="keys.json").hearing(tmp_path) == "auto"
+
+
+def test_the_control_heard_moves_the_face_as_auto_does(tmp_path: Path) -> None:
+    demo = Path(__file__).parent.parent / "assets" / "demo.wav"
+
+    def animated(*words: str) -> Curves:
+        assert run(["animate", str(demo), "-o", str(tmp_path / "x.npz"), *words]) == 0
+        return read(tmp_path / "x.npz")
+
+    off, auto, asked = animated(), animated("--emotion", "auto"), animated("--set", "heard=1")
+    assert np.array_equal(asked.values, auto.values)
+    assert not np.array_equal(off.values, auto.values)
+
+
 @pytest.mark.parametrize("text", ["", "off", "auto", " Auto "])
 def test_off_and_auto_ask_for_nothing(text: str) -> None:
     asked = Asked(emotion=text)

@@ -146,12 +146,12 @@ MISTAKES: dict[str, tuple[list[object], int, str]] = {
     "raw without a word": (["animate", made("r.raw", bytes(100))], 3, "s16le:16000:1"),
     "raw of odd length": (["animate", made("r.raw", bytes(99)), "--pcm", "s16le"], 3, "99 bytes"),
     "bad pcm": (["animate", V, "--pcm", "s17"], 2, "TYPE:RATE:CHANNELS"),
-    "pcm rate": (["animate", V, "--pcm", "s16le:100"], 3, "100 Hz"),
+    "pcm rate": (["animate", V, "--pcm", "s16le:100"], 2, "100 Hz"),
     "fps word": (["animate", V, "--fps", "fast"], 2, "--fps"),
     "fps 29": (["animate", V, "--fps", "29"], 2, "24, 25, 30, 50, 60, 120"),
     "fps 0": (["animate", V, "--fps", "0"], 2, "got 0"),
     "fps negative": (["animate", V, "--fps", "-30"], 2, "got -30"),
-    "unknown rig": (["animate", V, "--rig", "arkt"], 3, "arkit"),
+    "unknown rig": (["animate", V, "--rig", "arkt"], 2, "arkit"),
     "unknown model": (["animate", V, "--model", "huge"], 6, "huge"),
     "model of text": (["animate", V, "--model", made("m.onnx", b"text")], 6, "m"),
     "block 0": (["animate", V, "--block", "0"], 2, "1 to 60"),
@@ -341,7 +341,7 @@ def test_a_name_that_cannot_be_read_stops_no_other(voice: Path) -> None:
 
 
 @pytest.mark.parametrize(("options", "code"), [
-    (("--partner", f"{LONG}.wav"), 3), (("--head", LONG, "--format", "glb"), 3), (("--emotion", f"{LONG}.json"), 3),
+    (("--partner", f"{LONG}.wav"), 3), (("--head", LONG, "--format", "glb"), 2), (("--emotion", f"{LONG}.json"), 3),
     (("-o", LONG), 5), (("-o", f"{LONG}.npz"), 5), (("--transcript", f"{LONG}.txt"), 3), (("--map", f"{LONG}.json"), 3),
     (("--style", f"{LONG}.json"), 3), (("--emotion", f"happy:0.{LONG.replace('n', '1')}"), 0), (("--model", LONG), 6),
 ])  # fmt: skip

@@ -302,6 +302,16 @@ def test_the_command_takes_keyframes_and_a_partner_and_tells_what_was_asked(serv
         assert not (tmp_path / "none.npz").exists()
 
 
+def test_the_command_tells_what_a_server_does_not_have(server, tmp_path, capsys):
+    clip = tmp_path / "voice.wav"
+    soundfile.write(clip, noise(0.3), RATE, subtype="PCM_16")
+    for words in (["stream", str(clip), "--pacing", "burst"], ["live", str(clip), "--no-view"]):
+        for emotion, count in (("auto", 1), ("off", 0)):
+            out = str(tmp_path / f"{words[0]}.npz")
+            assert cli.run([*words, "--server", server, "--to", out, "--emotion", emotion]) == 0
+            assert capsys.readouterr().err.count("facerig serve --set emotion=auto") == count
+
+
 def played(monkeypatch, frames):
     """A server's answer without a server."""
     monkeypatch.setattr("facerig.client.simple.stream", lambda *_, **__: frames())

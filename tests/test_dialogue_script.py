@@ -292,7 +292,7 @@ def test_takes_differ_and_seeds_repeat(scene: Path) -> None:
 
 @pytest.mark.parametrize(("options", "code", "message"), [
     (["--fps", "29"], 2, "--fps"), (["--wav", "loud"], 2, "mix, each, both, none"), (["--format", "exe"], 2, "format"),
-    (["--takes", "0"], 2, "takes"), (["--preview", "gif"], 2, "preview"), (["--rig", "nobody"], 3, "rig"),
+    (["--takes", "0"], 2, "takes"), (["--preview", "gif"], 2, "preview"), (["--rig", "nobody"], 2, "rig"),
     (["--model", "nobody"], 6, "model"), (["--head", "nobody.xyz", "--format", "glb"], 3, "nobody"),
     (["--command", "say"], 2, "{text}"), (["--seed", "-1"], 2, "seed"),
 ])  # fmt: skip

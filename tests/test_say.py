@@ -212,7 +212,7 @@ def test_formats_with_a_head_have_one(tmp_path: Path) -> None:
     (["--command", f"{sys.executable} -c pass {{text}} {{wav}}"], 7, "wrote no"),
     (["--engine", "siri"], 2, "accepted: auto"),
     (["--fps", "0", "--command", "/no/such/tts {text} {wav}"], 2, "--fps: got 0, accepted: 1 to 1000"),
-    (["--format", "glb", "--head", "nobody", "--command", "/no/such/tts {text} {wav}"], 3, "nobody"),
+    (["--format", "glb", "--head", "nobody", "--command", "/no/such/tts {text} {wav}"], 2, "--head: no head 'nobody'"),
 ])  # fmt: skip
 def test_faults_write_nothing(arguments: list[str], code: int, message: str, tmp_path: Path,
                               capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip

@@ -139,6 +139,31 @@ def test_what_a_client_says_of_hearing_later_changes_nothing_before():
     assert np.array_equal(values_of(told)[1][:90], values_of(plain)[1][:90])
 
 
+def noticed(*controls, **options):
+    """The notices of a stream whose controls come behind a header with `heard` in its own."""
+    async def work():
+        async with serving(**{**TINY, "emotion": "off", **options}) as server, channel(server.ports["facerig"]) as link:
+            return await said(animate(link, iter([*controls, audio(VOICE[:8000]), END])))
+
+    answers, code = run(work())
+    assert code is grpc.StatusCode.OK
+    return [answer.notice.text for answer in answers if answer.WhichOneof("part") == "notice"]
+
+
+SETS = [pb.AnimateRequest(control=pb.Control(set=pb.Set(values={"heard": share}))) for share in (0.0, 1.0, 0.5)]
+
+
+def test_a_server_that_does_not_hear_says_so_once():
+    told = noticed(header(RATE, controls={"heard": 1.0}), *SETS)
+    assert len(told) == 1
+    assert "facerig serve --set emotion=auto" in told[0]
+    assert noticed(header(RATE), *SETS) == told
+    keyframes = pb.Control(keyframes=pb.Keyframes(text='[{"time": 5, "set": {"heard": 0.5}}]'))
+    assert noticed(header(RATE), pb.AnimateRequest(control=keyframes)) == told
+    assert noticed(header(RATE, controls={"heard": 0.0}), SETS[0]) == []
+    assert noticed(header(RATE, controls={"heard": 1.0}), *SETS, emotion="auto") == []
+
+
 # ---- NVIDIA's ------------------------------------------------------------------------------------------------------
 
 

@@ -118,7 +118,7 @@ def files_read(line: Line, settings: Settings) -> tuple[Path, ...]:
 
 def _animated(line: Line, settings: Settings) -> Curves:
     wanted = asked(line, settings)
-    animator = _animator(settings.model, not settings.still, wanted.hears)
+    animator = _animator(settings.model, not settings.still, wanted.hearing(line.audio.parent))
     controls = wanted.controls(folder=line.audio.parent)
     seed = line.seed if line.seed is not None else settings.seed or 0
     with open_audio(line.audio) as source:

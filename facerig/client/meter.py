@@ -56,6 +56,8 @@ class Meter:
 
     def __exit__(self, *error: Any) -> None:
         self._live.__exit__(*error)
+        if not self._live.console.is_terminal:  # rich ends the last line at a terminal alone
+            self._live.console.line()
 
     def show(self, index: int, values: Sequence[float], emotion: Mapping[str, float]) -> None:
         self._last = (index, values, emotion)

@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from facerig.audio import microphone, open_audio, read_ears
-from facerig.client.events import Description, Frame
+from facerig.client.events import Description, Frame, Notice
 from facerig.client.options import DEFAULT, Target, Wish
 from facerig.client.stream import Stream
 from facerig.errors import OptionError, ServiceError, check_option
@@ -42,6 +42,7 @@ FILE_AHEAD = 2.5
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 Opened = Callable[[Stream, asyncio.AbstractEventLoop], None]
+Told = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -95,12 +96,12 @@ class Playing(Iterator[Frame]):
 
 
 def stream(source: Source, server: str | Target = DEFAULT, rate: int = 24_000, opened: Opened | None = None,
-           partner: Source | None = None, **wish: Any) -> Playing:
+           partner: Source | None = None, told: Told | None = None, **wish: Any) -> Playing:
     """Frames of a file, `mic`, samples at `rate` (an array, or bytes of 16-bit PCM) or an iterable of them, whose own
     errors are raised here; keywords are those of `Wish`.
 
     Runs its own event loop in a thread; leaving the loop early closes the stream. `opened` is given the running stream
-    and the loop, for controls that change meanwhile. `partner`: as in `astream`.
+    and the loop, for controls that change meanwhile. `partner`, `told`: as in `astream`.
     """
     def both(running: Stream, loop: asyncio.AbstractEventLoop) -> None:
         if (held := playing()) is not None:
@@ -108,7 +109,7 @@ def stream(source: Source, server: str | Target = DEFAULT, rate: int = 24_000, o
         if opened is not None:
             opened(running, loop)
 
-    made = Playing(synchronous(lambda: astream(source, server, rate, both, partner, **wish)))
+    made = Playing(synchronous(lambda: astream(source, server, rate, both, partner, told, **wish)))
     playing = weakref.ref(made)  # the thread would keep it, and a loop that is left would not close the stream
     return made
 
@@ -157,9 +158,11 @@ def synchronous(make: Callable[[], AsyncGenerator[Item, None]]) -> Generator[Ite
 
 
 async def astream(source: Source, server: str | Target = DEFAULT, rate: int = 24_000, opened: Opened | None = None,
-                  partner: Source | None = None, **wish: Any) -> AsyncGenerator[Frame, None]:
+                  partner: Source | None = None, told: Told | None = None, **wish: Any) -> AsyncGenerator[Frame, None]:
     """The same for `async for`. `partner` is what the other one in the talk says from the beginning on, heard and not
-    spoken: a file or samples [n] or [n, 2] at the source's rate; of two channels the face hears where it is said."""
+    spoken: a file or samples [n] or [n, 2] at the source's rate; of two channels the face hears where it is said.
+    `told` is given each of the server's notices, once however often the stream is resumed."""
+    notices: set[str] = set()
     target = server if isinstance(server, Target) else Target.parse(server)
     with chunks(source, rate) as (own_rate, parts):
         other = None if partner is None else Beside(partner, own_rate)
@@ -173,6 +176,9 @@ async def astream(source: Source, server: str | Target = DEFAULT, rate: int = 24
                 async for event in running:
                     if isinstance(event, Frame):
                         yield event
+                    elif isinstance(event, Notice) and told is not None and event.text not in notices:
+                        notices.add(event.text)
+                        told(event.text)
                 await sender
             finally:
                 sender.cancel()

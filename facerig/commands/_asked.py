@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -22,8 +23,24 @@ SET = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", he
                                                rich_help_panel=FACE)]  # fmt: skip
 STILL = Annotated[bool, typer.Option("--still", help="Speech alone: no blinks, no gaze, no head.",
                                      rich_help_panel=FACE)]  # fmt: skip
+HEAD = Annotated[str | None, typer.Option(help="Head of FBX, glTF and USD: name or file; none: curves alone.",
+                                          show_default="builtin")]  # fmt: skip
 SEED = Annotated[int, typer.Option(help="Seed of everything random; the same seed gives the same face, and no seed "
                                    "moves the lips.", rich_help_panel=FACE)]  # fmt: skip
 PARTNER = Annotated[Path | None, typer.Option(help="What the other one in the talk says, from the beginning on: heard, "
                                               "not spoken. Of two channels the face hears where.", show_default=False,
                                               rich_help_panel=FACE)]  # fmt: skip
+
+# Groups of controls that behaviour alone heeds.
+BEHAVIOUR = ("life", "blink_rate", "pose", "sound", "partner", "attitude")
+
+
+def tell_stilled(still: bool, sets: Sequence[str], partner: Path | None = None) -> None:
+    """A note of what --still leaves without effect."""
+    from facerig.asking import assignments
+    from facerig.console import say
+
+    dropped = [f"--set {name}" for name in assignments(sets) if name.partition(":")[0] in BEHAVIOUR]
+    dropped += ["--partner"] if partner is not None else []
+    if still and dropped:
+        say(f"--still drops {', '.join(dropped)}: no behaviour runs that would heed it; leave out one or the other")

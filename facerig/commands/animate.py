@@ -10,8 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from facerig.commands._asked import EMOTION, FACE, PARTNER, PRESET, SEED, SET, STATE, STILL, STYLE
-from facerig.commands._results import check_targets, each, head_for, one_file, report, tell_undone
+from facerig.commands._asked import EMOTION, FACE, HEAD, PARTNER, PRESET, SEED, SET, STATE, STILL, STYLE, tell_stilled
+from facerig.commands._results import check_overwrites, each, load_head, one_file, report, tell_undone
+from facerig.commands._values import known_rig
 from facerig.errors import FacerigError, OptionError
 
 FPS_ACCEPTED = (24, 25, 30, 50, 60, 120)
@@ -36,7 +37,7 @@ class Work:
     animator: Any
     pcm: Any
     convert: Any
-    heads: dict[str, Any]
+    head: Any
     transcript: Any
     language: str
     asked: Any
@@ -64,10 +65,10 @@ def animate(
                                                "csv.", show_default=False)] = None,
     fps: Annotated[int, typer.Option(help="Frames a second: 24, 25, 30, 50, 60 or 120.")] = 60,
     rig: Annotated[str | None, typer.Option(help="Rig to write (see facerig rigs); default: the format's own.",
-                                            show_default=False)] = None,
+                                            show_default=False, callback=known_rig)] = None,
     own_map: Annotated[Path | None, typer.Option("--map", help="Your own retarget map (.json or .yaml).",
                                              show_default=False)] = None,
-    head: Annotated[str, typer.Option(help="Head of FBX, glTF and USD: name or file; none: curves alone.")] = "builtin",
+    head: HEAD = None,
     model: Annotated[str, typer.Option(help="Model by name or path: auto, small, instant, tiny, fake.")] = "auto",
     smooth: Annotated[int, typer.Option(help="Smoothing in frames on each side.")] = 0,
     block: Annotated[int, typer.Option(help="Frames computed in one go.")] = 6,
@@ -105,12 +106,13 @@ def animate(
     if any(str(source) == "-" for source in audio):
         raise OptionError("AUDIO: got -, accepted: files; standard input is /dev/stdin with --pcm TYPE:RATE:CHANNELS")
     jobs = plan(audio, out, format, seeds(seed, takes))
-    check_targets([job.target for job in jobs], [
+    check_overwrites([job.target for job in jobs], [
         *(("the input", source) for source in audio), ("the file of --emotion", emotion),
         ("the file of --style", style), ("the file of --transcript", transcript), ("the file of --partner", partner),
         ("the file of --map", own_map), ("the file of --head", head)])
     asked = Asked(tuple(set_ or ()), emotion, style, state)
     asked.controls()  # a mistake is told before anything is loaded
+    tell_stilled(still, asked.sets, partner)
     being = way_of_being(preset) if preset else None
     for option, given, many in (("--transcript", transcript, "batch"), ("--partner", partner, "dialogue")):
         if given and len(audio) > 1:
@@ -122,8 +124,8 @@ def animate(
         check_language(language)
     animator = Animator.load(model=model, block=block, smooth=smooth, seed=seed, alive=not still, emotion=asked.hears)
     tell_undone(rig, [job.format for job in jobs])
-    heads = {job.format: head_for(job.format, head) for job in jobs}
-    work = Work(animator, raw, convert, heads, said, language, asked, being, other)
+    mesh = load_head(head, jobs[0].format, made=True)
+    work = Work(animator, raw, convert, mesh, said, language, asked, being, other)
     report(*_run(work, jobs, json_output), json_output, _line)
 
 
@@ -192,7 +194,7 @@ def _run(work: Work, jobs: list[Job], quiet: bool) -> tuple[list[dict[str, objec
                 bars.remove_task(bar)
                 bars.advance(whole)
 
-        return each(jobs, made)
+        return each(jobs, made, lambda job: job.target)
 
 
 def _moved(bars: Any, bar: Any, done: int, total: int | None) -> None:
@@ -204,7 +206,7 @@ def _one(work: Work, job: Job, progress: Any) -> dict[str, object]:
     from facerig.files import write_file
 
     curves = work.convert(_moving(work, job, progress))
-    write_file(job.target, exporters.export(curves, job.format, work.heads[job.format]))
+    write_file(job.target, exporters.export(curves, job.format, work.head))
     curves = exporters.held(curves, job.format)
     return {"input": str(job.source), "output": str(job.target), "frames": curves.frames, "fps": curves.fps,
             "seconds": round(curves.seconds, 4), "channels": len(curves.channels), "model": work.animator.model,

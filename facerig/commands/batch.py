@@ -9,11 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
-from facerig.commands._asked import EMOTION, SEED, SET, STATE, STILL, STYLE
-from facerig.commands._results import check_targets, load_head, tell_undone
+from facerig.commands._asked import EMOTION, SEED, SET, STATE, STILL, STYLE, tell_stilled
+from facerig.commands._results import check_overwrites, check_targets, load_head, tell_undone
 from facerig.commands._signals import stopped_by_signals
+from facerig.commands._values import known_rig, possible_fps
 from facerig.commands.export import HEAD
-from facerig.errors import InputError, OptionError
+from facerig.errors import InputError
 
 REPORTS = ("report.json", "report.html")
 
@@ -29,9 +30,9 @@ def batch(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for files and report.", show_default=False)],
     jobs: Annotated[int, typer.Option("-j", "--jobs", help="Lines made at the same time.")] = 1,
     format: Annotated[str, typer.Option(help="Formats of lines that name none, e.g. 'csv fbx'.")] = "csv",
-    fps: Annotated[int, typer.Option(help="Frames a second.")] = 60,
+    fps: Annotated[int, typer.Option(help="Frames a second.", callback=possible_fps)] = 60,
     rig: Annotated[str | None, typer.Option(help="Rig to write (default: each format's own).",
-                                            show_default=False)] = None,
+                                            show_default=False, callback=known_rig)] = None,
     head: HEAD = None,
     keys: Annotated[float | None, typer.Option(help="Error bound of key reduction (0.02 is good); default: a key a "
                                                "frame.", show_default=False)] = None,
@@ -59,8 +60,6 @@ def batch(
     from facerig.batch.work import Settings
     from facerig.pipeline import Animator
 
-    if not 1 <= fps <= 1000:
-        raise OptionError(f"--fps: got {fps}, accepted: a whole number from 1 to 1000")
     lines = read_table(table, read_formats(format))
     emotion, style = (str(Path(text).resolve()) if os.path.isfile(text) else text for text in (emotion, style))
     settings = Settings(model, fps, rig, keys, seed, language, emotion, tuple(set_ or ()), still, style, state,
@@ -80,13 +79,11 @@ def batch(
 def _check(settings: Any, said: bool) -> None:
     import exporters
     from facerig.asking import Asked
-    from facerig.rig import rig
     from facerig.transcript.pronounce import check_language
 
     exporters.ExportOptions(keys=settings.keys)
     Asked(settings.sets, settings.emotion, settings.style, settings.state).controls()
-    if settings.rig:
-        rig(settings.rig)
+    tell_stilled(settings.still, settings.sets)
     if said:
         check_language(settings.language)
 
@@ -98,7 +95,7 @@ def _check_targets(out: Path, lines: list[Any], settings: Any, read: list[tuple[
 
     rows = [(f"what row {line.number} reads", path) for line in lines for path in files_read(line, settings)]
     check_targets([out / name for name in REPORTS], [*read, *rows])
-    check_targets({out / name for line in lines for name in file_names(line).values()}, read)
+    check_overwrites({out / name for line in lines for name in file_names(line).values()}, read)
 
 
 def _spread(address: str | None) -> Any:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from facerig.commands._results import check_targets, load_head, tell_undone
+from facerig.commands._values import known_rig, possible_fps
 from facerig.commands.export import HEAD, READ_FPS
 
 
@@ -18,10 +19,12 @@ def register(app: typer.Typer) -> None:
 def convert(
     source: Annotated[Path, typer.Argument(help="Any file that facerig reads (facerig formats).", show_default=False)],
     target: Annotated[Path, typer.Argument(help="The file to write; its suffix names the format.", show_default=False)],
-    rig: Annotated[str | None, typer.Option(help="Retarget to this rig.", show_default=False)] = None,
+    rig: Annotated[str | None, typer.Option(help="Retarget to this rig.", show_default=False,
+                                            callback=known_rig)] = None,
     own_map: Annotated[Path | None, typer.Option("--map", help="Your own retarget map (.json or .yaml).",
                                                  show_default=False)] = None,
-    fps: Annotated[int | None, typer.Option(help="Resample to this rate.", show_default=False)] = None,
+    fps: Annotated[int | None, typer.Option(help="Resample to this rate.", show_default=False,
+                                            callback=possible_fps)] = None,
     read_fps: READ_FPS = None,
     start: Annotated[int | None, typer.Option(help="Number of the first frame.", show_default=False)] = None,
     head: HEAD = None,

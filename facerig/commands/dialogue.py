@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from facerig.commands._asked import FACE, STILL
-from facerig.commands._results import check_targets, head_for, load_head
+from facerig.commands._results import check_targets, load_head
+from facerig.commands._values import known_rig, named_head
 from facerig.errors import OptionError, check_option
 
 if TYPE_CHECKING:
@@ -51,8 +52,9 @@ def dialogue(
     format: Annotated[str, typer.Option(help="Formats of the curves by suffix, e.g. 'csv' or 'glb npz'.")] = "csv",
     fps: Annotated[int, typer.Option(help="Frames a second: 24, 25, 30, 50, 60 or 120.")] = 60,
     rig: Annotated[str | None, typer.Option(help="Rig to write (default: each format's own).",
-                                            show_default=False)] = None,
-    head: Annotated[str, typer.Option(help="Head of FBX, glTF, USD and films: name or file; none.")] = "builtin",
+                                            show_default=False, callback=known_rig)] = None,
+    head: Annotated[str | None, typer.Option(help="Head of FBX, glTF, USD and films: name or file; none.",
+                                             show_default="builtin")] = None,
     wav: Annotated[str, typer.Option(help=f"Sound to write: {', '.join(WAVS)}.")] = "mix",
     command: Annotated[str, typer.Option(help="Your own TTS for lines with text: a command line with {text} and {wav}, "
                                          "maybe {voice}.", show_default=False)] = "",
@@ -99,12 +101,11 @@ class _Work:
     memories: dict[str, Any]
 
 
-def _wanted(out: Path, format: str, fps: int, rig_name: str | None, head: str, wav: str, preview: str,
+def _wanted(out: Path, format: str, fps: int, rig_name: str | None, head: str | None, wav: str, preview: str,
             takes: int) -> Wanted:
     """Everything checked before any work is done."""
     from facerig.batch.table import read_formats
     from facerig.commands.animate import FPS_ACCEPTED
-    from facerig.rig import rig
 
     check_option("--fps", fps, ", ".join(map(str, FPS_ACCEPTED)), fps in FPS_ACCEPTED)
     check_option("--wav", wav, ", ".join(WAVS), wav in WAVS)
@@ -114,21 +115,19 @@ def _wanted(out: Path, format: str, fps: int, rig_name: str | None, head: str, w
         raise OptionError(f"--out: got the file {out}, accepted: a folder")
     formats = read_formats(format)
     check_option("--format", format, "one format or more", bool(formats))
-    if rig_name:
-        rig(rig_name)
-    return Wanted(out, formats, fps, rig_name, {suffix: _head(suffix, head) for suffix in (*formats, kind) if suffix},
-                  wav, kind, takes)
+    return Wanted(out, formats, fps, rig_name, _heads(formats, kind, head), wav, kind, takes)
 
 
-def _head(suffix: str, name: str) -> Any:
+def _heads(formats: tuple[str, ...], kind: str, name: str | None) -> dict[str, Any]:
+    """Of each format, and of a film, which always shows one."""
     from exporters import EXPORTERS
 
-    if suffix == ".mp4":
-        return load_head("builtin" if name == "none" else name)
-    return head_for(suffix, name) if suffix in EXPORTERS else None
+    head = load_head(name, *formats, made=True, heeded=kind == ".mp4")
+    heads = {suffix: None if EXPORTERS[suffix].head == "no" else head for suffix in formats}
+    return {**heads, kind: head or named_head("builtin")} if kind == ".mp4" else heads
 
 
-def _check_files(script: Path, known: Script, wanted: Wanted, head: str, memory: Path | None) -> None:
+def _check_files(script: Path, known: Script, wanted: Wanted, head: str | None, memory: Path | None) -> None:
     """No file is written over one that is read, nor over another one of these."""
     read: list[tuple[str, Any]] = [("the script", script), ("the file of --head", head)]
     read += [(f"the audio of line {line.number + 1}", line.audio) for line in known.lines]

@@ -8,7 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
-from facerig.commands._results import check_targets, each, load_head, one_file, report, tell_undone
+from facerig.commands._results import (
+    check_overwrites,
+    each,
+    load_head,
+    one_file,
+    report,
+    tell_undone,
+    tell_unheeded,
+)
+from facerig.commands._values import known_rig, possible_bound, possible_fps
 from facerig.errors import InputError, OptionError
 
 # field of ExportOptions -> what it is called here
@@ -36,12 +45,14 @@ def export(
     format: Annotated[str | None, typer.Option(help="Output format, where --out is no file name.",
                                                show_default=False)] = None,
     head: HEAD = None,
-    rig: Annotated[str | None, typer.Option(help="Retarget to this rig first.", show_default=False)] = None,
+    rig: Annotated[str | None, typer.Option(help="Retarget to this rig first.", show_default=False,
+                                            callback=known_rig)] = None,
     fps: Annotated[int | None, typer.Option(help="Frames a second of the output; default: the input's.",
-                                            show_default=False)] = None,
+                                            show_default=False, callback=possible_fps)] = None,
     read_fps: READ_FPS = None,
     keys: Annotated[bool, typer.Option("--keys", help="Few cubic keys instead of one a frame.")] = False,
-    bound: Annotated[float, typer.Option(help="Largest error of --keys on any frame.")] = BOUND,
+    bound: Annotated[float, typer.Option(help="Largest error of --keys on any frame.",
+                                         callback=possible_bound)] = BOUND,
     name: Annotated[str | None, typer.Option(help="Of the take: animation stack, clip.",
                                              show_default=False)] = None,
     node: Annotated[str, typer.Option(help="Maya: the node that bears the curves.")] = "blendShape1",
@@ -67,33 +78,28 @@ def export(
         quantise=quantise, audio=None if audio is None else _bytes(audio), fbx_version=fbx_version, layout=layout,
         node=node)
     targets = _targets(curves, out, format, None if take is None else (take, subject or "facerig", not raw))
-    check_targets((target for _, target, _ in targets),
-                  [*(("the input", source) for source in curves), ("the file of --head", head),
-                   ("the sound of --audio", audio)])
+    check_overwrites((target for _, target, _ in targets),
+                     [*(("the input", source) for source in curves), ("the file of --head", head),
+                      ("the sound of --audio", audio)])
     suffix = targets[0][2]
     tell_undone(rig, [suffix])
-    _tell_unheeded(suffix, options, {"--bound": bound != BOUND and not keys, "--head": head not in (None, "none"),
-                                     "--take": take is not None})
+    _tell_unheeded(suffix, options, {"--bound": bound != BOUND and not keys, "--take": take is not None})
     mesh = load_head(head, suffix)
-    report(*each(targets, lambda job: _one(*job, mesh, options, fps, read_fps)), json_output, _line)
+    report(*each(targets, lambda job: _one(*job, mesh, options, fps, read_fps), lambda job: job[1]), json_output, _line)
 
 
 def _tell_unheeded(suffix: str, options: Any, others: dict[str, bool]) -> None:
     """A note of what was asked for and changes nothing in this format."""
     import exporters
-    from facerig.console import say
 
     row, plain = exporters.EXPORTERS[suffix], exporters.ExportOptions()
     unheeded = [option for field, option in OPTIONS.items()
                 if getattr(options, field) != getattr(plain, field) and field not in row.heeds]
     if others["--bound"]:
         unheeded.append("--bound without --keys")
-    if others["--head"] and row.head == "no":
-        unheeded.append("--head")
     if others["--take"] and suffix not in TAKES:
         unheeded.append("--take")
-    if unheeded:
-        say(f"{suffix} does not heed {', '.join(unheeded)}; `facerig formats` says who does")
+    tell_unheeded([suffix], unheeded)
 
 
 def _bytes(path: Path) -> bytes:

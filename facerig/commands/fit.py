@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from facerig.commands._results import check_targets
+from facerig.commands._values import named_head, possible_fps
 from facerig.errors import OptionError, check_option
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def fit(
     out: Annotated[Path, typer.Option("-o", "--out", help="Curves file (see facerig formats).")],
     head: Annotated[str, typer.Option(help="A head of facerig heads list, or a file.")] = "builtin",
     layout: Annotated[str, typer.Option(help="68, mediapipe, or a .json file of columns and points.")] = "auto",
-    fps: Annotated[int, typer.Option(help="Frames a second of the track.")] = 30,
+    fps: Annotated[int, typer.Option(help="Frames a second of the track.", callback=possible_fps)] = 30,
     neutral: Annotated[str | None, typer.Option(help="FIRST:LAST frames at rest, to learn this face's own shape from.",
                                                 show_default=False)] = None,
     y_down: Annotated[bool, typer.Option("--y-down", help="The track's y grows downwards, as in pictures.")] = False,
@@ -44,7 +45,6 @@ def fit(
     from facerig.console import emit, emit_json
     from facerig.files import write_file
     from facerig.fit.files import read_track
-    from facerig.heads import load_head
 
     if silhouettes is not None and not (refine and y_down):
         raise OptionError("--silhouettes: needs --refine, and --y-down for a track in the pictures' pixels")
@@ -52,7 +52,7 @@ def fit(
     check_targets([out], [("the input", track), ("the file of --head", head), ("the file of --layout", layout),
                           ("the file of --silhouettes", silhouettes)])
     options = _options(neutral, smooth)
-    shape = load_head(head)
+    shape = named_head(head)
     found, curves = _fitted(read_track(track, y_down), shape, layout, options, fps, refine, silhouettes)
     write_file(out, exporters.export(curves, suffix, shape))
     figures = {"output": str(out), "frames": curves.frames, "residual_mm": round(float(found.residual_mm.mean()), 3)}

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from facerig.commands._results import check_targets, load_head
+from facerig.commands._values import possible_bound
 from facerig.commands.export import HEAD
 
 
@@ -21,7 +22,7 @@ def keys(
                                              "get the cubic keys (glTF: on frames that all channels "
                                              "share, so more of them), others their values on every frame.",
                                              show_default=False)] = None,
-    bound: Annotated[float, typer.Option(help="Largest error on any frame.")] = 0.02,
+    bound: Annotated[float, typer.Option(help="Largest error on any frame.", callback=possible_bound)] = 0.02,
     head: HEAD = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facerig.commands._asked import EMOTION, SEED, SET, STATE, STILL, STYLE
+from facerig.commands._asked import EMOTION, SEED, SET, STATE, STILL, STYLE, tell_stilled
 from facerig.commands._results import check_targets
 from facerig.commands._signals import stopped_by_signals
 from facerig.errors import OptionError, ServiceError, check_option
@@ -87,15 +87,18 @@ def live(
 ) -> None:
     """Send a face live: every target gets each frame when it is due; stop with Ctrl-C."""
     from facerig.asking import Asked
-    from facerig.live.setup import Plan, files, open_loop
+    from facerig.console import say
+    from facerig.live.setup import Plan, files, made_here, open_loop
 
     check_option("--offset-ms", offset_ms, "-5000 to 5000", -5000 <= offset_ms <= 5000)
     if not play and (offset_ms or device):
         raise OptionError("--offset-ms, --device: got no --play, accepted: with it; they say how the voice is played")
     asked = Asked(tuple(set_ or ()), emotion, style, state)
     plan = Plan(sources, to or [], model, server, api_key, ca, tls, block, pcm or "", lead, play, gains, asked, still,
-                seed, loop, seconds, no_face)
+                seed, loop, seconds, no_face, say)
     check_targets(*files(plan))
+    if made_here(plan):  # of a server's face, a behaviour that is asked for by name stays
+        tell_stilled(still, asked.sets)
     with stopped_by_signals(), ExitStack() as closing:
         running = open_loop(plan)
         closing.callback(running.close)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from facerig.commands._results import check_targets
 from facerig.errors import OptionError
 
 KINDS = (".png", ".svg", ".pdf")
@@ -30,6 +31,7 @@ def plot(
 
     if out.suffix.lower() not in KINDS:
         raise OptionError(f"--out: got {out.name!r}, accepted: a name that ends in {', '.join(KINDS)}")
+    check_targets([out], [])
     sound = None
     if audio is not None:
         from facerig.audio import read

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from facerig.commands._results import check_targets
+from facerig.commands._values import named_head, possible_fps
 from facerig.errors import OptionError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def preview(
     view: Annotated[str, typer.Option(help="front, three-quarter, profile; gif, mp4: turntable.")] = "front",
     size: Annotated[str, typer.Option(help="WIDTHxHEIGHT of a picture (of one tile with --grid).")] = "512x512",
     fps: Annotated[int | None, typer.Option(help="Frames a second; default: the curves', of films at most 60.",
-                                            show_default=False)] = None,
+                                            show_default=False, callback=possible_fps)] = None,
     frame: Annotated[int | None, typer.Option(help="png: this frame, counted as the take does (with --fps at that "
                                               "rate); default: the one that moves most.", show_default=False)] = None,
     grid: Annotated[str | None, typer.Option(help="png: a contact sheet of visemes, emotions or shapes.",
@@ -41,7 +42,6 @@ def preview(
 ) -> None:
     """Draw a head that moves by the curves: a picture, a gif, or an mp4 with sound."""
     from facerig.files import write_file
-    from facerig.heads import load_head
 
     kind = out.suffix.lower()
     if kind not in (".png", ".gif", ".mp4"):
@@ -52,7 +52,7 @@ def preview(
     _check_kind(kind if grid is None else "--grid", audio, view, frame)
     check_targets([out], [("the input", curves), ("the sound of --audio", audio), ("the file of --head", head)])
     style = _style(size, view, wire, close)
-    shown = load_head(head)
+    shown = named_head(head)
     if grid is not None:
         data = _grid(grid, shown, style, view, kind)
     else:

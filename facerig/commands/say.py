@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from facerig.commands._asked import EMOTION, SEED, SET, STATE, STILL, STYLE
-from facerig.commands._results import check_targets, head_for
+from facerig.commands._asked import EMOTION, HEAD, SEED, SET, STATE, STILL, STYLE, tell_stilled
+from facerig.commands._results import check_targets, load_head
+from facerig.commands._values import known_rig, possible_fps
 
 
 def register(app: typer.Typer) -> None:
@@ -26,9 +27,10 @@ def say(
                                          show_default=False)] = "",
     language: Annotated[str, typer.Option(help="Language of the text, for your own TTS.")] = "en",
     format: Annotated[str, typer.Option("--format", help="Format of the curves, by suffix.")] = "csv",
-    fps: Annotated[int, typer.Option(help="Frames a second of the curves.")] = 60,
-    rig: Annotated[str | None, typer.Option(help="Rig to write (default: the format's).", show_default=False)] = None,
-    head: Annotated[str, typer.Option(help="Head of FBX, glTF and USD: name or file; none: curves alone.")] = "builtin",
+    fps: Annotated[int, typer.Option(help="Frames a second of the curves.", callback=possible_fps)] = 60,
+    rig: Annotated[str | None, typer.Option(help="Rig to write (default: the format's).", show_default=False,
+                                            callback=known_rig)] = None,
+    head: HEAD = None,
     model: Annotated[str, typer.Option(help="Model by name or path.")] = "auto",
     emotion: EMOTION = "off",
     style: STYLE = "",
@@ -40,20 +42,18 @@ def say(
 ) -> None:
     """Speak a text: writes a wav and curves of exactly its length. Tags set emotions and pauses."""
     from facerig.asking import Asked, seeds
-    from facerig.curves import MAX_FPS
-    from facerig.errors import check_option
     from facerig.pipeline import Animator
     from facerig.transcript.speak import speak
 
-    check_option("--fps", fps, f"1 to {MAX_FPS}", 1 <= fps <= MAX_FPS)
     curves = _curves_file(out, format)
     check_targets([out, curves], [("the file of --emotion", emotion), ("the file of --style", style),
                                   ("the file of --head", head)])
-    mesh = head_for(curves.name.removeprefix(out.stem), head)
+    mesh = load_head(head, curves.name.removeprefix(out.stem), made=True)
     text = _stdin() if text == "-" else text
     name, own, tongue = choose(engine, voice, command, language)
     asked = Asked(tuple(set_ or ()), emotion, style, state)
     controls, keyframes = asked.held(), asked.keyframes()
+    tell_stilled(still, asked.sets)
     animator = Animator.load(model=model, seed=seeds(seed, 1)[0], alive=not still, emotion=asked.hears)
     report = _write(speak(text, own, animator.animate_said, tongue, controls, keyframes), out, curves, fps, rig, mesh)
     _tell({**report, "engine": name, "model": animator.model}, json_output)

@@ -11,6 +11,7 @@ import typer
 from facerig.commands._asked import FACE, PARTNER, SEED, SET, STATE, STILL, STYLE
 from facerig.commands._results import check_targets
 from facerig.commands._signals import stopped_by_signals
+from facerig.commands._values import known_rig
 
 if TYPE_CHECKING:
     import asyncio
@@ -33,7 +34,7 @@ def stream(
     server: Annotated[str, typer.Option(help="HOST:PORT, or several with commas between: the next one takes over.")]
     = "127.0.0.1:52100",
     to: Annotated[list[str] | None, typer.Option("--to", help=HELP_TO, show_default=False)] = None,
-    rig: Annotated[str, typer.Option(help="Rig to ask for.")] = "arkit",
+    rig: Annotated[str, typer.Option(help="Rig to ask for.", callback=known_rig)] = "arkit",
     fps: Annotated[int, typer.Option(help="Frames a second.")] = 60,
     pacing: Annotated[str, typer.Option(help="realtime, burst, lead:MS (default: burst where only files are written).",
                                         show_default=False)] = "",
@@ -59,7 +60,7 @@ def stream(
     The stream survives the loss of a server: it goes on with the next address, or with the same one when it is back.
     """
     from facerig.asking import seeds
-    from facerig.client import Target
+    from facerig.client import Target, Wish
     from facerig.client.simple import stream as frames_of
     from facerig.console import emit_json, say
     from facerig.emotion.styles import portable
@@ -72,17 +73,18 @@ def stream(
         ("the file of --partner", partner)])
     hand = _Hand(_keyframes(emotion), describe)
     target = Target.parse(server, api_key, ca, tls)
+    mode, lead = _pacing(pacing, to or ["terminal"])
+    wish: dict[str, Any] = {"rig": rig, "fps": fps, "pacing": mode, "lead_ms": lead, "moods": True,
+                            "style": portable(style), "seed": seeds(seed, 1)[0],
+                            "controls": asked(set_, "off" if hand.text else emotion, state, still)}
+    Wish(**wish)  # a mistake is told before anything is opened
     count = 0
     with stopped_by_signals(), ExitStack() as closing:  # every sink, whichever fails: each has its own file to write
         sinks = []
         for where in to or ["terminal"]:
             sinks.append(_sink(where, channels, fps))
             closing.callback(sinks[-1].close)
-        mode, _, lead = (pacing or _default_pacing(sinks)).partition(":")
-        wish: dict[str, Any] = {"rig": rig, "fps": fps, "pacing": mode, "lead_ms": _milliseconds(lead), "moods": True,
-                                "style": portable(style), "seed": seeds(seed, 1)[0], "partner": partner,
-                                "controls": asked(set_, "off" if hand.text else emotion, state, still)}
-        for frame in frames_of(source, target, opened=hand.opened, **wish):
+        for frame in frames_of(source, target, opened=hand.opened, partner=partner, told=say, **wish):
             count += 1
             for sink in sinks:
                 sink.put(frame)
@@ -99,11 +101,9 @@ class _Hand:
 
     def __init__(self, text: str, describe: Path | None) -> None:
         from facerig.errors import check_option
-        from facerig.files import check_writable
 
-        check_option("--describe", describe, "a .json file", describe is None or describe.suffix.lower() == ".json")
-        if describe is not None:
-            check_writable(describe)
+        good = describe is None or describe.suffix.lower() == ".json"
+        check_option("--describe", str(describe), "a file name that ends in .json", good)
         self.text, self.path = text, describe
         self.told: Description | None = None
         self._task: asyncio.Task[None] | None = None
@@ -131,8 +131,6 @@ class _Hand:
 
 class FileSink:
     """A file by any suffix that facerig writes; a stream that breaks off leaves what had come."""
-
-    live = False
 
     def __init__(self, path: str, channels: Sequence[str], fps: int) -> None:
         from facerig.files import check_writable
@@ -165,8 +163,6 @@ class FileSink:
 class LiveSink:
     """A live protocol of unreal_bridge, on its own thread."""
 
-    live = True
-
     def __init__(self, text: str, channels: Sequence[str], fps: int) -> None:
         from unreal_bridge import lanes, targets
 
@@ -197,22 +193,25 @@ class LiveSink:
 
 
 class MeterSink:
-    """Bars in the terminal."""
+    """Bars in the terminal, from the first frame on: what fails before it is told on a line of its own."""
 
-    live = True
     told = "terminal"
 
     def __init__(self, channels: Sequence[str]) -> None:
         from facerig.client.meter import Meter
 
         self.meter = Meter(channels)
-        self.meter.__enter__()
+        self._shown = ExitStack()
+        self._begun = False
 
     def put(self, frame: Frame) -> None:
+        if not self._begun:
+            self._begun = True
+            self._shown.enter_context(self.meter)
         self.meter.show(frame.index, frame.values, frame.emotion)
 
     def close(self) -> None:
-        self.meter.__exit__(None, None, None)
+        self._shown.close()
 
 
 def _sink(where: str, channels: Sequence[str], fps: int) -> Any:
@@ -232,15 +231,16 @@ def _keyframes(emotion: str) -> str:
     return Path(emotion).read_text("utf-8-sig")
 
 
-def _default_pacing(sinks: Sequence[Any]) -> str:
-    return "realtime" if any(sink.live for sink in sinks) else "burst"
-
-
-def _milliseconds(text: str) -> int:
+def _pacing(text: str, to: Sequence[str]) -> tuple[str, int]:
+    """(mode, milliseconds of lead); where none is asked for, as it suits what is written or shown."""
     from facerig.errors import check_option
 
-    check_option("--pacing", text, "lead:MILLISECONDS", not text or text.isdigit())
-    return int(text or 0)
+    if not text:
+        return "realtime" if any(where == "terminal" or "://" in where for where in to) else "burst", 0
+    mode, colon, lead = text.partition(":")
+    good = (mode == "lead" and lead.isascii() and lead.isdigit()) if colon else mode in ("realtime", "burst", "lead")
+    check_option("--pacing", text, "realtime, burst, lead or lead:MILLISECONDS, as in lead:200", good)
+    return mode, int(lead or 0)
 
 
 def asked(sets: list[str] | None, emotion: str, state: str, still: bool) -> dict[str, float]:

@@ -53,6 +53,7 @@ def learn(curves: Captures, out: Annotated[Path, typer.Option("-o", "--out", hel
     from facerig.files import write_file
 
     check_option("--out", out.name, "a name that ends in .style.json", out.name.endswith(".style.json"))
+    check_targets([out], [("the input", path) for path in curves])
     print(write_file(out, _learnt(curves).to_json().encode()))
 
 

@@ -85,8 +85,8 @@ def _facerig(target: Target, steering: Steering) -> Maker:
 
     def make(voice: Iterator[Frames], rate: int) -> Iterator[Curves]:
         names = rig(FULL_RIG).names
-        for frame in client.stream(voice, target, rate, opened, rig=FULL_RIG, fps=FPS, pacing="burst",
-                                   seed=seed, controls=controls):
+        for frame in client.stream(voice, target, rate, opened, told=steering.note, rig=FULL_RIG, fps=FPS,
+                                   pacing="burst", seed=seed, controls=controls):
             yield Curves(names, FPS, np.array([frame.values], np.float32), frame.index)
 
     return make
@@ -105,9 +105,10 @@ def _a2f(target: Target, steering: Steering) -> Maker:
     said = steering.for_server()
     felt = {name.partition(":")[2]: value for name, value in said.items() if name.startswith("emotion:")}
     left = [name for name in said if not name.startswith("emotion:")]
-    check_option("controls", left, "for an Audio2Face server: emotion:...", not left)
+    check_option("--set, --emotion", ", ".join(left), "for an Audio2Face server: emotion:...", not left)
     unknown = [name for name in felt if name not in NVIDIA and name not in SAME]
-    check_option("--emotion", unknown, f"for an Audio2Face server: {', '.join((*NVIDIA, *SAME))}", not unknown)
+    accepted = f"for an Audio2Face server: {', '.join((*NVIDIA, *SAME))}"
+    check_option("--emotion", ", ".join(unknown), accepted, not unknown)
     emotion = {NVIDIA.get(name, name): weight for name, weight in felt.items()}
     steering.tell = _too_late
     return lambda voice, rate: native(a2f_stream(voice, target, rate, emotion), FULL_RIG)

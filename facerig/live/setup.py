@@ -11,17 +11,18 @@ from pathlib import Path
 import numpy as np
 
 from facerig.asking import Asked, seeds
+from facerig.assembly import MAX_BLOCK
 from facerig.audio import Pcm
 from facerig.controls import CONTROLS
 from facerig.curves import Curves
-from facerig.errors import OptionError, check_option
+from facerig.errors import OptionError, check_option, whole
 from facerig.live import servers
 from facerig.live.gains import Gains
 from facerig.live.loop import Face, LiveLoop
 from facerig.live.servers import FULL_RIG, Server
 from facerig.live.sinks import file_of, make
 from facerig.live.sources import Feed, Spec, Voices, open_feed, spec
-from facerig.live.steer import Steering
+from facerig.live.steer import Note, Steering
 from facerig.pipeline import Animator
 from facerig.rig import rig
 from facerig.stage import FPS
@@ -64,10 +65,15 @@ class Plan:
     loop: bool = False
     seconds: float | None = None
     no_face: bool = False
+    note: Note | None = None
+    """Takes what a server has to say to people."""
 
     def __post_init__(self) -> None:
-        check_option("--to", self.to, "at least one target, e.g. --to livelink://127.0.0.1 (facerig live --list)",
-                     bool(self.to))
+        if not self.to:
+            raise OptionError("--to: got none, accepted: at least one target, e.g. --to livelink://127.0.0.1 (facerig "
+                              "live --list)")
+        if self.block is not None:
+            whole("--block", self.block, 1, MAX_BLOCK)
         self.asked.controls()  # a mistake is told before anything is opened
         seeds(self.seed, 1)
         check_option("--seconds", self.seconds, "above 0", self.seconds is None or 0 < self.seconds <= LONGEST_SECONDS)
@@ -97,13 +103,18 @@ def files(plan: Plan) -> tuple[list[Path], list[tuple[str, Path | str | None]]]:
     return [path for path in written if path is not None], read
 
 
+def made_here(plan: Plan) -> bool:
+    """Whether a model of our own makes any face: servers and recorded curves heed the options in their own way."""
+    return any(_maker(plan, spec(source)) == MODEL for source in plan.sources)
+
+
 def open_loop(plan: Plan) -> LiveLoop:
     """Everything open and the sources running; what cannot be opened fails here, and nothing stays open."""
     wanted = [spec(source) for source in plan.sources]
     _check(wanted, plan.play)
     _check_heeded(plan, {_maker(plan, one) for one in wanted})
     live = any(one.kind in ("mic", "stdin") for one in wanted)
-    size = plan.block or (LIVE_BLOCK if live else FILE_BLOCK)
+    size = plan.block if plan.block is not None else (LIVE_BLOCK if live else FILE_BLOCK)
     animator = lru_cache(maxsize=1)(lambda: Animator.load(model=plan.model, block=size, seed=plan.seed,
                                                           alive=not plan.still, emotion=plan.asked.hears))
     faces: list[Face] = []
@@ -162,7 +173,8 @@ def _face(plan: Plan, one: Spec, number: int, animator: Voices, lead: int) -> Fa
     """Several faces get their own subject names, and servers their own ports, from the same --to."""
     maker, server = _maker(plan, one), _server(plan, one)
     # Faces with one seed would blink and nod together.
-    steering = Steering(_still(plan.asked) if plan.still and maker == FACERIG else plan.asked, plan.seed + number)
+    steering = Steering(_still(plan.asked) if plan.still and maker == FACERIG else plan.asked, plan.seed + number,
+                        plan.note)
     gains = Gains(rig(FULL_RIG), plan.gains, steering)
     subject, several = _called(plan, one)
     fan = Fan([])

@@ -22,6 +22,7 @@ from facerig.files import check_writable, write_file
 from facerig.stage import FPS, Frames
 from unreal_bridge.lanes import Target, Unread
 from unreal_bridge.pose import Pose
+from unreal_bridge.targets import SCHEMES
 from unreal_bridge.targets import make as make_wire
 
 STDOUT, TERMINAL = "-", "terminal"
@@ -36,7 +37,13 @@ def make(text: str, subject: str, number: int, several: bool) -> Target:
     if text == STDOUT:
         return LinesTarget(subject)
     path = file_of(text, subject, several)
-    return FileTarget(path) if path else make_wire(text, subject, number, several)  # which says what is accepted
+    if path is not None:
+        return FileTarget(path)
+    if text.partition("://")[0] not in SCHEMES:
+        wires = ", ".join(f"{name}://" for name in SCHEMES)
+        raise OptionError(f"--to: got {text!r}, accepted: {wires}, as in livelink://192.168.1.20:11111/Ada; a FILE "
+                          f"(facerig formats), {STDOUT} or {TERMINAL}")
+    return make_wire(text, subject, number, several)
 
 
 def file_of(text: str, subject: str, several: bool) -> Path | None:

@@ -20,7 +20,7 @@ import numpy as np
 
 from facerig.audio import Pcm, microphone, open_audio
 from facerig.curves import Curves
-from facerig.errors import OptionError
+from facerig.errors import AudioError, OptionError
 from facerig.live import servers
 from facerig.live.buffer import Buffer
 from facerig.live.player import Track
@@ -226,16 +226,20 @@ def _raw_stdin() -> BinaryIO:
 
 
 def stdin_blocks(pcm: Pcm, stream: BinaryIO) -> Iterator[Frames]:
-    """Whatever has arrived, in whole samples; a rest of less than a sample at the end is dropped."""
+    """Whatever has arrived, in whole samples; a rest of less than a sample at the end is dropped, and no sample at all
+    is an error, as of a file."""
     size = max(1, int(pcm.rate * STDIN_SECONDS)) * pcm.sample_bytes
     read = getattr(stream, "read1", stream.read)
-    rest = b""
+    rest, heard = b"", False
     while data := read(size):
         data = rest + data
         whole = len(data) - len(data) % pcm.sample_bytes
         rest = data[whole:]
         if whole:
+            heard = True
             yield pcm.decode(data[:whole])
+    if not heard:
+        raise AudioError("standard input: holds no samples; pipe PCM into it, as --pcm TYPE:RATE:CHANNELS says")
 
 
 @dataclass(frozen=True)

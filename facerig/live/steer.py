@@ -14,6 +14,7 @@ from facerig.asking import AUTO, FILES, Asked
 from facerig.controls import COLUMNS, CONTROLS, place
 from facerig.errors import OptionError
 
+Note = Callable[[str], None]  # takes what a server has to say to people
 FADE_MS = 250.0  # of a change while the face runs
 
 
@@ -27,8 +28,8 @@ class Running(Protocol):
 class Steering:
     """The controls of one face: what the command line says, and on top of it what a file says now."""
 
-    def __init__(self, asked: Asked | None = None, seed: int | None = None) -> None:
-        self.asked, self.seed = asked or Asked(), seed
+    def __init__(self, asked: Asked | None = None, seed: int | None = None, note: Note | None = None) -> None:
+        self.asked, self.seed, self.note = asked or Asked(), seed, note
         self.controls = self.asked.controls()
         self.session: Running | None = None
         self.tell: Callable[[Mapping[str, float]], None] | None = None  # a server, where one makes the frames

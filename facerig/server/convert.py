@@ -15,7 +15,7 @@ from facerig.errors import OptionError, check_option
 from facerig.server import asks
 from facerig.server.codec import decoded
 from facerig.server.flow import Sound
-from facerig.server.news import Described, Reached, Released
+from facerig.server.news import Described, Noticed, Reached, Released
 from facerig.server.pacing import Pacing
 from facerig.server.session import Item, Plan, Resumption, Row, Session
 from facerig.stage import FPS
@@ -213,6 +213,8 @@ def responses(items: Iterable[Item]) -> list[Answer]:
         elif isinstance(item, Released):
             out.append(pb.AnimateResponse(interrupted=pb.Interrupted(
                 frame=item.frame, segment_frame=item.segment_frame, dropped_samples=item.dropped)))
+        elif isinstance(item, Noticed):
+            out.append(pb.AnimateResponse(notice=pb.Notice(text=item.text)))
         elif isinstance(item, Described):
             out.append(pb.AnimateResponse(description=pb.Description(
                 frame=item.frame, keyframes=item.keyframes, sentences=item.sentences)))

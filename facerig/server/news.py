@@ -23,6 +23,13 @@ class Released:
 
 
 @dataclass(frozen=True)
+class Noticed:
+    """Something was asked for that there is not."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Described:
     """What the controls do from a row on."""
 

@@ -19,7 +19,7 @@ from facerig.rig import REGIONS, rig, rig_names
 from facerig.server import asks, convert, faults, security
 from facerig.server.admission import Guest, House
 from facerig.server.codec import Decoder
-from facerig.server.news import Described, Released
+from facerig.server.news import Described, Noticed, Released
 from facerig.server.pacing import Pacing
 from facerig.server.session import Item, Row, Session
 from facerig.stage import FPS, RATE
@@ -29,6 +29,8 @@ log = logging.getLogger("facerig.server")
 
 SERVICE = "facerig.v1.Animation"
 SLICE = 65_536  # bytes of a clip that are fed at a time
+DEAF = ("heard: this server hears no emotion in the voice, so the face shows none of it; facerig serve --set "
+        "emotion=auto hears")
 Read = Callable[[], Any]
 
 
@@ -90,7 +92,7 @@ class AnimationService:
             guest = self.house.enter("facerig", context.invocation_metadata(), header.HasField("resume"))
             guest.break_off = self.house.breaker(context)
             session, codec = self._open(guest, header, pacing)
-            notices = [pb.AnimateResponse(notice=pb.Notice(text=text)) for text in _notices(header)]
+            notices = [pb.AnimateResponse(notice=pb.Notice(text=text)) for text in _notices(header, session)]
             for first in guest.hand([self._first(session, header), *notices]):
                 yield first
             ear = asyncio.create_task(hear(guest, session, codec))
@@ -164,6 +166,7 @@ class AnimationService:
     async def _hear(self, requests: AsyncIterator[pb.AnimateRequest], guest: Guest, session: Session,
                     codec: Decoder | None) -> None:
         """Everything after the header; an error here ends the stream through the session."""
+        told = session.deaf  # of the header
         try:
             async for request in requests:
                 guest.heard = time.monotonic()
@@ -177,6 +180,9 @@ class AnimationService:
                     await self._describe(session, request.control)
                 elif part == "control":
                     convert.control(session, request.control)
+                    if session.deaf and not told:
+                        session.tell(Noticed(DEAF))
+                        told = True
                 elif part == "end":
                     await _end(session, codec)  # and hear on: an interrupt may follow
                 else:
@@ -271,9 +277,11 @@ async def _end(session: Session, codec: Decoder | None) -> None:
     session.end()
 
 
-def _notices(header: pb.Header) -> list[str]:
+def _notices(header: pb.Header, session: Session) -> list[str]:
     """What was asked for that there is not."""
     out = [fault for fault in [convert.style_fault(header)] if fault]
+    if session.deaf:
+        out.append(DEAF)
     if header.tracks.phones:
         out.append("tracks.phones: this model gives none")
     return out

@@ -26,7 +26,7 @@ from facerig.server.echo import Echo
 from facerig.server.engine import Finish, Made, Moods, Release, Segment
 from facerig.server.flow import Flow, Sound
 from facerig.server.hearing import Mixing
-from facerig.server.news import Described, Reached, Released
+from facerig.server.news import Described, Noticed, Reached, Released
 from facerig.server.pacing import Pacer, Pacing
 from facerig.server.worker import Seat, Worker
 from facerig.stage import FPS, SAMPLES, Frames
@@ -92,7 +92,7 @@ class Row:
     """Seconds between the arrival of the last sample that it needs and now."""
 
 
-Item = Row | Reached | Released | Described
+Item = Row | Reached | Released | Described | Noticed
 
 
 class Session:
@@ -216,6 +216,11 @@ class Session:
         return self.segment.flow.backlog > self.plan.backlog
 
     @property
+    def deaf(self) -> bool:
+        """Whether the emotion in the voice is to count and nobody here hears any."""
+        return not self.worker.animator.heard and self.controls.awaits(("heard",), self.now())
+
+    @property
     def quiet(self) -> bool:
         """Whether a state is asked for in which a client may be silent for long."""
         return self.controls.awaits(QUIET, self.now())
@@ -251,7 +256,7 @@ class Session:
         self._markers = deque(sorted(self._markers, key=lambda one: one.frame))
         self._wake()
 
-    def tell(self, item: Described) -> None:
+    def tell(self, item: Described | Noticed) -> None:
         """Something that leaves before all rows that wait."""
         self._events.append(item)
         self._wake()
