@@ -95,6 +95,15 @@ class RetargetMap:
         return tuple(_compiled(self, rule) for rule in RULES if any(row.rule == rule for row in self.rows))
 
 
+def carried(channels: Sequence[str], source: Rig, target: Rig) -> tuple[str, ...]:
+    """Angles that curves of the source rig have besides, under the target's very names: they go over as they are.
+
+    So a phone's own angles of the eyes outlive a way that has the gaze shapes alone.
+    """
+    return tuple(one.name for one in target.channels
+                 if one.kind == "angle" and one.name in channels and one.name not in source)
+
+
 def retarget(curves: Curves, to: Rig | str, using: RetargetMap | None = None) -> Curves:
     """The same motion in another rig: its channels, in its order. `using` is a map of your own (see `load_map`)."""
     target = rig(to) if isinstance(to, str) else to
@@ -152,11 +161,14 @@ def _is_shipped(asked: Rig) -> bool:
 def _through(curves: Curves, target: Rig, last: RetargetMap | None = None) -> Curves:
     """Along the route to target, then through one more map."""
     if curves.channels != target.names:
-        source = source_rig(curves.channels, target)
+        source, given = source_rig(curves.channels, target), curves
         if curves.channels != source.names:
             curves = curves.select(source.names, fill=0.0)
         for step in route(source, target):
             curves = replace(curves, channels=step.target.names, values=step.apply(curves.values))
+        own = carried(given.channels, source, target)
+        if own:
+            curves = curves.with_channels({name: given[name] for name in own})
     if last is not None:
         curves = replace(curves, channels=last.target.names, values=last.apply(curves.values))
     return curves

@@ -93,9 +93,13 @@ class Slow:
 class Broken(Slow):
     name = "broken"
 
+    def __init__(self, error: Exception | None = None) -> None:
+        super().__init__()
+        self.error = error or OSError("out of reach")
+
     def send(self, sent: Pose) -> int:
         self.seen.append(sent.frame)
-        raise OSError("out of reach")
+        raise self.error
 
 
 def test_a_stalled_target_delays_nobody_and_gets_the_present_again() -> None:
@@ -156,6 +160,21 @@ def test_a_failing_target_is_tried_again_with_every_pose() -> None:
         lane.put(pose(frame))
         until(lambda frame=frame: lane.counts.failed == frame + 1)
     assert lane.describe() == "out of reach"
+    lane.close()
+
+
+@pytest.mark.parametrize("prompt", [True, False])
+@pytest.mark.parametrize(("error", "words"), [
+    (UnicodeError("label too long"), "UnicodeError: label too long"), (ZeroDivisionError(), "ZeroDivisionError"),
+    (TimeoutError(), "TimeoutError")])
+def test_whatever_a_target_raises_its_lane_goes_on(error: Exception, words: str, prompt: bool) -> None:
+    broken = Broken(error)
+    broken.prompt = prompt
+    lane = Lane(broken)
+    for frame in range(3):
+        lane.put(pose(frame))
+        until(lambda frame=frame: lane.counts.failed == frame + 1)
+    assert (lane.describe(), broken.seen) == (words, [0, 1, 2])
     lane.close()
 
 

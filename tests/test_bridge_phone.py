@@ -46,6 +46,28 @@ def test_phone_connects_by_tcp_where_asked() -> None:
         phone.close()
 
 
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no socket here hears IPv4 and IPv6")
+@pytest.mark.parametrize(("listens", "asks"), [("::1", "::1"), ("::", "::1"), ("::", "127.0.0.1")])
+@pytest.mark.parametrize("tcp", [False, True])
+def test_phone_answers_by_both_families(listens: str, asks: str, tcp: bool) -> None:
+    family = socket.AF_INET6 if ":" in asks else socket.AF_INET
+    with socket.create_server((asks, 0), family=family) as pc, socket.socket(family, socket.SOCK_DGRAM) as asker:
+        asker.bind((asks, 0))
+        for link in (pc, asker):
+            link.settimeout(60)
+        phone = PhoneTarget("ifm", listens, 0, reply_port=port(asker), tcp_port=port(pc))
+        dialect = next(d for d in ifacialmocap.REQUESTS.values() if d.tcp == tcp)
+        asker.sendto(ifacialmocap.request(dialect), (asks, phone.port))
+        until(lambda: phone.send(pose(jawOpen=0.5)) == 1)
+        assert "1 PC" in phone.status()
+        if tcp:
+            with pc.accept()[0] as link:
+                assert b"jawOpen" in link.recv(4096)
+        else:
+            assert b"jawOpen" in asker.recv(4096)
+        phone.close()
+
+
 # ---- VTube Studio -------------------------------------------------------------------------------------------------
 
 

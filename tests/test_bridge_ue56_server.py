@@ -13,14 +13,15 @@ from test_bridge_ue56 import answers
 from facerig.errors import ServiceError
 from unreal_bridge import metahuman, ue56
 from unreal_bridge.targets import make
+from unreal_bridge.udp import at_port
 from unreal_bridge.ue56_server import Ue56Target
 
 
 class Unreal:
     """What Unreal does, from the stated layout: one TCP connection and a UDP port."""
 
-    def __init__(self, server_port: int, ear: socket.socket) -> None:
-        self.link = socket.create_connection(("127.0.0.1", server_port), 60)
+    def __init__(self, server_port: int, ear: socket.socket, host: str = "127.0.0.1") -> None:
+        self.link = socket.create_connection((host, server_port), 60)
         self.ear, self.number, self.session = ear, 0, "handshake"
 
     def ask(self, path: str, **body: object) -> dict:  # type: ignore[type-arg]
@@ -99,6 +100,27 @@ def test_a_silent_peer_is_dropped() -> None:
     with socket.create_connection(("127.0.0.1", target.port), 60) as link:
         assert link.recv(100) == b""
     target.close()
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no socket here hears IPv4 and IPv6")
+def test_everywhere_is_ipv4_and_ipv6(ear: socket.socket) -> None:
+    target = Ue56Target("ue56", "::", 0, metahuman.offers("Ada"), ue56.Device("d", "Ada"))
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as six:
+        six.bind(("::1", 0))
+        six.settimeout(60)
+        engines = [Unreal(target.port, ear), Unreal(target.port, six, "::1")]
+        for engine in engines:
+            engine.begin()
+        until(lambda: target.send(pose(77)) == 2)
+        assert [ue56.decode(one.recv(4096)).frame for one in (ear, six)] == [77, 77]
+    for engine in engines:
+        engine.link.close()
+    target.close()
+
+
+def test_a_peer_of_the_own_network_keeps_its_interface() -> None:
+    assert at_port(("fe80::1", 50_000, 0, 3), 7) == ("fe80::1", 7, 0, 3)
+    assert at_port(("127.0.0.1", 50_000), 7) == ("127.0.0.1", 7)
 
 
 def test_a_taken_port_is_a_plain_error(server: Ue56Target) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
 from server_kit import RATE, noise, process, run, serving
+from typer.testing import CliRunner
 
+from facerig.cli import application
 from facerig.client import Frame, Interrupted, Marker, Notice, Stream, Target, Wish, stream
 from facerig.client.simple import blocks_of, synchronous
 from facerig.errors import OptionError, ServiceError
 from facerig.rig import rig
+from unreal_bridge import livelink
 
 TINY = {"sessions": 4, "max_batch": 4, "capacity": 4}
 
@@ -266,3 +270,26 @@ def test_an_error_does_not_wait_for_a_quiet_source():
         with pytest.raises(ServiceError, match="went away"):
             next(parts)
         assert not source.late
+
+
+@pytest.mark.parametrize(("words", "rig_name", "yaw"), [
+    (["--to", "LIVE"], "facerig-full", 0.25 / 0.8727), (["--to", "LIVE", "--rig", "arkit"], "arkit", 0.0),
+    (["--to", "a.npz", "--to", "LIVE"], "facerig-full", 0.25 / 0.8727), (["--to", "a.npz"], "arkit", None)])
+def test_a_live_face_has_its_head(words, rig_name, yaw, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    asked = []
+
+    def frames(*_, **wish):
+        asked.append(wish["rig"])
+        yield Frame(0, (0.25,) * len(rig(wish["rig"])))
+
+    monkeypatch.setattr("facerig.client.simple.stream", frames)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ear:
+        ear.bind(("127.0.0.1", 0))
+        ear.settimeout(60)
+        where = f"livelink://127.0.0.1:{ear.getsockname()[1]}"
+        done = CliRunner().invoke(application(), ["stream", "x.wav", *(where if w == "LIVE" else w for w in words)])
+        assert done.exit_code == 0, done.output
+        assert asked == [rig_name]
+        if yaw is not None:
+            assert livelink.decode(ear.recv(2000)).values[52] == pytest.approx(yaw, abs=1e-3)

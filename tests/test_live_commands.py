@@ -317,6 +317,7 @@ def test_a_still_face_can_be_made_by_an_audio2face_server(voice: Path) -> None:
     (["record", "vmc://127.0.0.1:0", "-o", "x.csv", "--wait", "0"], 2),
     (["record", "vmc://127.0.0.1:99999", "-o", "x.csv"], 2),
     (["record", "vmc://256.0.0.1", "-o", "x.csv"], 7),
+    (["record", "vmc://ü..y", "-o", "x.csv"], 7),
     (["record", "vmc://127.0.0.1", "-o", "x.csv", "--fps", "7"], 2),
     (["record", "vmc://127.0.0.1/Ada", "-o", "x.csv", "--wait", "0.1"], 2),
     (["record", "ifm://127.0.0.1/Ada", "-o", "x.csv", "--wait", "0.1"], 2),

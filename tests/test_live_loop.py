@@ -149,6 +149,21 @@ def test_pauses_are_sent_without_a_face_on_request_and_end_at_once() -> None:
     assert absent == [False] * (PAUSE_FRAMES - 1) + [True] * 41 + [False] * 5
 
 
+def test_a_living_face_has_pauses_too() -> None:
+    """Lids, eyes, brows and head never rest; the mouth and its tongue do."""
+    living = {"eyeBlinkLeft": 0.7, "eyeLookInLeft": 0.3, "browInnerUp": 0.2}
+    buffer = Buffer(capacity=500)
+    buffer.put(rows(PAUSE_FRAMES + 40, **living))
+    for spoken in ("jawOpen", "mouthClose", "tongueUp"):
+        buffer.put(rows(5, **living, **{spoken: 0.5}))
+        buffer.put(rows(PAUSE_FRAMES, **living))
+    buffer.end()
+    loop, seen = loop_of(buffer, absent_in_pauses=True)
+    loop.run()
+    absent = [pose.curves is None for pose in seen.poses]
+    assert absent == [False] * (PAUSE_FRAMES - 1) + [True] * 41 + 3 * ([False] * (5 + PAUSE_FRAMES - 1) + [True])
+
+
 def test_several_faces_share_the_clock_and_end_apart() -> None:
     loops, seens = zip(*(loop_of(Buffer()) for _ in range(2)), strict=True)
     for length, loop in zip((10, 30), loops, strict=True):

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from live_kit import NATIVE, RATE
 
+import exporters
 from facerig.asking import Asked
 from facerig.audio import Pcm
 from facerig.curves import Curves
@@ -22,11 +23,12 @@ from facerig.live import servers
 from facerig.live.gains import Gains
 from facerig.live.loop import Face, LiveLoop
 from facerig.live.player import JUMP, SLACK, Track
-from facerig.live.sources import Feed, Sound, Spec, open_feed, spec, stdin_blocks, unbroken
+from facerig.live.sources import Feed, Sound, Spec, open_feed, read_take, sent_rig, spec, stdin_blocks, unbroken
 from facerig.live.steer import Steering
 from facerig.pipeline import Animator
 from facerig.rig import rig
 from unreal_bridge.lanes import Fan
+from unreal_bridge.pose import Pose
 
 # ---- the voice ----------------------------------------------------------------------------------------------------
 
@@ -191,6 +193,31 @@ def test_a_take_of_another_rig_is_sent_too(tmp_path: Path) -> None:
     assert "jawOpen" in row.channels
     assert row["jawOpen"][0] == pytest.approx(0.25)
     feed.close()
+
+
+@pytest.mark.parametrize("name", ["take.npz", "take.csv"])
+def test_a_phones_take_reaches_live_link_as_it_was(name: str, tmp_path: Path) -> None:
+    """Its angles of the eyes too, which its gaze shapes do not tell."""
+    channels = rig("livelink").names
+    values = np.random.default_rng(3).uniform(0.05, 0.95, (20, 61)).astype(np.float32)
+    values[:, 52:] -= 0.5
+    write_file(tmp_path / name, exporters.export(Curves(channels, 60, values), tmp_path / name))
+    take = read_take(str(tmp_path / name))
+    assert set(take.channels) == {*rig("facerig-full").names, *(n for n in channels if "EyeYaw" in n or "EyePitch" in n
+                                                                or "EyeRoll" in n)}
+    sent = np.stack([Pose(take.slice(frame, frame + 1), frame).values("livelink") for frame in range(20)])
+    assert np.abs(sent - values).max() < 1e-3  # the CSV's steps
+    face = Pose(take.slice(4, 5), 4).face()
+    assert face.left_eye.tilt == pytest.approx(values[4, channels.index("LeftEyeRoll")], abs=1e-3)
+
+
+def test_gains_of_the_gaze_hold_for_a_phones_angles_too(tmp_path: Path) -> None:
+    take = Curves(rig("livelink").names, 60, np.full((3, 61), 0.25, np.float32))
+    write_file(tmp_path / "take.npz", take.to_npz())
+    write_file(tmp_path / "gains.json", b'{"gaze": 0.5, "LeftEyeRoll": 0}')
+    row = Gains(sent_rig(), tmp_path / "gains.json").apply(read_take(str(tmp_path / "take.npz"))).slice(0, 1)
+    sent = dict(zip(rig("livelink").names, Pose(row, 0).values("livelink").tolist(), strict=True))
+    assert (sent["RightEyeYaw"], sent["EyeLookInLeft"], sent["LeftEyeRoll"], sent["JawOpen"]) == (0.125, 0.125, 0, 0.25)
 
 
 def test_a_looped_file_goes_on(voice: Path) -> None:

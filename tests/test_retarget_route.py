@@ -26,6 +26,16 @@ def test_other_order_is_reordered() -> None:
     assert retarget(mixed, "metahuman") == retarget(start, "metahuman")
 
 
+def test_a_phones_own_angles_of_the_eyes_outlive_the_way() -> None:
+    start = curves("facerig-full")
+    eyes = start.with_channels({"LeftEyeRoll": 0.25, "RightEyeYaw": -0.125})
+    sent = retarget(eyes, "livelink")
+    assert sent == retarget(start, "livelink").with_channels({"LeftEyeRoll": 0.25, "RightEyeYaw": -0.125})
+    assert retarget(eyes, "metahuman") == retarget(start, "metahuman")
+    shape = start.with_channels({"JawOpen": 0.875})  # a shape has its own way
+    assert retarget(shape, "livelink") == retarget(start, "livelink")
+
+
 @pytest.mark.parametrize(("channels", "target", "found"), [
     (rig("arkit").names[:51], None, "arkit"),
     ((*rig("arkit").names, "headYaw"), None, "facerig-full"),

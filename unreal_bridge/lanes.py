@@ -25,7 +25,7 @@ class Unread(OutputError):
 
 
 class Target(Protocol):
-    """Somewhere to send to. `send` may raise OSError or a FacerigError; the next pose is tried all the same."""
+    """Somewhere to send to. Whatever `send` raises, the next pose is tried all the same."""
 
     name: str
     fps: int
@@ -121,10 +121,11 @@ class Lane:
         try:
             self.counts.sent += bool(self.target.send(pose))
             self.counts.error = ""
-        except (OSError, FacerigError) as error:
+        except Exception as error:  # of libraries too: a lane that ended would lose every frame that comes, unseen
             self.unread = isinstance(error, Unread)
             self.counts.failed += 1
-            self.counts.error = str(error) or type(error).__name__
+            known = str(error) if isinstance(error, OSError | FacerigError) else ""
+            self.counts.error = known or f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
 class Fan:

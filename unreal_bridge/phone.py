@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
+from typing import Any
 
 from facerig.errors import ServiceError
 from unreal_bridge import ifacialmocap as ifm
 from unreal_bridge.pose import Pose
-from unreal_bridge.udp import ifacialmocap_line
+from unreal_bridge.udp import at_port, bound, ifacialmocap_line
 
 MAX_CLIENTS = 16
 CONNECT_SECONDS = 1.0
@@ -18,7 +19,7 @@ CONNECT_SECONDS = 1.0
 class Client:
     """A PC that asked."""
 
-    address: tuple[str, int]
+    address: Any  # of a socket
     dialect: ifm.Dialect
     link: socket.socket | None = None  # TCP only
 
@@ -31,11 +32,9 @@ class PhoneTarget:
         self.name, self.fps = name, fps
         self._reply_port, self._tcp_port = reply_port or port, tcp_port
         self._clients: dict[str, Client] = {}
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
-            self._socket.bind((host, port))
+            self._socket = bound(host, port)
         except OSError as error:
-            self._socket.close()
             raise ServiceError(f"{name}: cannot listen at {host}:{port}: {error.strerror}") from None
         self._socket.setblocking(False)
         self.port = int(self._socket.getsockname()[1])
@@ -62,15 +61,17 @@ class PhoneTarget:
     def _hear(self) -> None:
         for _ in range(MAX_CLIENTS):
             try:
-                data, (host, _port) = self._socket.recvfrom(2048)
+                data, address = self._socket.recvfrom(2048)
             except (BlockingIOError, ConnectionResetError):
                 return
+            host = address[0]
             if data.decode("utf-8", "replace").strip() == ifm.STOP:
                 self._forget(host)
             elif (dialect := ifm.asked(data)) and (host in self._clients or len(self._clients) < MAX_CLIENTS):
-                self._welcome(host, dialect)
+                self._welcome(address, dialect)
 
-    def _welcome(self, host: str, dialect: ifm.Dialect) -> None:
+    def _welcome(self, address: Any, dialect: ifm.Dialect) -> None:
+        host = address[0]
         known = self._clients.get(host)
         if known and known.dialect == dialect:  # PCs repeat their request, since datagrams may be lost
             return
@@ -78,11 +79,11 @@ class PhoneTarget:
         link = None
         if dialect.tcp:
             try:
-                link = socket.create_connection((host, self._tcp_port), CONNECT_SECONDS)
+                link = _dialled(at_port(address, self._tcp_port))
             except OSError:
                 return  # it asks again
             link.setblocking(False)
-        self._clients[host] = Client((host, self._reply_port), dialect, link)
+        self._clients[host] = Client(at_port(address, self._reply_port), dialect, link)
 
     def _tell(self, client: Client, pose: Pose) -> int:
         line = ifacialmocap_line(pose, client.dialect)
@@ -102,3 +103,14 @@ class PhoneTarget:
         client = self._clients.pop(host, None)
         if client and client.link:
             client.link.close()
+
+
+def _dialled(address: Any) -> socket.socket:
+    link = socket.socket(socket.AF_INET if len(address) == 2 else socket.AF_INET6, socket.SOCK_STREAM)
+    try:
+        link.settimeout(CONNECT_SECONDS)
+        link.connect(address)
+    except BaseException:
+        link.close()
+        raise
+    return link

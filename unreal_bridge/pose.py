@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facerig.curves import Curves
-from facerig.retarget import RetargetMap, route, source_rig
+from facerig.retarget import RetargetMap, carried, route, source_rig
 from facerig.rig import rig
 from unreal_bridge.face import Face, from_livelink
 from unreal_bridge.wire import Floats
@@ -50,17 +50,30 @@ class Pose:
 
 
 def _values(curves: Curves, rig_name: str) -> Floats:
-    columns, maps = _way(curves.channels, rig_name)
-    values = curves.values[:, columns]
-    for step in maps:
+    way = _way(curves.channels, rig_name)
+    values = curves.values[:, way.columns]
+    for step in way.maps:
         values = step.apply(values)
-    return np.array(values[0], np.float32)
+    out = np.array(values[0], np.float32)
+    for place, column in way.own:
+        out[place] = curves.values[0, column]
+    return out
+
+
+@dataclass(frozen=True)
+class _Way:
+    """Which columns to take, through which maps, and what goes past them: its place, its column."""
+
+    columns: NDArray[np.intp]
+    maps: tuple[RetargetMap, ...]
+    own: tuple[tuple[int, int], ...]
 
 
 @lru_cache(maxsize=64)
-def _way(channels: tuple[str, ...], rig_name: str) -> tuple[NDArray[np.intp], tuple[RetargetMap, ...]]:
+def _way(channels: tuple[str, ...], rig_name: str) -> _Way:
     """What `facerig.retarget` would do, found once: finding the way takes ten times as long as going it."""
     target = rig(rig_name)
     source = target if channels == target.names else source_rig(channels, target)
     columns = np.array([channels.index(name) for name in source.names], np.intp)
-    return columns, () if source == target else route(source, target)
+    own = tuple((target.index(name), channels.index(name)) for name in carried(channels, source, target))
+    return _Way(columns, () if source == target else route(source, target), own)

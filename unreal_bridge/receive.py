@@ -23,6 +23,7 @@ from facerig.rig import rig
 from unreal_bridge import ifacialmocap, livelink, vmc
 from unreal_bridge.face import Face, to_livelink
 from unreal_bridge.pose import ARKIT, LIVELINK
+from unreal_bridge.udp import bound
 from unreal_bridge.wire import Floats
 
 LONGEST_LEAP = 600  # frames that numbers may go on by as they like; more must be as long as it took them to arrive
@@ -237,12 +238,11 @@ def listen(scheme: str, host: str, port: int, phone: str = "") -> Ear:
     """An open ear at host:port; `phone` is asked to send where its protocol has such a request."""
     listener, family = LISTENERS[scheme], socket.AF_INET6 if ":" in host else socket.AF_INET
     asked = _resolved(phone, listener.phone_port, family) if phone and listener.request else None
-    link = socket.socket(family, socket.SOCK_DGRAM)
     try:
-        link.bind((host, port))
-    except OSError as error:
-        link.close()
-        raise ServiceError(f"{scheme}: cannot listen at {host}:{port}: {error.strerror or error}") from None
+        link = bound(host, port)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ServiceError(f"{scheme}: cannot listen at {host}:{port}: {reason}") from None
     return Ear(listener, link, asked)
 
 

@@ -12,6 +12,7 @@ from unreal_bridge.lanes import Target
 
 FRAME_RATES = (60, 30, 20, 15, 12, 10)  # whole parts of the native 60
 ANYWHERE = "127.0.0.1"
+HIGHEST_PORT = 65_535
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,9 @@ def make(text: str, subject: str = "facerig", number: int = 0, several: bool = F
         raise OptionError(f"{text}: got one subject for several faces, accepted: an address without it; each face is "
                           f"called as its source, e.g. {subject!r}")
     if number and (scheme.serves or address.options.get("mode") == "phone"):
+        if address.port + number > HIGHEST_PORT:
+            raise OptionError(f"{text}: got no port after {HIGHEST_PORT} for the face {subject!r}, accepted: a port "
+                              f"of at most {HIGHEST_PORT - number}; each face is served at its own, one after another")
         address = replace(address, port=address.port + number)
     elif number and scheme.single:
         raise OptionError(f"{text}: got several faces, accepted: one, since {address.scheme} has no names for them; "
@@ -99,9 +103,18 @@ def _split(text: str) -> tuple[SplitResult, int | None]:
         parts = urlsplit(text)
         if parts.port == 0 or not text.isprintable():
             raise ValueError("port 0" if parts.port == 0 else "unprintable characters")
+        _check_host(parts.hostname or "")
         return parts, parts.port
     except ValueError as error:
         raise OptionError(f"target: got {text!r} ({error}), accepted: scheme://host:port/subject") from None
+
+
+def _check_host(host: str) -> None:
+    """ValueError where no name server could be asked for the name, so that it is told now and not at every frame."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        raise ValueError(f"host {host!r}: the parts of a name, between dots, have 1 to 63 letters or digits") from None
 
 
 def _udp(address: Address, encode: Callable[..., list[bytes]]) -> Target:

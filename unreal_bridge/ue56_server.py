@@ -14,10 +14,12 @@ import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from facerig.errors import ProtocolError, ServiceError
 from unreal_bridge import metahuman, ue56
 from unreal_bridge.pose import Pose
+from unreal_bridge.udp import at_port, bound
 
 MAX_CONNECTIONS = 16
 MAX_UNSENT = 1 << 20  # answers that a peer does not fetch: it is closed
@@ -30,7 +32,7 @@ class Connection:
     """One TCP peer."""
 
     link: socket.socket
-    peer: str
+    peer: Any  # its socket's address
     session: ue56.Session
     heard: float
     unsent: bytearray = field(default_factory=bytearray)
@@ -48,7 +50,7 @@ class Ue56Target:
         self._lock = threading.Lock()
         self._listener = _listen(name, host, port)
         self.port = int(self._listener.getsockname()[1])
-        self._out = socket.socket(self._listener.family, socket.SOCK_DGRAM)
+        self._out = bound("::" if self._listener.family == socket.AF_INET6 else "0.0.0.0", 0)
         self._out.setblocking(False)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
@@ -91,12 +93,12 @@ class Ue56Target:
         return ue56.encode(offer.subject.id, pose.frame, offer.values(pose), self._head(pose.face().head),
                            pose.subframe, (pose.fps, 1), offer.subject.controls)
 
-    def _wanted(self) -> list[tuple[tuple[str, int], str]]:
+    def _wanted(self) -> list[tuple[Any, str]]:
         with self._lock:
-            return [((connection.peer, stream.port), name) for connection in self._connections.values()
+            return [(at_port(connection.peer, stream.port), name) for connection in self._connections.values()
                     if (stream := connection.session.stream) for name in stream.subjects]
 
-    def _post(self, data: bytes, address: tuple[str, int]) -> int:
+    def _post(self, data: bytes, address: Any) -> int:
         try:
             return int(self._out.sendto(data, address) > 0)
         except OSError:  # full or unreachable: the next frame is tried again, TCP tells when the peer is gone
@@ -125,7 +127,7 @@ class Ue56Target:
         link.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         subjects = [offer.subject for offer in self._offers.values()]
         session = ue56.Session(self._device, subjects, lambda: str(uuid.uuid4()), lambda: time.time_ns() // 1_000_000)
-        connection = Connection(link, str(address[0]), session, time.monotonic())
+        connection = Connection(link, address, session, time.monotonic())
         with self._lock:
             self._connections[link.fileno()] = connection
         self._selector.register(link, selectors.EVENT_READ, connection)
@@ -168,8 +170,10 @@ class Ue56Target:
 
 
 def _listen(name: str, host: str, port: int) -> socket.socket:
+    six = ":" in host
     try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=8)
+        return socket.create_server((host, port), family=socket.AF_INET6 if six else socket.AF_INET, backlog=8,
+                                    dualstack_ipv6=six and socket.has_dualstack_ipv6())
     except OSError as error:
         reason = str(error.strerror or error).partition(" (while")[0]
         raise ServiceError(f"{name}: cannot listen at {host}:{port}: {reason}; another port may be given, here "

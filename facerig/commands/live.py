@@ -81,7 +81,7 @@ def live(
     loop: Annotated[bool, typer.Option("--loop", help="Begin again when a file ends.")] = False,
     seconds: Annotated[float | None, typer.Option(help="Stop after this long.", show_default=False)] = None,
     no_face: Annotated[bool, typer.Option("--no-face-in-pauses", help="Send Live Link's packet without a face while "
-                                          "nothing moves.")] = False,
+                                          "the mouth rests.")] = False,
     view: Annotated[bool, typer.Option("--view/--no-view", help="Show what is sent.")] = True,
     json_output: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
 ) -> None:

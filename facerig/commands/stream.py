@@ -34,7 +34,8 @@ def stream(
     server: Annotated[str, typer.Option(help="HOST:PORT, or several with commas between: the next one takes over.")]
     = "127.0.0.1:52100",
     to: Annotated[list[str] | None, typer.Option("--to", help=HELP_TO, show_default=False)] = None,
-    rig: Annotated[str, typer.Option(help="Rig to ask for.", callback=known_rig)] = "arkit",
+    rig: Annotated[str, typer.Option(help="Rig to ask for (default: facerig-full, which has the head, where a live "
+                                     "target is named, else arkit).", show_default=False, callback=known_rig)] = "",
     fps: Annotated[int, typer.Option(help="Frames a second.")] = 60,
     pacing: Annotated[str, typer.Option(help="realtime, burst, lead:MS (default: burst where only files are written).",
                                         show_default=False)] = "",
@@ -66,6 +67,7 @@ def stream(
     from facerig.emotion.styles import portable
     from facerig.rig import rig as rig_by_name
 
+    rig = rig or _default_rig(to or ())
     channels = rig_by_name(rig).names
     files = [where for where in to or () if where != "terminal" and "://" not in where]
     check_targets(files if describe is None else [*files, describe], [
@@ -229,6 +231,11 @@ def _keyframes(emotion: str) -> str:
         return ""
     read_keyframes(emotion)
     return Path(emotion).read_text("utf-8-sig")
+
+
+def _default_rig(to: Sequence[str]) -> str:
+    """ARKit's shapes have no head, and a live face on a still one looks dead."""
+    return "facerig-full" if any("://" in where for where in to) else "arkit"
 
 
 def _pacing(text: str, to: Sequence[str]) -> tuple[str, int]:

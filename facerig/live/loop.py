@@ -10,10 +10,13 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from facerig.curves import Curves
 from facerig.live.gains import Gains
+from facerig.live.servers import FULL_RIG
 from facerig.live.sources import Feed
+from facerig.rig import rig
 from facerig.stage import FPS
 from unreal_bridge.clock import Clock, seconds_today, timecode
 from unreal_bridge.lanes import Fan
@@ -21,7 +24,8 @@ from unreal_bridge.pose import Pose
 
 # A thread that computes in Python gives way this often; the default of 5 ms would be a third of a frame.
 SWITCH_SECONDS = 0.001
-REST = 0.02  # a face whose weights are all below this is at rest
+REST = 0.02  # a mouth whose weights are all below this is at rest
+SPEECH = ("jaw", "lips", "tongue")  # a living face blinks, looks about and breathes in every pause
 PAUSE_FRAMES = 60  # of rest or of nothing new, before a pause is called one
 TOO_FULL = 6  # frames above the lead, of a source that cannot wait: its clock is faster than ours
 
@@ -37,7 +41,7 @@ class Face:
     served: bool = False  # a server makes the frames
     row: Curves | None = None
     started: bool = False
-    still: int = 0  # frames since the face last moved or was renewed
+    still: int = 0  # frames since the mouth last moved or the face was renewed
     repeated: int = 0  # nothing new was there, the last frame went out again
     left_out: int = 0  # to catch up with a source whose clock is faster, or after the machine stood still
     owed: int = 0  # frames that are still to be left out
@@ -62,8 +66,8 @@ class Face:
             self.still += 1
             return self.row
         self.row = self.gains.apply(row)
-        at_rest = float(abs(self.row.values).max(initial=0.0)) < REST
-        self.still = self.still + 1 if at_rest else 0
+        spoken = self.row.values[:, _speech(self.row.channels)]
+        self.still = self.still + 1 if float(abs(spoken).max(initial=0.0)) < REST else 0
         return self.row
 
     @property
@@ -86,7 +90,7 @@ class LiveLoop:
 
     faces: Sequence[Face]
     clock: Clock = field(default_factory=lambda: Clock(FPS))
-    absent_in_pauses: bool = False  # Live Link's packet without a face while nothing moves
+    absent_in_pauses: bool = False  # Live Link's packet without a face while the mouth rests
     frames: int | None = None
     stop: bool = False
     begin: float | None = None  # when frame 0 of the first face was due: what the voice is placed by
@@ -142,6 +146,14 @@ class LiveLoop:
         for face in self.faces:
             if face.feed.buffer.error is not None:
                 raise face.feed.buffer.error
+
+
+@lru_cache(maxsize=8)
+def _speech(channels: tuple[str, ...]) -> list[int]:
+    """The columns of what speaks."""
+    native = rig(FULL_RIG)
+    moved = {name for region in SPEECH for name in native.region(region)}
+    return [column for column, name in enumerate(channels) if name in moved]
 
 
 @contextmanager

@@ -19,12 +19,11 @@ from facerig.errors import OptionError, check_option, whole
 from facerig.live import servers
 from facerig.live.gains import Gains
 from facerig.live.loop import Face, LiveLoop
-from facerig.live.servers import FULL_RIG, Server
+from facerig.live.servers import Server
 from facerig.live.sinks import file_of, make
-from facerig.live.sources import Feed, Spec, Voices, open_feed, spec
+from facerig.live.sources import Feed, Spec, Voices, open_feed, sent_rig, spec
 from facerig.live.steer import Note, Steering
 from facerig.pipeline import Animator
-from facerig.rig import rig
 from facerig.stage import FPS
 from unreal_bridge.lanes import Fan
 from unreal_bridge.pose import Pose
@@ -175,7 +174,7 @@ def _face(plan: Plan, one: Spec, number: int, animator: Voices, lead: int) -> Fa
     # Faces with one seed would blink and nod together.
     steering = Steering(_still(plan.asked) if plan.still and maker == FACERIG else plan.asked, plan.seed + number,
                         plan.note)
-    gains = Gains(rig(FULL_RIG), plan.gains, steering)
+    gains = Gains(sent_rig(), plan.gains, steering)
     subject, several = _called(plan, one)
     fan = Fan([])
     with ExitStack() as undo:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,8 +29,9 @@ from facerig.live.servers import FULL_RIG, Maker, Server
 from facerig.live.steer import Steering
 from facerig.pipeline import NATIVE_RIG, Animator
 from facerig.retarget import retarget
-from facerig.rig import rig
+from facerig.rig import Rig, rig
 from facerig.stage import FPS, Frames
+from unreal_bridge.pose import LIVELINK
 
 CURVE_SUFFIXES = {".npz", ".csv", ".json"}
 STDIN, MIC = "-", "mic"
@@ -166,8 +168,20 @@ def read_take(path: str) -> Curves:
 
     take = exporters.read(path).resample(FPS).moved(0)
     native = set(rig(NATIVE_RIG).names)
-    # Gains and the view speak the native names, so a take of another rig is turned into them once.
-    return take if native <= set(take.channels) else retarget(take, FULL_RIG)
+    if native <= set(take.channels):
+        return take
+    # Gains and the view speak the native names, so a take of another rig is turned into them once. They have no angles
+    # of the eyes: a phone's own ride along, which say more than its gaze shapes (they roll, and rest a bit outwards).
+    own = [name for name in sent_rig().names if name in take.channels and name not in rig(FULL_RIG)]
+    return retarget(take, FULL_RIG).with_channels({name: take[name] for name in own})
+
+
+@cache
+def sent_rig() -> Rig:
+    """All that a live face may be told: the full rig, and the angles of the eyes by Live Link's names."""
+    full = rig(FULL_RIG)
+    eyes = [one for one in rig(LIVELINK).channels if one.kind == "angle" and one.region == "gaze"]
+    return Rig("live", full.title, (*full.channels, *eyes))
 
 
 def _repeated(take: Curves, loop: bool) -> Iterator[Curves]:
