@@ -7,7 +7,6 @@ aiff, au; everything else (m4a, mp4, mov, webm, ...) goes through FFmpeg's libra
 from __future__ import annotations
 
 import os
-import queue
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,9 +16,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
-from facerig.errors import AudioError, MissingExtra, OptionError, ServiceError, check_option
+from facerig.errors import AudioError, MissingExtra, OptionError, check_option
 from facerig.lengths import cut_short, left_open, short_of
+from facerig.listening import Faults, listening
 from facerig.resample import HIGHEST_RATE, LOWEST_RATE, mono
 from facerig.stage import Frames
 
@@ -73,8 +74,12 @@ class Pcm:
 
     def decode(self, data: bytes) -> Frames:
         """Whole samples -> mono float32."""
+        return mono(self.channelled(data), "pcm")
+
+    def channelled(self, data: bytes) -> NDArray[Any]:
+        """Whole samples as they are: [n, channels]."""
         array = np.frombuffer(data, PCM_TYPES[self.type]).reshape(-1, self.channels)
-        return mono(array.astype(array.dtype.newbyteorder("=")), "pcm")
+        return array.astype(array.dtype.newbyteorder("="))
 
     @property
     def sample_bytes(self) -> int:
@@ -370,26 +375,13 @@ class _FilmClock:
 
 
 @contextmanager
-def microphone(rate: int = 48_000, device: str | int | None = None, block_ms: float = 20.0) -> Iterator[AudioSource]:
-    """The default (or named) input device, in blocks of `block_ms`, until the caller stops reading."""
+def microphone(rate: int = 48_000, device: str | int | None = None, block_ms: float = 20.0,
+               faults: Faults | None = None) -> Iterator[AudioSource]:
+    """The default (or named) input device, in blocks of `block_ms`, until the caller stops reading.
+
+    A device that is pulled out is silent from then on. `faults` is told of that; without, it is logged.
+    """
     check_option("block_ms", block_ms, "1 to 1000 ms", 1 <= block_ms <= 1000)
     _check_rate("microphone", rate)
-    try:
-        import sounddevice
-    except ImportError as error:
-        raise MissingExtra("the microphone", "live") from error
-    except OSError as error:
-        raise ServiceError("the microphone needs PortAudio: apt-get install libportaudio2") from error
-    waiting: queue.Queue[Frames] = queue.Queue(maxsize=500)
-
-    def heard(samples: Frames, _count: int, _time: object, _status: object) -> None:
-        with suppress(queue.Full):  # a reader that stopped reading loses sound, not memory
-            waiting.put_nowait(samples.copy())
-
-    try:
-        stream = sounddevice.InputStream(samplerate=rate, channels=1, device=device, callback=heard, dtype="float32",
-                                         blocksize=int(rate * block_ms / 1000))
-    except (sounddevice.PortAudioError, ValueError) as error:
-        raise ServiceError(f"microphone: cannot be opened: {error}; `facerig doctor` lists the devices") from error
-    with stream:
-        yield AudioSource("microphone", rate, None, (mono(block) for block in iter(waiting.get, None)))
+    with listening(rate, device, int(rate * block_ms / 1000), faults or Faults()) as blocks:
+        yield AudioSource("microphone", rate, None, blocks)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import sys
 import wave
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+from live_kit import Device
 
 # No test fails because a machine is busy. `make check` tries the same examples each time, so that a failure is of the
 # change and not of the dice; a plain pytest goes on looking for new ones.
@@ -71,6 +73,14 @@ def voice(tmp_path: Path) -> Path:
         out.setframerate(16_000)
         out.writeframes(samples.tobytes())
     return file
+
+
+@pytest.fixture
+def device(monkeypatch: pytest.MonkeyPatch) -> Device:
+    """A microphone that does what the test says."""
+    made = Device()
+    monkeypatch.setitem(sys.modules, "sounddevice", made.module())
+    return made
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # layer -> what it may import, besides itself and its own kind. docs/ARCHITECTURE.md draws it.
 GROUND = {"errors", "files", "curves", "stage", "windows", "many", "controls", "mesh", "rig", "mapfile", "retarget",
           "phones", "turns", "matching"}
-SOUND = {"resample", "features", "prosody", "audio", "lengths", "fake", "model", "post", "behaviour", "transcript",
-         "emotion", "face", "asking"}
+SOUND = {"resample", "features", "prosody", "audio", "lengths", "listening", "fake", "model", "post", "behaviour",
+         "transcript", "emotion", "face", "asking"}
 MAIN = GROUND | SOUND | {"assembly", "pipeline"}
 FACES = {"heads"}
 TOP = {"server", "client", "live", "preview", "train", "batch", "fit", "dialogue", "bench", "doctor", "console", "demo"}

@@ -19,6 +19,7 @@ from facerig.live import gains as gain_files
 from facerig.live.buffer import Buffer
 from facerig.live.gains import Gains
 from facerig.live.loop import PAUSE_FRAMES, LiveLoop
+from facerig.live.setup import Plan, open_loop
 from facerig.live.steer import Steering
 from facerig.rig import REGIONS, rig
 
@@ -112,6 +113,58 @@ def test_a_source_that_cannot_wait_never_falls_behind() -> None:
     assert buffer.lost == 0
 
 
+def test_a_pipe_that_speaks_after_the_machine_stood_still_is_heard_whole() -> None:
+    """As a speech synthesizer's: nothing was said meanwhile, so nothing is to be caught up with."""
+    buffer = Buffer()
+    buffer.put(rows(24))
+    loop, seen = loop_of(buffer, kind="stdin", frames=200)
+
+    def each(tick: int) -> None:
+        if tick == 20:
+            loop.clock.sleep(6.0)
+        if len(seen.poses) == 40:
+            buffer.put(rows(100, 24))
+            buffer.end()
+
+    loop.run(each)
+    assert sorted({number(pose) for pose in seen.poses}) == list(range(124))
+    assert (loop.clock.skipped > 300, loop.faces[0].left_out) == (True, 0)
+    last = next(pose.frame - seen.poses[0].frame for pose in seen.poses if number(pose) == 123)
+    assert loop.begin is not None
+    assert loop.begin + 123 / 60 == pytest.approx(loop.clock.due(last))  # played along, the voice is as late
+
+
+def test_a_pipe_that_spoke_while_the_machine_stood_still_is_caught_up_with() -> None:
+    """As far as that waits here, without what is kept against unsteady sources."""
+    buffer = Buffer()
+    buffer.put(rows(60))
+    loop, seen = loop_of(buffer, lead=4, kind="stdin", frames=100)
+
+    def each(tick: int) -> None:
+        if tick == 9:
+            loop.clock.sleep(6.0)
+        if len(seen.poses) == 11:
+            buffer.put(rows(60, 60))
+
+    loop.run(each)
+    assert [number(pose) for pose in seen.poses[:14]] == [*range(10), *range(56, 60)]
+    assert loop.faces[0].left_out == 46
+    assert [number(pose) for pose in seen.poses[14:74]] == list(range(60, 120))
+
+
+def test_blocks_larger_than_the_lead_are_shown_whole() -> None:
+    buffer = Buffer(capacity=120, waits=False)
+    loop, seen = loop_of(buffer, lead=1, kind="mic", frames=320)
+    loop.faces[0].block = 32
+
+    def each(tick: int) -> None:
+        if tick % 32 == 0:
+            buffer.put(rows(32, tick))
+
+    loop.run(each)
+    assert [number(pose) for pose in seen.poses] == list(range(319))
+
+
 def test_a_full_buffer_makes_a_file_wait_and_a_microphone_forget() -> None:
     deaf = Buffer(capacity=5, waits=False)
     deaf.put(rows(8))
@@ -193,6 +246,7 @@ def test_gains_by_channel_region_and_all_are_multiplied_and_kept_in_range() -> N
 
 @pytest.mark.parametrize("text", ["", "[]", '{"jawOpne": 1}', '{"emotion:happy": 2}', '{"emotion:hapy": 1}',
                                   '{"jawOpen": -1}', '{"jawOpen": 5}', '{"jawOpen": true}',
+                                  '{"emotion:happy": 1%s}' % ("0" * 400), '{"emotion:happy": -1%s}' % ("0" * 400),
                                   '{"jawOpen": NaN}', '{"jawOpen": "1"}', "[" * 100_000])
 def test_broken_gains_are_refused_with_a_reason(text: str) -> None:
     with pytest.raises(OptionError):
@@ -220,6 +274,26 @@ def test_gains_are_read_again_when_the_file_changes_and_kept_while_it_is_broken(
     assert (gains.factors[jaw], gains.error) == (1.0, "")
     with pytest.raises(OptionError):
         Gains(NATIVE, tmp_path / "absent.json")
+
+
+def test_a_mark_that_an_editor_put_before_the_gains_is_no_fault(tmp_path: Path) -> None:
+    file = write_file(tmp_path / "gains.json", b'\xef\xbb\xbf{"jawOpen": 0.5}')
+    assert Gains(NATIVE, file).factors[NATIVE.index("jawOpen")] == 0.5
+
+
+def test_controls_of_a_file_are_refused_by_recorded_curves(tmp_path: Path) -> None:
+    file = write_file(tmp_path / "gains.json", b'{"jawOpen": 0.5, "emotion:happy": 1}')
+    take = write_file(tmp_path / "take.npz", rows(3).to_npz())
+    with pytest.raises(OptionError, match=r"emotion:happy for the curves .*take\.npz, accepted: channels and regions"):
+        open_loop(Plan([str(take)], ["terminal"], gains=file))
+    write_file(file, b'{"jawOpen": 0.5}')
+    running = open_loop(Plan([str(take)], ["terminal"], gains=file))
+    gains, jaw = running.faces[0].gains, NATIVE.index("jawOpen")
+    write_file(file, b'{"jawOpen": 0.25, "blink_rate": 12}')
+    gains.look(1.0)
+    assert "blink_rate" in gains.error
+    assert gains.factors[jaw] == 0.25
+    running.close()
 
 
 def test_no_control_has_the_name_of_a_channel_or_a_region() -> None:

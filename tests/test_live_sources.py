@@ -23,7 +23,18 @@ from facerig.live import servers
 from facerig.live.gains import Gains
 from facerig.live.loop import Face, LiveLoop
 from facerig.live.player import JUMP, SLACK, Track
-from facerig.live.sources import Feed, Sound, Spec, open_feed, read_take, sent_rig, spec, stdin_blocks, unbroken
+from facerig.live.sources import (
+    Feed,
+    Sound,
+    Spec,
+    _buffer,
+    open_feed,
+    read_take,
+    sent_rig,
+    spec,
+    stdin_blocks,
+    unbroken,
+)
 from facerig.live.steer import Steering
 from facerig.pipeline import Animator
 from facerig.rig import rig
@@ -112,6 +123,35 @@ def test_standard_input_may_come_in_any_pieces(voice: Path, cut: int) -> None:
 
     blocks = list(stdin_blocks(Pcm.parse("s16le:16000:1"), Pipe(data + b"\x01")))
     assert np.array_equal(np.concatenate(blocks), np.frombuffer(data, "<i2").astype(np.float32) / 32768)
+
+
+def test_a_pipe_that_does_not_wait_has_not_ended() -> None:
+    """Whoever opened it may have made it so: a read without sound is no end."""
+    answers = iter([None, b"\x01\x00\x02", None, None, b"\x00\x03\x00", None, b""])
+
+    class Hasty(io.BytesIO):
+        def read1(self, size: int | None = -1) -> bytes | None:  # type: ignore[override]
+            return next(answers)
+
+    heard_of = np.concatenate(list(stdin_blocks(Pcm.parse("s16le:16000:1"), Hasty())))
+    assert (heard_of * 32768).tolist() == [1, 2, 3]
+
+
+def test_a_pipes_broken_samples_are_silence_and_told_of_once(voice: Path) -> None:
+    data = np.frombuffer(voice.read_bytes()[44:], "<i2").astype("<f4") / 32768
+    data[12_000], data[14_000:14_010] = np.nan, np.inf
+    feed = open_feed(spec("-"), fake, stdin=io.BytesIO(data.tobytes()), pcm=Pcm.parse("f32le:16000:1"))
+    data[12_000] = data[14_000:14_010] = 0
+    assert drained(feed).values.tolist() == fake().animate(data, RATE).values.tolist()
+    assert (feed.faults.silenced, len(feed.notes)) == (11, 1)
+    assert "sample 12000 is nan" in feed.notes[0]
+
+
+@pytest.mark.parametrize(("kind", "prompt"), [("mic", False), ("audio", True), ("audio", False), ("stdin", True)])
+def test_a_buffer_has_room_for_the_lead_and_the_block_on_top_of_it(kind: str, prompt: bool) -> None:
+    for lead, block in ((4, 2), (31, 2), (120, 60), (62, 60)):
+        assert _buffer(Spec("x", kind, "x"), prompt, lead, block).capacity >= lead + block
+    assert _buffer(Spec("x", kind, "x"), True, 4, 2).capacity == 30  # no more delay than is asked for
 
 
 class Paused(io.BytesIO):

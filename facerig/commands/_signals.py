@@ -11,10 +11,12 @@ from types import FrameType
 
 @contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP (a terminal that is closed) are Ctrl-C inside; a second one disturbs no writing."""
-    found = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    """SIGTERM and SIGHUP (a terminal that is closed) are Ctrl-C inside; none that comes after the first disturbs the
+    writing, not even an impatient second Ctrl-C."""
+    found = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     main = threading.current_thread() is threading.main_thread()  # no other may choose what a signal does
-    ours = [number for number in found if main and signal.getsignal(number) is signal.SIG_DFL]  # nohup ignores
+    usual = (signal.SIG_DFL, signal.default_int_handler)  # nohup ignores
+    ours = {number: way for number in found if main and (way := signal.getsignal(number)) in usual}
 
     def stop(number: int, frame: FrameType | None) -> None:
         for each in ours:
@@ -26,5 +28,5 @@ def stopped_by_signals() -> Iterator[None]:
     try:
         yield
     finally:
-        for number in ours:
-            signal.signal(number, signal.SIG_DFL)
+        for number, way in ours.items():
+            signal.signal(number, way)

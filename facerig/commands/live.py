@@ -108,8 +108,8 @@ def live(
         # Ctrl-C is how a live face is meant to end, so it is no error.
         with suppress(KeyboardInterrupt):
             _run(running, view and not json_output)
-        running.raise_errors()
     _report(running, time.monotonic() - begun, json_output)
+    running.raise_errors()
     _check_served(running, time.monotonic() - begun)
 
 
@@ -136,11 +136,15 @@ def _player(running: LiveLoop, offset_ms: float, device: str | None) -> Player:
 def _run(running: LiveLoop, view: bool) -> None:
     import sys
 
-    from facerig.live.view import View
+    from facerig.console import say
+    from facerig.live.view import Teller, View
 
-    shown = View(running) if view and sys.stderr.isatty() else nullcontext()
+    shown, teller = View(running) if view and sys.stderr.isatty() else nullcontext(), Teller(running, say)
     with shown:
-        running.run()
+        try:
+            running.run(teller.look)
+        finally:
+            teller.look()  # what happened with the last frame
 
 
 def _report(running: LiveLoop, seconds: float, json_output: bool) -> None:

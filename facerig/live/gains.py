@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from math import inf
 from pathlib import Path
 from typing import Protocol
 
@@ -59,6 +60,8 @@ def _factor(key: str, value: float, name: str) -> float:
 def _control(key: str, value: float, name: str) -> float:
     try:
         return checked(key, float(value))
+    except OverflowError:  # a whole number of hundreds of digits
+        return _control(key, inf if value > 0 else -inf, name)
     except OptionError as error:
         raise OptionError(f"{name}: {error}") from None
 
@@ -72,6 +75,18 @@ def _places(key: str, rig: Rig, name: str) -> list[int]:
         raise OptionError(f"{name}: no channel, region or control {key!r}; "
                           f"{nearest(key, (*rig.names, *REGIONS, *COLUMNS))}")
     return [rig.index(key)]
+
+
+class Recorded:
+    """In the place of a face that could be steered, where recorded curves are sent as they are."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def change(self, values: Mapping[str, float]) -> None:
+        if values:
+            raise OptionError(f"--gains: got {', '.join(values)} for the curves {self.path}, accepted: channels and "
+                              "regions; recorded curves take no controls, which need an audio source")
 
 
 class Gains:
@@ -100,7 +115,8 @@ class Gains:
             stat = self.path.stat()
             stamp = (stat.st_mtime_ns, stat.st_size)
             if stamp != self._stamp:
-                self.factors, controls = parse(self.path.read_text("utf-8"), self.rig, str(self.path))
+                # Some editors put a mark at the beginning of what they write in UTF-8.
+                self.factors, controls = parse(self.path.read_text("utf-8-sig"), self.rig, str(self.path))
                 if self._steered is not None:
                     self._steered.change(controls)
                 self.error, self._stamp = "", stamp

@@ -39,6 +39,7 @@ class Face:
     gains: Gains
     lead: int = 6  # frames that wait before the first is sent: what the source may be late by
     served: bool = False  # a server makes the frames
+    block: int = 1  # frames that come at once
     row: Curves | None = None
     started: bool = False
     still: int = 0  # frames since the mouth last moved or the face was renewed
@@ -54,7 +55,7 @@ class Face:
             self.started = len(buffer) >= self.lead or (buffer.complete and len(buffer) > 0)
             if not self.started:
                 return None
-        if not self.feed.spec.waits and len(buffer) > self.lead + TOO_FULL:
+        if not self.feed.spec.waits and len(buffer) > self.lead + max(TOO_FULL, self.block):
             self.owed = 1
         while self.owed and len(buffer) > 1:
             buffer.take()
@@ -77,6 +78,11 @@ class Face:
     @property
     def done(self) -> bool:
         return self.feed.buffer.ended
+
+    @property
+    def broken(self) -> BaseException | None:
+        """What ended the source, where it did not end well."""
+        return self.feed.buffer.error
 
     def close(self) -> None:
         with ExitStack() as closing:
@@ -121,8 +127,8 @@ class LiveLoop:
             face.gains.look(self.clock.due(tick))
             if face.done:
                 continue
-            if face.started and face.feed.spec.waits:
-                face.owed += missed  # the voice has gone on meanwhile
+            if face.started and missed:
+                self._catch_up(face, missed)
             before = face.repeated
             row = face.next()
             if row is None:
@@ -135,6 +141,19 @@ class LiveLoop:
             face.fan.put(Pose(None if absent else row, self._base + tick, self.clock.fps, self._sub))
             face.sent += 1
 
+    def _catch_up(self, face: Face, missed: int) -> None:
+        """After the machine stood still: the voice of a file has gone on meanwhile.
+
+        That of a pipe has where it waits here already; what comes later is said later, and is not left out.
+        """
+        if face.feed.spec.kind == "stdin":
+            waits = max(0, len(face.feed.buffer) - face.lead)
+            if self.begin is not None:
+                self.begin += max(0, missed - waits) / self.clock.fps
+            missed = min(missed, waits)
+        if face.feed.spec.waits:
+            face.owed += missed
+
     def close(self) -> None:
         """All faces, whichever fails: each has its own takes to write."""
         with ExitStack() as closing:
@@ -144,8 +163,8 @@ class LiveLoop:
     def raise_errors(self) -> None:
         """What broke a source, if anything did."""
         for face in self.faces:
-            if face.feed.buffer.error is not None:
-                raise face.feed.buffer.error
+            if face.broken is not None:
+                raise face.broken
 
 
 @lru_cache(maxsize=8)

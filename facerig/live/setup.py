@@ -17,11 +17,11 @@ from facerig.controls import CONTROLS
 from facerig.curves import Curves
 from facerig.errors import OptionError, check_option, whole
 from facerig.live import servers
-from facerig.live.gains import Gains
+from facerig.live.gains import Gains, Recorded
 from facerig.live.loop import Face, LiveLoop
 from facerig.live.servers import Server
 from facerig.live.sinks import file_of, make
-from facerig.live.sources import Feed, Spec, Voices, open_feed, sent_rig, spec
+from facerig.live.sources import LIVE_BLOCK, Feed, Spec, Voices, open_feed, sent_rig, spec
 from facerig.live.steer import Note, Steering
 from facerig.pipeline import Animator
 from facerig.stage import FPS
@@ -29,7 +29,6 @@ from unreal_bridge.lanes import Fan
 from unreal_bridge.pose import Pose
 
 FILE_BLOCK = 6
-LIVE_BLOCK = 2  # frames: 33 ms of waiting; one frame at a time would cost twice the computing
 LONGEST_SECONDS = 86_400 * 7
 SOURCES = (
     ("voice.wav", "any audio or video file, animated while it plays; --loop, --play"),
@@ -119,7 +118,7 @@ def open_loop(plan: Plan) -> LiveLoop:
     faces: list[Face] = []
     try:
         for number, one in enumerate(wanted):
-            faces.append(_face(plan, one, number, animator, plan.lead or size + 2))
+            faces.append(_face(plan, one, number, animator, size))
     except BaseException:
         for face in faces:
             face.close()
@@ -168,13 +167,13 @@ def _server(plan: Plan, one: Spec) -> Server | None:
     return servers.parse(text, plan.api_key, plan.ca, plan.tls)[0] if text else None
 
 
-def _face(plan: Plan, one: Spec, number: int, animator: Voices, lead: int) -> Face:
+def _face(plan: Plan, one: Spec, number: int, animator: Voices, block: int) -> Face:
     """Several faces get their own subject names, and servers their own ports, from the same --to."""
-    maker, server = _maker(plan, one), _server(plan, one)
+    maker, server, lead = _maker(plan, one), _server(plan, one), plan.lead or block + 2
     # Faces with one seed would blink and nod together.
     steering = Steering(_still(plan.asked) if plan.still and maker == FACERIG else plan.asked, plan.seed + number,
                         plan.note)
-    gains = Gains(sent_rig(), plan.gains, steering)
+    gains = Gains(sent_rig(), plan.gains, Recorded(one.path) if maker == CURVES else steering)
     subject, several = _called(plan, one)
     fan = Fan([])
     with ExitStack() as undo:
@@ -182,11 +181,11 @@ def _face(plan: Plan, one: Spec, number: int, animator: Voices, lead: int) -> Fa
         for text in plan.to:
             fan.add(make(text, subject, number, several))
         feed = open_feed(one, animator, Pcm.parse(plan.pcm) if plan.pcm else None, plan.loop, plan.play,
-                         server=server, steering=steering, prompt=plan.gains is not None, lead=lead)
+                         server=server, steering=steering, prompt=plan.gains is not None, lead=lead, block=block)
         undo.callback(feed.close)
         _prepare(feed, fan)
         undo.pop_all()
-    return Face(feed, fan, gains, lead, served=maker in SERVERS.values())
+    return Face(feed, fan, gains, lead, served=maker in SERVERS.values(), block=block)
 
 
 def _prepare(feed: Feed, fan: Fan) -> None:

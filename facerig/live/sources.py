@@ -7,12 +7,13 @@ no clock: whoever takes the frames decides when. Each source is one stream of it
 from __future__ import annotations
 
 import queue
+import select
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,12 +23,14 @@ import numpy as np
 from facerig.audio import Pcm, microphone, open_audio
 from facerig.curves import Curves
 from facerig.errors import AudioError, OptionError
+from facerig.listening import Faults
 from facerig.live import servers
-from facerig.live.buffer import Buffer
+from facerig.live.buffer import CAPACITY, Buffer
 from facerig.live.player import Track
 from facerig.live.servers import FULL_RIG, Maker, Server
 from facerig.live.steer import Steering
 from facerig.pipeline import NATIVE_RIG, Animator
+from facerig.resample import mono
 from facerig.retarget import retarget
 from facerig.rig import Rig, rig
 from facerig.stage import FPS, Frames
@@ -40,6 +43,7 @@ STDIN_BLOCKS = 8  # reads that may wait
 LOOK_SECONDS = 0.005  # between looks at a pipe that has paused
 FILE_SECONDS = 0.25
 LEAD = 6  # frames
+LIVE_BLOCK = 2  # frames: 33 ms of waiting; one frame at a time would cost twice the computing
 MIC_CAPACITY = 30  # frames, 0.5 s
 PROMPT_CAPACITY = 30  # frames that a file is ahead where a change of controls shall show soon
 Voices = Callable[[], Animator]
@@ -95,7 +99,12 @@ class Feed:
     track: Track | None = None
     channels: tuple[str, ...] = ()
     """What the frames will have, known before the first one."""
+    notes: list[str] = field(default_factory=list)
+    """What people should know of the source, said as it happens; grows while the face is live."""
     _thread: threading.Thread | None = None
+
+    def __post_init__(self) -> None:
+        self.faults = Faults(self.notes.append)
 
     def start(self, rows: Callable[[], Iterator[Curves]]) -> None:
         self._thread = threading.Thread(target=self._run, args=(rows,), name=f"source {self.spec.text}", daemon=True)
@@ -119,13 +128,14 @@ class Feed:
 
 def open_feed(wanted: Spec, animator: Voices, pcm: Pcm | None = None, loop: bool = False, play: bool = False,
               stdin: BinaryIO | None = None, server: Server | None = None, steering: Steering | None = None,
-              prompt: bool = False, lead: int = LEAD) -> Feed:
+              prompt: bool = False, lead: int = LEAD, block: int = LIVE_BLOCK) -> Feed:
     """A source that has begun to fill its buffer. What cannot be opened fails here, before anything is sent.
 
     With a `server` the voice goes there and its frames come from there. `prompt`: controls will be changed meanwhile.
-    `lead`: frames that are to wait; after so many without sound standard input is silent.
+    `lead`: frames that are to wait; after so many without sound standard input is silent. `block`: frames that come
+    at once.
     """
-    feed = Feed(wanted, _buffer(wanted, prompt))
+    feed = Feed(wanted, _buffer(wanted, prompt, lead, block))
     if wanted.kind == "curves":
         return _take_feed(feed, loop, play, steering)
     if loop and wanted.kind != "audio":
@@ -133,20 +143,21 @@ def open_feed(wanted: Spec, animator: Voices, pcm: Pcm | None = None, loop: bool
     steering = steering or Steering()
     maker = server.maker(steering) if server else _animated(animator(), steering)
     feed.channels = rig(FULL_RIG).names if server else animator().channels
-    opened = _open_sound(wanted, pcm, stdin)
+    opened = _open_sound(wanted, pcm, stdin, feed.faults)
     sound = opened.__enter__()
     if wanted.kind == "stdin":
         sound = replace(sound, blocks=unbroken(sound, lambda: len(feed.buffer), lead, lambda: feed.buffer.closed))
     feed.track = Track(sound.rate) if play else None
-    again = (lambda: _open_sound(wanted, pcm, stdin)) if loop else None
+    again = (lambda: _open_sound(wanted, pcm, stdin, feed.faults)) if loop else None
     feed.start(lambda: maker(_voice(opened, sound, feed.track, again), sound.rate))
     return feed
 
 
-def _buffer(wanted: Spec, prompt: bool) -> Buffer:
+def _buffer(wanted: Spec, prompt: bool, lead: int, block: int) -> Buffer:
+    """Room for the lead and for what comes on top of it: a face waits until its lead is there."""
     if not wanted.waits:
-        return Buffer(MIC_CAPACITY, waits=False)
-    return Buffer(PROMPT_CAPACITY) if prompt else Buffer()
+        return Buffer(max(MIC_CAPACITY, 2 * (lead + block)), waits=False)
+    return Buffer(max(PROMPT_CAPACITY if prompt else CAPACITY, lead + block))
 
 
 def _take_feed(feed: Feed, loop: bool, play: bool, steering: Steering | None) -> Feed:
@@ -219,19 +230,16 @@ def _animated(animator: Animator, steering: Steering) -> Maker:
 
 
 @contextmanager
-def _open_sound(wanted: Spec, pcm: Pcm | None, stdin: BinaryIO | None) -> Iterator[Sound]:
+def _open_sound(wanted: Spec, pcm: Pcm | None, stdin: BinaryIO | None, faults: Faults) -> Iterator[Sound]:
     if wanted.kind == "stdin":
-        yield _stdin_sound(pcm or Pcm(), stdin or _raw_stdin())
+        pcm = pcm or Pcm()
+        yield Sound(pcm.rate, stdin_blocks(pcm, stdin or _raw_stdin(), faults))
     elif wanted.kind == "mic":
-        with microphone(device=wanted.path or None) as source:
+        with microphone(device=wanted.path or None, faults=faults) as source:
             yield Sound(source.rate, source.blocks)
     else:
         with open_audio(wanted.path, pcm, FILE_SECONDS) as source:
             yield Sound(source.rate, source.blocks)
-
-
-def _stdin_sound(pcm: Pcm, stream: BinaryIO) -> Sound:
-    return Sound(pcm.rate, stdin_blocks(pcm, stream))
 
 
 def _raw_stdin() -> BinaryIO:
@@ -239,21 +247,32 @@ def _raw_stdin() -> BinaryIO:
     return open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)
 
 
-def stdin_blocks(pcm: Pcm, stream: BinaryIO) -> Iterator[Frames]:
+def stdin_blocks(pcm: Pcm, stream: BinaryIO, faults: Faults | None = None) -> Iterator[Frames]:
     """Whatever has arrived, in whole samples; a rest of less than a sample at the end is dropped, and no sample at all
     is an error, as of a file."""
+    faults = faults or Faults()
     size = max(1, int(pcm.rate * STDIN_SECONDS)) * pcm.sample_bytes
     read = getattr(stream, "read1", stream.read)
     rest, heard = b"", False
-    while data := read(size):
+    while (data := read(size)) != b"":
+        if data is None:  # whoever opened the pipe does not want to wait; there is nothing yet, and no end
+            _until_readable(stream)
+            continue
         data = rest + data
         whole = len(data) - len(data) % pcm.sample_bytes
         rest = data[whole:]
         if whole:
             heard = True
-            yield pcm.decode(data[:whole])
+            yield mono(faults.mend(pcm.channelled(data[:whole]), "standard input", "; is --pcm what comes?"), "pcm")
     if not heard:
         raise AudioError("standard input: holds no samples; pipe PCM into it, as --pcm TYPE:RATE:CHANNELS says")
+
+
+def _until_readable(stream: BinaryIO) -> None:
+    try:
+        select.select([stream], [], [])
+    except (OSError, ValueError):  # nothing that a system could watch
+        time.sleep(LOOK_SECONDS)
 
 
 @dataclass(frozen=True)

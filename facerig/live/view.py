@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from facerig.live.loop import Face, LiveLoop
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 WIDTH = 30
 SHOWN = 10  # channels
 PICTURES_A_SECOND = 8
+NOTES_SHOWN = 2  # of what is wrong with a source, the last
 
 
 def bars(face: Face, shown: int = SHOWN) -> list[tuple[str, str, float]]:
@@ -37,9 +38,30 @@ def target_rows(face: Face) -> list[tuple[str, str, str, str, str]]:
 
 def source_line(face: Face, loop: LiveLoop) -> str:
     buffer = face.feed.buffer
-    state = "paused" if face.paused else "sending" if face.started else "waiting"
+    state = "broken" if face.broken else "paused" if face.paused else "sending" if face.started else "waiting"
     text = f"{face.feed.spec.text}: {state}, {face.sent} frames, {len(buffer)} waiting, {face.repeated} repeated"
     return text + (f", {loop.clock.skipped} skipped" if loop.clock.skipped else "")
+
+
+class Teller:
+    """What goes wrong with the sources, each thing once and as it happens: the others may go on for hours."""
+
+    def __init__(self, loop: LiveLoop, tell: Callable[[str], None]) -> None:
+        self._loop, self._tell = loop, tell
+        self._told = [0] * len(loop.faces)
+
+    def look(self, _tick: int = 0) -> None:
+        for number, face in enumerate(self._loop.faces):
+            # What breaks a face that is alone ends the command, which says so then.
+            texts = troubles(face) if len(self._loop.faces) > 1 else list(face.feed.notes)
+            for text in texts[self._told[number]:]:
+                self._tell(f"{face.feed.spec.text}: {text}")
+            self._told[number] = len(texts)
+
+
+def troubles(face: Face) -> list[str]:
+    """What is wrong with a face's source."""
+    return [*face.feed.notes, *([f"broken: {face.broken}"] if face.broken else [])]
 
 
 class View:
@@ -69,6 +91,7 @@ class View:
             parts += [Text(source_line(face, self._loop)), _table(("target", "sent", "dropped", "failed", "state"),
                                                                   target_rows(face))]
             parts.append(_table(("channel", "", "weight"), [(n, b, f"{v:+.3f}") for n, b, v in bars(face)]))
+            parts += [Text(text, style="red") for text in troubles(face)[-NOTES_SHOWN:]]
             if face.gains.error:
                 parts.append(Text(f"gains unchanged: {face.gains.error}", style="red"))
         return Group(*parts)
@@ -89,7 +112,8 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Any:
 def summary(loop: LiveLoop, seconds: float) -> dict[str, Any]:
     """What a program would want to know at the end."""
     faces = [{"source": face.feed.spec.text, "frames": face.sent, "repeated": face.repeated,
-              "left_out": face.left_out, "lost": face.feed.buffer.lost,
+              "left_out": face.left_out, "lost": face.feed.buffer.lost, "silenced": face.feed.faults.silenced,
+              "error": str(face.broken) if face.broken else None,
               "targets": [{"target": lane.target.name, "sent": lane.counts.sent, "dropped": lane.counts.dropped,
                            "failed": lane.counts.failed, "state": lane.describe()} for lane in face.fan.lanes]}
              for face in loop.faces]
