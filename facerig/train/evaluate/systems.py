@@ -34,7 +34,7 @@ PART = 600
 # precision cross on training-side speech (60 aligned speechocean training clips and 60 clips of held-back synthetic
 # voices); never tuned on the clips that are reported.
 BAR = (0.42, 0.305)
-OWN_BARS = {"instant": (0.46, 0.335), "tiny": (0.38, 0.277)}
+OWN_BARS = {"instant": (0.46, 0.335), "tiny": (0.32, 0.233)}
 LIKE = {"ema": "grid"}  # a set without training clips, and the one whose talker the regressions then speak for
 
 
