@@ -8,7 +8,7 @@ gives the same frames. A row rides beside the audio through the chain; with all 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from numbers import Real
@@ -26,7 +26,12 @@ Vector = NDArray[np.float32]
 MAX_FADE_MS = 10_000
 MAX_CHANGES = 1_024  # of a group that wait for their frame, where a peer asks for them
 FADE_MS = 150  # where nothing is said
+# Frames (2 s) before a stream begins through whose controls its face has lived: a posture's change (75), a listener's
+# answer (120) and an emotion's onset (36) are over by then.
+PRIME = 120
 AGAIN = 300  # frames back that may be asked for once more: what an interrupt takes back was computed ahead
+
+OVER = "over "  # before the name of a control that is held over its course, where controls are saved
 
 # The points that span the space of emotions (facerig/emotion/space.py says what they mean and names their mixtures).
 EMOTIONS = ("happy", "sad", "angry", "fear", "disgust", "surprise", "contempt",
@@ -180,12 +185,18 @@ class Track:
         if changes:  # time runs one way
             start, begun = max(start, changes[-1].start), max(begun, changes[-1].begun)
         before = changes[-1].at(np.array([start - 1], np.int64))[0] if changes else self.rest
-        past = max(0, bisect_right(changes, self.seen - AGAIN, key=_start) - 1)  # the one in force then is kept
+        past = self._done(AGAIN + PRIME)  # a segment that begins where an interrupt went back to looks further back
+        if len(changes) - past > AGAIN:  # but not at whatever price
+            past = self._done(AGAIN)
         kept = len(changes) - past
         check_option("controls", kept + 1, f"up to {most} ahead", most is None or kept < most)
         if past:
             self.changes = changes[past:]
         self.changes.append(Change(start, frames, before, target, begun))
+
+    def _done(self, frames: int) -> int:
+        """How many changes had had their time so many frames ago; the one in force then is none of them."""
+        return max(0, bisect_right(self.changes, self.seen - frames, key=_start) - 1)
 
     def at(self, numbers: NDArray[np.int64]) -> Frames:
         changes = self.changes
@@ -238,6 +249,8 @@ class Controls:
 
     def __init__(self, values: Mapping[str, float] | None = None, limit: int | None = None) -> None:
         self._tracks: dict[str, Track] = {}
+        self._over: dict[str, Track] = {}
+        """By control: its share, and that times the value, of what lies over the course."""
         self.limit = limit
         self.floor = 0
         """What is asked for an earlier frame begins here: what is computed stays as it is, and a fade is never cut."""
@@ -247,7 +260,7 @@ class Controls:
     @property
     def neutral(self) -> bool:
         """Whether nothing was ever asked for."""
-        return not self._tracks
+        return not self._tracks and not self._over
 
     def set(self, frame: int, values: Mapping[str, float], fade_ms: float = FADE_MS, begun: int | None = None) -> None:
         """From native frame `frame` on these controls go to these values; all others stay. `begun`: when
@@ -272,11 +285,28 @@ class Controls:
         whole = {control.name: control.default for control in CONTROLS[span]}
         self.set(frame, {**whole, **values}, fade_ms)
 
+    def hold(self, frame: int, values: Mapping[str, float], fade_ms: float = FADE_MS) -> None:
+        """From native frame `frame` on these controls are at these values, whatever comes in their course: it runs on
+        underneath until `let_go`."""
+        frames = fade_frames(fade_ms)
+        for name, value in {name: checked(name, value) for name, value in values.items()}.items():
+            track = self._over.get(name) or Track(np.zeros(2, np.float32))
+            track.change(max(frame, self.floor), frames, np.array([1, value], np.float32), most=self.limit)
+            self._over[name] = track
+
+    def let_go(self, frame: int, names: Iterable[str], fade_ms: float = FADE_MS) -> None:
+        """From native frame `frame` on these controls go back to their course."""
+        frames = fade_frames(fade_ms)
+        for name in names:
+            if name in self._over:
+                self._over[name].change(max(frame, self.floor), frames, np.zeros(2, np.float32), most=self.limit)
+
     def last(self, name: str) -> float:
         """Where a control will be when everything asked for has come about."""
         where, own = place(name), CONTROLS[place(name)].track
-        track = self._tracks.get(own)
-        return float(DEFAULTS[where] if track is None else track.last[where - TRACKS[own].start])
+        track, over = self._tracks.get(own), self._over.get(name)
+        course = float(DEFAULTS[where] if track is None else track.last[where - TRACKS[own].start])
+        return course if over is None else float(course * (1 - over.last[0]) + over.last[1])
 
     def free(self, name: str, frame: int) -> int:
         """The first frame from this one on at which a gesture of this control can begin: when the one before is over,
@@ -290,7 +320,7 @@ class Controls:
     def cut(self, frame: int) -> None:
         """Forget what was to begin at this frame or later; what has begun goes on."""
         self.floor = min(self.floor, frame)
-        for track in self._tracks.values():
+        for track in (*self._tracks.values(), *self._over.values()):
             track.cut(frame)
 
     def awaits(self, names: Sequence[str], frame: int) -> bool:
@@ -302,35 +332,39 @@ class Controls:
 
     def says(self, name: str) -> bool:
         """Whether anything was ever asked of a group."""
-        return any(track.split(":")[0] == name for track in self._tracks)
+        return any(one.split(":")[0] == name for one in (*self._tracks, *self._over))
 
     def saved(self) -> dict[str, Any]:
         """As JSON, for `restored`: what is in force and what waits."""
+        tracks = {**self._tracks, **{f"{OVER}{name}": track for name, track in self._over.items()}}
         return {name: {"seen": track.seen, "changes": [
             [one.start, one.frames, one.before.tolist(), one.target.tolist(), one.begun] for one in track.changes
-        ]} for name, track in self._tracks.items()}
+        ]} for name, track in tracks.items()}
 
     @classmethod
     def restored(cls, saved: Mapping[str, Any]) -> Controls:
         """What `saved` gave, bit for bit (JSON does float32 no harm); ValueError where it is something else."""
         out = cls()
         for name, given in saved.items():
-            if name not in TRACKS:
+            over = name.removeprefix(OVER) if name.startswith(OVER) else ""
+            if over not in COLUMNS if over else name not in TRACKS:
                 raise ValueError(f"controls: no track {name[:40]!r}")
-            rest = DEFAULTS[TRACKS[name]].copy()
+            rest = np.zeros(2, np.float32) if over else DEFAULTS[TRACKS[name]].copy()
             changes = [
                 Change(int(start), int(frames), np.array(before, np.float32), np.array(target, np.float32), int(begun))
                 for start, frames, before, target, begun in given["changes"]
             ]
             if any(one.before.shape != rest.shape or one.target.shape != rest.shape for one in changes):
                 raise ValueError(f"controls: track {name} has another width")
-            out._tracks[name] = Track(rest, changes, int(given["seen"]))
+            (out._over if over else out._tracks)[over or name] = Track(rest, changes, int(given["seen"]))
         return out
 
     def copy(self) -> Controls:
         """The same course; asking the copy, or changing it, does nothing to this one."""
         out = Controls(limit=self.limit)
-        out._tracks = {name: replace(track, changes=[*track.changes]) for name, track in self._tracks.items()}
+        out._tracks, out._over = (
+            {name: replace(track, changes=[*track.changes]) for name, track in tracks.items()}
+            for tracks in (self._tracks, self._over))
         return out
 
     def rows(self, first: int, count: int) -> Frames:
@@ -340,4 +374,8 @@ class Controls:
         for name, track in list(self._tracks.items()):  # other threads may add a group meanwhile
             track.seen = max(track.seen, first)
             out[:, TRACKS[name]] = track.at(numbers)
+        for name, track in list(self._over.items()):
+            track.seen = max(track.seen, first)
+            laid = track.at(numbers)
+            out[:, place(name)] = out[:, place(name)] * (1 - laid[:, 0]) + laid[:, 1]
         return out

@@ -9,6 +9,12 @@
 Each consumer needs the control row of the very frame it works on, so controls run beside the signal through a delay
 line with taps. The model uses the condition that it is given at step t for the output t - look-ahead: its tap is as
 late as that output. Parts that are None are left out; without Life the face is still.
+
+A stream begins as a face that has been silent for PRIME frames under the controls of those frames: what it is asked for
+is there in its first frame, and it has been looking and swaying before. The speech path is run through them only where
+something shows in it; else it begins as it is, and a neutral stream has the bits of the speech path alone. Life hears
+nothing of a voice before the stream's first frame, though the rows come earlier: what a voice makes it do begins where
+it can be seen, and an eye that is to turn is not there already.
 """
 
 from __future__ import annotations
@@ -20,7 +26,7 @@ from typing import Protocol
 
 import numpy as np
 
-from facerig.controls import DEFAULTS, WIDTH
+from facerig.controls import DEFAULTS, PRIME, WIDTH, group, rows_of
 from facerig.errors import check_option
 from facerig.fake import FakeModel
 from facerig.features import LogMel
@@ -29,11 +35,12 @@ from facerig.model.runtime import ModelStage
 from facerig.post.gains import Gains
 from facerig.post.limits import Limits
 from facerig.post.lips import Lips
-from facerig.stage import SAMPLES, Delay, Fir, Frames, Stage, State, run
+from facerig.stage import SAMPLES, Delay, Fir, Frames, Hush, Stage, State, run
 from facerig.transcript.assist import Told
 
 Condition = Callable[[Frames], Frames]
 BLOCK = 60  # frames at a time where a whole clip is there
+_RAISE = group("raise")
 
 
 class Seeded(Protocol):
@@ -87,8 +94,8 @@ class Face:
         named: tuple[tuple[str, Stage | Seeded | None], ...] = (
             ("mel", self.mel), ("heard", self.heard), ("line", self._line), ("model", self.model),
             ("express", self.express), ("lips", self.lips), ("gains", self.gains), ("smooth", self.smooth),
-            ("wait", self._wait), ("prosody", self.prosody), ("voice", self._voice), ("life", self.life),
-            ("limits", self.limits),
+            ("wait", self._wait), ("prosody", self.prosody), ("voice", self._voice), ("hush", self._hush),
+            ("life", self.life), ("limits", self.limits),
         )  # fmt: skip
         return tuple((name, stage) for name, stage in named if stage is not None)
 
@@ -119,13 +126,37 @@ class Face:
 
     # ---- going through ------------------------------------------------------------------------------------------
 
-    def start(self, frame: int = 0, seed: int = 0) -> State:
-        """A stream whose first row is frame `frame`."""
+    def start(self, frame: int = 0, seed: int = 0, before: Frames | None = None) -> State:
+        """A stream whose first row is frame `frame`; `before`: the control rows of the silent frames just before it."""
+        rows = rows_of(PRIME) if before is None else before
+        state = self._nothing(frame - len(rows), seed, rows[0], len(rows))
+        silence = np.zeros((len(rows), SAMPLES), np.float32)
+        if self.shows(rows):
+            return self.push(state, _beside(silence, rows))[0]
+        walk = _Walk(self, state, lambda name: one_stream)
+        seen = walk.seen(rows)
+        if self.life is not None:
+            still = np.zeros((len(rows), len(self.gains.native) + self._voices), np.float32)
+            walk.through("hush", still)
+            walk.through("life", _beside(still, self._tap(seen, silence, self._before_life)))
+        return walk.state
+
+    def shows(self, rows: Frames) -> bool:
+        """Whether controls ask for what the speech path itself shows, and takes some frames to come to."""
+        felt = self.condition is not None and bool(self.condition(rows).any())
+        return felt or (self.express is not None and bool(rows[:, _RAISE].any()))
+
+    def _nothing(self, frame: int, seed: int, row: Frames, silent: int) -> State:
+        """Every part as it is made, before frame `frame`; the controls' line holds `row`, and the first `silent` frames
+        are before the stream."""
         states: list[State] = []
         for name, stage in self.parts:
-            # Before the first row reaches Life come as many rows of nothing, with numbers below.
-            own = self.life.start(frame - self._before_life, seed) if name == "life" and self.life else stage.start()
-            states.append(own)
+            if name == "life" and self.life is not None:  # the rows of the line reach it first, with numbers below
+                states.append(self.life.start(frame - self._before_life, seed))
+            elif name == "hush":
+                states.append((np.array([silent + self._before_life], np.int64),))
+            else:
+                states.append((np.repeat(row[None], self._reach, axis=0),) if name == "line" else stage.start())
         return tuple(array for own in states for array in own)
 
     def push(self, state: State, frames: Frames) -> tuple[State, Frames]:
@@ -151,7 +182,7 @@ class Face:
         curves = walk.through("gains", _beside(curves, self._tap(seen, frames, self._before_gains)))
         curves = walk.through("wait", walk.through("smooth", curves))
         if self.life is not None:
-            voice = walk.through("voice", walk.through("prosody", samples))
+            voice = walk.through("hush", walk.through("voice", walk.through("prosody", samples)))
             curves = walk.through("life", _beside(curves, voice, self._tap(seen, frames, self._before_life)))
         curves = walk.through("limits", curves)
         return walk.state, curves
@@ -219,8 +250,19 @@ class Face:
         late = self._before_life - _delay(self.prosody)
         if self.prosody is None or not late:
             return None
-        width = self.prosody.push(self.prosody.start(), np.zeros((1, SAMPLES), np.float32))[1].shape[1]
-        return Delay(late, np.zeros(width, np.float32))
+        return Delay(late, np.zeros(self._voices, np.float32))
+
+    @property
+    def _hush(self) -> Hush | None:
+        return None if self.life is None else Hush()
+
+    @cached_property
+    def _voices(self) -> int:
+        """Columns of prosody."""
+        if self.prosody is None:
+            return 0
+        _, out = self.prosody.push(self.prosody.start(), np.zeros((1, SAMPLES), np.float32))
+        return int(out.shape[1])
 
     def _tap(self, seen: Frames, frames: Frames, delay: int) -> Frames:
         """The control rows of the frames that are `delay` late, out of all rows that the line holds."""
@@ -247,6 +289,7 @@ class Face:
             ways["prosody"], voice = way_of(self.prosody, SAMPLES)
             if self._voice is not None:
                 ways["voice"], _ = way_of(self._voice, voice)
+            ways["hush"], _ = way_of(Hush(), voice)
             ways["life"], columns = way_of(self.life, columns + voice + WIDTH)
         ways["limits"], _ = way_of(self.limits, columns)
         return ways

@@ -25,7 +25,7 @@ from facerig.assembly import FULL_RIG as FULL_RIG  # named so by those who use a
 from facerig.assembly import NATIVE_RIG as NATIVE_RIG
 from facerig.assembly import Options, build, load_model
 from facerig.audio import Audio, AudioSource, open_audio
-from facerig.controls import Controls
+from facerig.controls import PRIME, Controls
 from facerig.controls import place as place_of
 from facerig.curves import BAD_ARCHIVE, Curves, concat, npz_bytes
 from facerig.errors import ModelError, check_option, whole
@@ -106,13 +106,15 @@ class Animator:
                 seed: int | None = None) -> Session:
         """A new stream of audio at `rate`; its first frame has the number `start`."""
         edge, place = Resample(rate), self._place(start, 0, seed, controls)
-        return Session(self, edge, place, edge.start(), self.blocks.start((SAMPLES,)),
-                       self.chain.start(place.start, place.seed))
+        return Session(self, edge, place, edge.start(), self.blocks.start((SAMPLES,)))
 
-    def _place(self, start: int, position: int, seed: int | None, controls: Controls | None) -> Place:
+    def _place(self, start: int, position: int, seed: int | None, controls: Controls | None,
+               begun: int | None = None) -> Place:
         """Of a stream, from what a caller gave."""
         seed = self.seed if seed is None else whole("seed", seed, 0, MOST_SEED)
-        return Place(whole("start", start, -MOST_START, MOST_START), position, seed, _meant(controls))
+        start = whole("start", start, -MOST_START, MOST_START)
+        begun = start if begun is None else whole("begun", begun, -MOST_START, start)
+        return Place(start, position, seed, _meant(controls), begun)
 
     def animate(self, audio: ArrayLike | str | os.PathLike[str], rate: int | None = None, start: int = 0,
                 progress: Progress | None = None, controls: Controls | None = None, seed: int | None = None) -> Curves:
@@ -144,7 +146,10 @@ class Animator:
         asked = _own(controls(found.timed) if callable(controls) else controls)
         rows = self.chain.felt(found.native, self.asked(asked, start, len(found.native)))
         condition = self.chain.condition(rows) if self.chain.condition is not None else None
-        columns = found.columns(condition=condition if condition is not None and condition.any() else None)
+        before = self.before(asked, start, start)
+        columns = found.columns(
+            condition=condition if condition is not None and condition.any() else None,
+            before=self.chain.condition(before) if self.chain.condition and self.chain.shows(before) else None)
         told = replace(self.chain, model=Told(columns, self.chain.model.delay))
         curves = replace(self, chain=told).animate(audio.samples, audio.rate, start, controls=asked, seed=seed)
         return with_marks(curves, found.timed, found.words)
@@ -160,17 +165,30 @@ class Animator:
             rows[:, place_of("heard")] = 1.0
         return rows
 
-    def released(self, last: Frames, first: int, count: int, controls: Controls, seed: int) -> Frames:
-        """[count, channels]: from the values of frame `first` - 1 to a face that lives on and says nothing."""
-        return fallen(last, self.quiet(first - 1, count + 1, controls, seed))
+    def before(self, controls: Controls, first: int, begun: int) -> Frames:
+        """[PRIME, controls.WIDTH]: what was asked in the frames before `first`. Before the stream had `begun` it was
+        what is asked in its first frame: that has then come about when it begins."""
+        since = min(first, max(begun, first - PRIME))
+        rows = self.asked(controls, since, max(1, first - since))
+        return np.concatenate([np.repeat(rows[:1], PRIME - len(rows), axis=0), rows])
 
-    def quiet(self, first: int, count: int, controls: Controls, seed: int) -> Frames:
-        """[count, channels]: a face to which nobody has said anything, as a stream that begins at frame `first`."""
+    def begin(self, first: int, controls: Controls, seed: int, begun: int) -> State:
+        """The chain of a stream, or of what follows an interrupt, whose first row is frame `first`: of a face that has
+        done what was asked of it, and heard nothing."""
+        return self.chain.start(first, seed, self.before(controls, first, begun))
+
+    def released(self, last: Frames, first: int, count: int, controls: Controls, seed: int, begun: int) -> Frames:
+        """[count, channels]: from the values of frame `first` - 1 to a face that lives on and says nothing."""
+        return fallen(last, self.quiet(first - 1, count + 1, controls, seed, begun))
+
+    def quiet(self, first: int, count: int, controls: Controls, seed: int, begun: int) -> Frames:
+        """[count, channels]: a face to which nobody has said anything, from frame `first` on, in a stream that began at
+        frame `begun`."""
         length = count + self.delay
         length += -length % self.block
         rows = self.asked(controls, first, length)
         frames = np.concatenate([np.zeros((length, SAMPLES), np.float32), rows], axis=1)
-        state, parts = self.chain.start(first, seed), []
+        state, parts = self.begin(first, controls, seed, begun), []
         for at in range(0, length, self.block):
             state, out = self.chain.push(state, frames[at : at + self.block])
             parts.append(out)
@@ -185,8 +203,9 @@ class Animator:
                 head = json.loads(arrays["head"].tobytes().decode())
                 states = [tuple(arrays[f"{part}{k}"] for k in range(head[part])) for part in STATE_PARTS]
                 own, last = (head["face"], head["block"], head["delay"]), arrays["last"]
-                place = Place(head["start"], head["position"], head["seed"], Controls.restored(head["controls"]))
-                rate = head["rate"]
+                place = Place(head["start"], head["position"], head["seed"], Controls.restored(head["controls"]),
+                              head["begun"])
+                rate, skip, waiting = head["rate"], head["from"], arrays["waiting"]
         except BAD_ARCHIVE as error:
             raise ModelError(f"snapshot: not one of a facerig session ({error})") from error
         if own != (self.fingerprint, self.block, self.delay):
@@ -194,6 +213,9 @@ class Animator:
                              f"has {self.fingerprint!r}, {self.block}, {self.delay}: load it as the other was")
         session = Session(self, Resample(rate), place, states[0], states[1], states[2])
         session.last = last if last.size else None
+        session.skip_to(skip)
+        if waiting.ndim > 1:
+            session.waiting = Curves(self.channels, FPS, waiting, head["waiting"])
         return session
 
     def restore_point(self, frame: int) -> int:
@@ -202,21 +224,22 @@ class Animator:
         return max(0, first // self.block * self.block)
 
     def restore(self, audio: ArrayLike, first_sample: int, frame: int, rate: int = RATE, start: int = 0,
-                controls: Controls | None = None, seed: int | None = None) -> Session:
+                controls: Controls | None = None, seed: int | None = None, begun: int | None = None) -> Session:
         """A session that goes on with frame `start + frame`, from the last seconds of audio, controls and seed.
 
         `audio` begins with sample number `first_sample` of the stream and must reach back `context_seconds` before
         the frame (or to the beginning of the stream). Audio that is newer than what the lost session had seen may be
-        included: its frames come with the next push.
+        included: its frames come with the next push. Of a session that was interrupted, `start` and the samples are
+        those since then, and `begun` the session's own.
         """
         edge, point = Resample(rate), self.restore_point(frame)
         needed = edge.first_sample(point)
         check_option("first_sample", first_sample, f"0 to {needed} to continue at frame {frame}",
                      0 <= first_sample <= needed, f"keep the last {self.context_seconds + 0.1:.1f} s of audio")
         samples = mono(audio)[needed - first_sample :]
-        place = self._place(start, point, seed, controls)
-        session = Session(self, edge, place, edge.start(point, needed), self.blocks.start((SAMPLES,)),
-                          self.chain.start(place.start + point, place.seed))
+        place = self._place(start, point, seed, controls, begun)
+        state = self.chain.start(place.start + point, place.seed) if point else ()
+        session = Session(self, edge, place, edge.start(point, needed), self.blocks.start((SAMPLES,)), state)
         session.skip_to(place.start + frame)
         session.waiting = session.push(samples)
         return session
@@ -244,21 +267,27 @@ class Place:
     """Native frames that went into the chain."""
     seed: int
     controls: Controls
+    begun: int
+    """Number of its first frame before any interrupt."""
 
 
 class Session:
     """One stream. `push` audio as it comes, get the frames that are ready; `flush` when the audio ends.
 
-    `controls` may be changed at any time; what was computed already stays.
+    `controls` may be changed at any time; what was computed already stays, and what is asked for a frame whose row
+    has been read begins at the next one that has not: the rows of `delay` frames are read before their curves come, and
+    a fade that began among them would be cut.
     """
 
     def __init__(self, animator: Animator, edge: Resample, place: Place, edge_state: State, blocks_state: State,
-                 chain_state: State) -> None:
+                 chain_state: State = ()) -> None:
+        """Without a state the chain begins with its first block, by the controls as they are then."""
         self.animator, self.edge = animator, edge
-        self.start, self.seed, self.controls = place.start, place.seed, place.controls
+        self.start, self.seed, self.controls, self.begun = place.start, place.seed, place.controls, place.begun
         self._edge, self._blocks, self._chain = edge_state, blocks_state, chain_state
         self._position = place.position
         self._from = place.start
+        self.controls.floor = self.start + self._position if self._position else min(0, self.start)
         self.waiting: Curves | None = None
         self.last: Frames | None = None
         """Values of the frame that was given last."""
@@ -300,15 +329,16 @@ class Session:
         check_option("release_ms", release_ms, f"0 to {MAX_RELEASE_MS}", 0 <= release_ms <= MAX_RELEASE_MS)
         first, width = self.frame, len(self.animator.channels)
         count = 0 if self.last is None else max(1, round(release_ms * FPS / 1000))
+        self.controls.floor = first  # the rows that were read beyond it are read again
         self.controls.replace(first, "state", {}, release_ms)
         values = np.zeros((0, width), np.float32)
         if self.last is not None:
-            values = self.animator.released(self.last, first, count, self.controls, self.seed)
+            values = self.animator.released(self.last, first, count, self.controls, self.seed, self.begun)
             self.last = values[-1]
-        self.start = self._from = first + count
+        self.start = self._from = self.controls.floor = first + count
         self._position, self.waiting = 0, None
         self._edge, self._blocks = self.edge.start(), self.animator.blocks.start((SAMPLES,))
-        self._chain = self.animator.chain.start(self.start, self.seed)
+        self._chain = ()
         return Curves(self.animator.channels, FPS, values, first)
 
     def snapshot(self) -> bytes:
@@ -316,10 +346,13 @@ class Session:
         parts = dict(zip(STATE_PARTS, (self._edge, self._blocks, self._chain), strict=True))
         head = {"face": self.animator.fingerprint, "block": self.animator.block, "delay": self.animator.delay,
                 "position": self._position, "start": self.start, "rate": self.edge.rate, "seed": self.seed,
-                "controls": self.controls.saved(),
+                "begun": self.begun, "from": self._from, "controls": self.controls.saved(),
+                "waiting": 0 if self.waiting is None else self.waiting.start,
                 **{name: len(state) for name, state in parts.items()}}
         arrays = {f"{name}{k}": array for name, state in parts.items() for k, array in enumerate(state)}
-        arrays["last"] = np.zeros(0, np.float32) if self.last is None else self.last
+        none = np.zeros(0, np.float32)
+        arrays["last"] = none if self.last is None else self.last
+        arrays["waiting"] = none if self.waiting is None else self.waiting.values
         return npz_bytes({"head": np.frombuffer(json.dumps(head).encode(), np.uint8), **arrays})
 
     # ---- inside -------------------------------------------------------------------------------------------------
@@ -328,7 +361,10 @@ class Session:
         first = self._position - self.animator.delay
         self._blocks, blocks = self.animator.blocks.push(self._blocks, frames)
         outputs = [np.zeros((0, len(self.animator.channels)), np.float32)]
+        if blocks and not self._chain:
+            self._chain = self.animator.begin(self.start, self.controls, self.seed, self.begun)
         for block in blocks:
+            self.controls.floor = self.start + self._position + len(block)  # before they are read: others may be asking
             rows = self.animator.asked(self.controls, self.start + self._position, len(block))
             self._chain, out = self.animator.chain.push(self._chain, np.concatenate([block, rows], axis=1))
             outputs.append(out)

@@ -135,6 +135,29 @@ class Delay:
 
 
 @dataclass(frozen=True)
+class Hush:
+    """The same frames, but zeros for as many of a stream's first ones as its state still counts."""
+
+    delay: int = 0
+    memory: int = 0
+
+    def start(self) -> State:
+        return (np.zeros(1, np.int64),)
+
+    def push(self, state: State, frames: Frames) -> tuple[State, Frames]:
+        state, out = self.push_batch((state[0][None],), frames[None])
+        return (state[0][0],), out[0]
+
+    def push_batch(self, state: State, frames: Frames) -> tuple[State, Frames]:
+        """Streams stacked."""
+        left = state[0]
+        if not left.any():  # as nearly always
+            return state, frames
+        heard = np.arange(frames.shape[1]) >= left
+        return (np.maximum(left - frames.shape[1], 0),), np.where(heard[..., None], frames, np.float32(0))
+
+
+@dataclass(frozen=True)
 class Fir:
     """A causal weighted sum over the present and the last frames, delayed so that the middle tap is the frame itself.
 
@@ -183,9 +206,9 @@ def eased(share: NDArray[Any]) -> NDArray[Any]:
 
 def fallen(last: Frames, quiet: Frames) -> Frames:
     """[n + 1, channels] of a quiet face, of which row 0 shows the instant of `last` -> [n, channels] without a jump:
-    what `last` differs by is let go smoothly, and nothing of it is left at the end."""
+    what `last` differs by is let go in the smallest steps, a head's too, and nothing of it is left at the end."""
     share = (np.arange(1, len(quiet)) / max(1, len(quiet) - 1)).astype(np.float32)[:, None]
-    out: Frames = quiet[1:] + (last - quiet[0]) * (1 - eased(share))
+    out: Frames = quiet[1:] + (last - quiet[0]) * (1 - share)
     return out
 
 

@@ -78,6 +78,19 @@ def test_64_streams_in_one_push_are_each_alone() -> None:
         assert live(rows[k], 6, k, 700 * k).tobytes() == joined[k].tobytes()
 
 
+@pytest.mark.parametrize("gain", GAINS)
+def test_what_is_left_out_of_one_face_is_nothing_to_its_neighbour(gain: str) -> None:
+    """A gain of zero, for good or for a while: the same bits beside a face that has it, and in any block."""
+    for_good, rows = inputs(240, 0, **{f"life__{gain}": 0}), inputs(240, 0).copy()
+    rows[100:, FIRST + place(f"life:{gain}")] = 0
+    for own in (for_good, rows):
+        states = LIFE.start(0, 7), LIFE.start(0, 8)
+        together: State = tuple(np.stack(arrays) for arrays in zip(*states, strict=True))
+        _, joined = LIFE.push_batch(together, np.stack([own, inputs(240, 1)]))
+        assert live(own, 6, 7).tobytes() == joined[0].tobytes()
+        assert live(own, 7, 7).tobytes() == joined[0].tobytes()
+
+
 @pytest.mark.parametrize("frame", [0, 5_000, 216_000, 10**9, -77])
 def test_a_stream_is_taken_up_from_its_last_frames(frame: int) -> None:
     rows = inputs(LIFE.memory + 300)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -308,8 +309,8 @@ def test_draws_are_even() -> None:
 def test_a_preset_is_for_any_session() -> None:
     """Hesitant: the brows worry while the mouth smiles, the eyes leave, the mouth still says the same words."""
     animator = Animator.load(alive=True, block=30)
-    time = np.arange(4 * 24_000) / 24_000
-    sound = (np.sin(700 * time) * np.clip(np.sin(22 * time), 0, 1) * 0.2).astype(np.float32)
+    demo = Path(__file__).resolve().parent.parent / "assets" / "demo.wav"
+    sound = soundfile.read(demo, dtype="float32")[0][: 4 * 24_000]  # words: a hum opens no jaw
     rows = preset("hesitant").over(seed=2).rows(60, 120)
     assert rows[:, place("upper:fear")].min() > 0.2 < rows[:, place("upper:held")].min() + 0.1
     assert rows[:, place("emotion:happy")].min() > 0.1

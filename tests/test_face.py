@@ -23,6 +23,7 @@ from facerig.files import assets_folder
 from facerig.pipeline import FULL_RIG, NATIVE_RIG, Animator
 from facerig.post.gains import Gains
 from facerig.post.limits import Limits
+from facerig.post.lips import ARTICULATORS, MOODS
 from facerig.post.smooth import smooth
 from facerig.rig import rig
 from facerig.server.batch import BatchChain
@@ -400,10 +401,132 @@ def test_after_an_interrupt_snapshots_go_on() -> None:
     assert again.last is not None
 
 
+@pytest.mark.parametrize("release_ms", [100, 300])
+@pytest.mark.parametrize("asked", [
+    {"emotion:happy": 1.0, "look:yaw": 40.0, "look:held": 1.0}, {"raise:brows": 1.0, "attitude": 0.5}, {}])
+def test_what_is_no_speech_goes_on_through_an_interrupt(asked: dict[str, float], release_ms: int) -> None:
+    """No step of head, brows, cheeks or corners is larger than where nobody interrupts, but for what ends with the
+    voice (a nod, a flash of the brows) and leaves within the release, in the smallest steps. The next line has a still
+    beginning, so that all that moves is not speech; an emotion is on its way when the first one is cut off."""
+    animator = Animator.load("tiny")
+    samples, rate = soundfile.read(DEMO, dtype="float32")
+    after = np.concatenate([np.zeros(rate, np.float32), samples[: 2 * rate]])
+    parts_of_face = [[FULL.index(name) for name in FULL.names if name.startswith(stems)] for stems in (
+        "head", "brow", ("cheek", "nose", "mouthSmile"))]
+    for seed in range(3):
+        controls = [Controls(asked) for _ in range(2)]
+        for one in controls:
+            one.set(170, {"emotion:surprise": 0.7, "pose:yaw": -12.0}, 900)
+        plain = animator.animate(samples, rate, controls=controls[0], seed=seed).values
+        session = animator.session(rate, controls=controls[1], seed=seed)
+        said = session.push(samples[: 3 * rate + 2000 * seed])
+        parts = [said, session.interrupt(release_ms), session.push(after), session.flush()]
+        values, released = concat(parts).values[said.frames - 1 : said.frames + FPS], parts[1].frames
+        for own in parts_of_face:
+            steps, most = np.abs(np.diff(values[:, own], axis=0)), np.abs(np.diff(plain[:, own], axis=0)).max()
+            most *= 1.05  # the fade under way meets another sway of the brows
+            left = np.abs(values[released, own] - values[0, own]).max() / released
+            assert steps[:released].max() <= max(most, 1.2 * left)
+            assert steps[released : released + 10].max() <= most
+
+
+def test_a_restored_session_knows_what_was_asked_before_its_interrupt() -> None:
+    animator, samples, asked = ANIMATORS["plain"], voice(1.0), {"look:yaw": 20.0, "look:held": 1.0}
+    controls = Controls(asked)
+    controls.set(40, {"attitude": 1.0, "emotion:sad": 0.5}, 900)
+    session = animator.session(start=5, controls=controls)
+    session.push(samples)
+    session.interrupt()
+    again = animator.restore(samples[:0], 0, 0, start=session.start, controls=controls.copy(), begun=session.begun)
+    rest = concat([session.push(samples), session.flush()])
+    assert concat([again.push(samples), again.flush()]) == rest
+    with pytest.raises(OptionError, match="begun"):
+        animator.restore(samples[:0], 0, 0, start=5, begun=6)
+
+
 @pytest.mark.parametrize("release_ms", [-1, 2001, float("nan")])
 def test_wrong_releases_are_refused(release_ms: float) -> None:
     with pytest.raises(OptionError, match="release_ms"):
         ANIMATORS["plain"].session().interrupt(release_ms)
+
+
+# ---- the first frame, and changes on the way ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("asked", "channel"), [
+    ({"emotion:happy": 1.0}, "mouthSmileLeft"), ({"emotion:angry": 1.0}, "browDownLeft"),
+    ({"raise:brows": 1.0}, "browOuterUpLeft"), ({"look:yaw": 40.0, "look:held": 1.0}, "headYaw")])
+def test_what_is_asked_from_the_first_frame_on_is_there_in_it(asked: dict[str, float], channel: str) -> None:
+    """Wherever frames come from: a file, a stream, a slot of a server, a clip with its words."""
+    animator, start = Animator.load("tiny"), 90
+    samples = soundfile.read(DEMO, dtype="float32")[0][:RATE]
+    samples[: RATE // 2] = 0
+    curves = animator.animate(samples, RATE, start, controls=Controls(asked), seed=4)
+    settled = float(np.median(curves[channel][:25]))
+    assert abs(settled) > 0.2
+    assert np.abs(curves[channel][:25] - settled).max() < 0.2 * abs(settled)
+    slots = BatchChain(animator.chain, 1)
+    slots.reset(0, start, 4, animator.before(Controls(asked), start, start))
+    native, rows = samples.reshape(-1, SAMPLES), Controls(asked).rows(start, len(samples) // SAMPLES)
+    frames = np.concatenate([native, rows], axis=1)
+    made = np.concatenate([slots.step([0], frames[None, at : at + 6])[0] for at in range(0, len(frames), 6)])
+    assert made[animator.delay :].tobytes() == curves.values[: len(made) - animator.delay].tobytes()
+    words = Transcript(words=(Word(0.6, 1.0, "the"),))
+    told = animator.animate_said(Audio(samples, RATE), words, controls=Controls(asked), seed=4, start=start)
+    assert np.abs(told[channel][:25] - settled).max() < 0.2 * abs(settled)
+
+
+@pytest.mark.parametrize("state", ["listening", "thinking", "idle"])
+def test_a_silent_state_rests_the_mouth_from_the_first_frame_on(state: str) -> None:
+    mouth = [FULL.index(name) for name in speech_of(NATIVE.names)]
+    samples = np.random.default_rng(0).standard_normal(RATE // 2).astype(np.float32) * 0.2
+    animator = Animator.load("fake")
+    assert animator.animate(samples).values[:6, mouth].any()
+    assert not animator.animate(samples, controls=Controls({f"state:{state}": 1.0})).values[:, mouth].any()
+
+
+def speech_of(names: tuple[str, ...]) -> list[str]:
+    """What speech alone moves."""
+    return [name for name in names if name.startswith(ARTICULATORS) and not name.startswith(MOODS)]
+
+
+@pytest.mark.parametrize("block", [2, 6])
+def test_a_change_for_the_next_frame_to_come_fades_in_full(block: int) -> None:
+    """The rows of that frame and some more have been read: the fade begins behind them, and is as long as asked."""
+    animator, samples = Animator.load("tiny", block=block), np.zeros(2 * RATE, np.float32)
+    session = animator.session(controls=Controls({"life:idle": 0.0}))
+    head = session.push(samples[:RATE])
+    asked = {"pose:yaw": 40.0, "raise:brows": 1.0}
+    session.controls.set(session.frame, asked, 250)
+    assert session.controls.floor == session.frame + animator.delay
+    live = concat([head, session.push(samples[RATE:]), session.flush()])
+    known = Controls({"life:idle": 0.0})
+    known.set(session.controls.floor, {"gain:lips": 1.0})
+    known.set(head.end + animator.delay, asked, 250)
+    assert live == animator.animate(samples, controls=known)
+    assert np.degrees(np.abs(np.diff(live["headYaw"])).max()) < 40 * 1.5 / 15 + 0.5
+
+
+def test_a_control_that_is_held_lies_over_its_course() -> None:
+    controls = Controls({"raise:brows": 0.5})
+    controls.set(300, {"raise:brows": -1.0}, 0)
+    controls.hold(100, {"raise:brows": 1.0}, 250)
+    controls.hold(100, {"gain:lips": 0.5, "attitude": 1.0}, 0)
+    assert controls.last("raise:brows") == 1.0
+    controls.let_go(400, ["raise:brows", "gain:jaw"], 250)
+    assert controls.last("raise:brows") == -1.0
+    assert controls.says("attitude")
+    for one in (controls, controls.copy(), Controls.restored(controls.saved())):
+        row = one.rows(0, 500)
+        brows = row[:, place("raise:brows")]
+        assert (brows[99], brows[115], brows[350], brows[450]) == (0.5, 1.0, 1.0, -1.0)
+        assert np.abs(np.diff(brows)).max() < 0.2
+        assert set(row[100:, place("gain:lips")]) == {0.5}
+    with pytest.raises(OptionError, match=r"raise:brows: got 2"):
+        controls.hold(0, {"attitude": 0.0, "raise:brows": 2.0})
+    assert controls.last("attitude") == 1.0
+    with pytest.raises(ValueError, match="no track"):
+        Controls.restored({"over raise:ears": {"seen": 0, "changes": []}})
 
 
 # ---- mistakes -------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from live_kit import NATIVE, loop_of, number, rows
 
 from facerig.asking import Asked
 from facerig.controls import COLUMNS, CONTROLS
-from facerig.curves import Curves
+from facerig.curves import Curves, concat
 from facerig.errors import OptionError
 from facerig.files import write_file
 from facerig.live import gains as gain_files
@@ -21,7 +21,9 @@ from facerig.live.gains import Gains
 from facerig.live.loop import PAUSE_FRAMES, LiveLoop
 from facerig.live.setup import Plan, open_loop
 from facerig.live.steer import Steering
+from facerig.pipeline import Animator
 from facerig.rig import REGIONS, rig
+from facerig.stage import RATE
 
 # ---- buffer and loop ----------------------------------------------------------------------------------------------
 
@@ -316,6 +318,31 @@ def test_the_file_steers_the_face_and_lets_go_of_it_again(tmp_path: Path) -> Non
     gains.look(2.0)
     assert "blink_rate" in gains.error
     assert asked(steering, 200)["blink_rate"] == 12.5
+
+
+def test_what_the_file_says_does_not_wait_for_the_keyframes(tmp_path: Path) -> None:
+    """It lies over them, the next one is nothing to it, and where it lets go the keyframes have run on."""
+    keys, file = tmp_path / "keys.json", tmp_path / "face.json"
+    write_file(keys, b'[{"time": 0, "set": {"attitude": 1}}, {"time": 10, "set": {"raise:brows": 0.25}, "fade": 0}]')
+    write_file(file, b"{}")
+    steering = Steering(Asked(emotion=str(keys)))
+    gains = Gains(NATIVE, file, steering)
+    for look, (frame, text) in enumerate([(100, b'{"raise:brows": 1}'), (700, b"{}")]):
+        steering.session = Standing(frame)
+        write_file(file, text)
+        gains.look(look + 1.0)
+    shown = [asked(steering, frame).get("raise:brows") for frame in (99, 115, 599, 650, 715)]
+    assert shown == [None, 1.0, 1.0, 1.0, 0.25]
+
+
+def test_a_change_while_the_face_runs_fades(tmp_path: Path) -> None:
+    steering, animator = Steering(Asked(("life:idle=0",))), Animator.load("tiny")
+    session = steering.session = animator.session(controls=steering.controls)
+    head = session.push(np.zeros(RATE, np.float32))
+    steering.change({"pose:yaw": 40.0})
+    turned = np.degrees(concat([head, session.push(np.zeros(RATE, np.float32))])["headYaw"])
+    assert 38 < turned[-1] - turned[head.end - 1] < 42
+    assert np.abs(np.diff(turned)).max() < 40 * 1.5 / 15 + 0.5  # of 250 ms, eased
 
 
 @dataclass

@@ -91,6 +91,20 @@ def test_restored_from_the_last_seconds_it_goes_on_bit_for_bit(block: int, rate:
     assert rest == whole.slice(start + frame, whole.end)
 
 
+@pytest.mark.parametrize("heard", [400, -40])  # frames beyond the one that it goes on with
+def test_a_snapshot_of_a_restored_session_keeps_what_waits(heard: int) -> None:
+    """Audio newer than the lost session's gives frames that wait; audio that ends before it gives none twice."""
+    animator, samples, frame = FAKE[6], voice(20, RATE), 700
+    first, end = animator.restore_point(frame) * 400, (frame + heard) * 400
+    session = animator.restore(samples[first:end], first, frame)
+    again = animator.resume(session.snapshot())
+    assert again.frame == session.frame
+    assert again.snapshot() == session.snapshot()
+    rest = [concat([one.push(samples[end:]), one.flush()]) for one in (session, again)]
+    assert rest[0].start == frame
+    assert rest[1] == rest[0] == animator.animate(samples).slice(frame, 1200)
+
+
 def test_restore_says_how_much_audio_it_needs() -> None:
     animator = FAKE[6]
     with pytest.raises(OptionError, match=r"first_sample: got 90000, accepted: 0 to \d+ .* keep the last"):

@@ -29,6 +29,7 @@ from facerig.behaviour.commands import perform
 from facerig.behaviour.gaze import SIDEWAYS
 from facerig.behaviour.partner import Partnered
 from facerig.controls import COLUMNS, Controls
+from facerig.curves import concat
 from facerig.emotion import keyframes, styles
 from facerig.rig import rig
 from facerig.v1 import animation_pb2 as pb
@@ -104,6 +105,37 @@ def test_barge_in_lets_the_mouth_fall_and_begins_anew():
     assert (np.diff(np.concatenate([before[None], release]), axis=0) <= 0).all()
     own = animator().animate(SAMPLES, RATE, start=told.segment_frame)  # the face is where its frame numbers say
     assert np.array_equal(values[told.segment_frame :], own.values)
+
+
+def test_a_barge_in_is_that_of_a_session_bit_for_bit():
+    """With a place to look at and a fade under way: release and next line are what the library makes of them."""
+    asked, late = {"look:yaw": 40.0, "look:held": 1.0}, {"attitude": 1.0, "state:listening": 1.0}
+
+    async def work():
+        async with serving(**TINY) as server, channel(server.ports["facerig"]) as link:
+            call = animate(link, None)
+            await call.write(header(mode=pb.Pacing.MODE_REALTIME, controls=asked, seed=6))
+            await call.write(wrapped(pb.Control(frame=30, set=pb.Set(values=late, fade_ms=1_000))))
+            await call.write(audio(noise(6.0)))
+            answers = []
+            while len(rows(answers)[0]) < 40:
+                answers.append(await call.read())
+            for part in (pb.AnimateRequest(control=pb.Control(interrupt=pb.Interrupt(release_ms=150))),
+                         audio(SAMPLES), END):
+                await call.write(part)
+            while (answer := await call.read()) is not grpc.aio.EOF:
+                answers.append(answer)
+            return answers
+
+    answers = run(work())
+    told = next(answer.interrupted for answer in answers if answer.WhichOneof("part") == "interrupted")
+    values, own, controls = rows(answers)[1], animator(), Controls(asked)
+    controls.set(30, late, 1_000)
+    controls.replace(told.frame, "state", {})
+    release = own.released(values[told.frame - 1], told.frame, 9, controls, 6, 0)
+    assert np.array_equal(values[told.frame : told.segment_frame], release)
+    session = own.restore(SAMPLES, 0, 0, RATE, told.segment_frame, controls, 6, begun=0)
+    assert np.array_equal(values[told.segment_frame :], concat([session.push(SAMPLES[:0]), session.flush()]).values)
 
 
 def test_any_control_by_its_name_and_the_seed():

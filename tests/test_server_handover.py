@@ -33,6 +33,7 @@ from server_kit import (
 )
 
 from facerig.client import Frame, Interrupted, Marker, Stream, Target, Wish
+from facerig.controls import Controls
 from facerig.server import app
 from facerig.v1 import animation_pb2 as pb
 
@@ -212,12 +213,14 @@ def test_resumption_repeats_controls_markers_and_frame_rate():
     ]
 
 
-def test_a_barge_in_survives_the_loss_of_the_server():
+@pytest.mark.parametrize("asked", [{}, {"look:yaw": 40.0, "look:held": 1.0, "attitude": 1.0}])
+def test_a_barge_in_survives_the_loss_of_the_server(asked):
     second = noise(1.0, seed=5)
 
     async def work():
         async with serving(**SMALL) as one, serving(**SMALL) as two:
-            stream = Stream(Target((address(one), address(two))), Wish(rate=RATE, rig="facerig-full"))
+            wish = Wish(rate=RATE, rig="facerig-full", controls=asked)
+            stream = Stream(Target((address(one), address(two))), wish)
             events = []
             async with stream:
                 await stream.send(noise(3.0).tobytes())
@@ -245,7 +248,7 @@ def test_a_barge_in_survives_the_loss_of_the_server():
     assert reconnects >= 1
     assert [frame.index for frame in frames] == list(range(len(frames)))
     values = np.array([frame.values for frame in frames], np.float32)
-    own = animator().animate(second, RATE, start=told.segment_frame)
+    own = animator().animate(second, RATE, start=told.segment_frame, controls=Controls(asked))
     assert np.array_equal(values[told.segment_frame :], own.values)
     mouth = [own.channels.index(name) for name in speech_channels()]  # a listener may smile
     assert not values[told.segment_frame - 1, mouth].any()

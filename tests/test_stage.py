@@ -16,7 +16,7 @@ from facerig.features import FEATURES, LogMel
 from facerig.post.limits import Limits
 from facerig.post.smooth import smooth
 from facerig.prosody import Prosody
-from facerig.stage import SAMPLES, Blocks, Chain, Fir, Frames, Stage, exact_div, run, same_state
+from facerig.stage import SAMPLES, Blocks, Chain, Fir, Frames, Hush, Stage, exact_div, run, same_state
 
 WIDTH = 5
 LIMITS = Limits(np.zeros(WIDTH, np.float32), np.ones(WIDTH, np.float32))
@@ -28,6 +28,7 @@ STAGES: dict[str, tuple[Callable[[], Stage], int]] = {
     "smooth0": (lambda: smooth(0, WIDTH), WIDTH),
     "smooth2": (lambda: smooth(2, WIDTH), WIDTH),
     "limits": (lambda: LIMITS, WIDTH),
+    "hush": (Hush, WIDTH),
     "prosody": (Prosody, SAMPLES),
     "life": (Life, INPUTS),
     "chain": (lambda: Chain((LogMel(), MODEL, smooth(3, WIDTH), LIMITS)), SAMPLES),

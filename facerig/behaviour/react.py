@@ -56,6 +56,7 @@ class React:
         if np.count_nonzero(gain):
             self._answer(scene, lags, gain)
             self._brows(scene, recent[..., 0, :], gain)
+        self._sway(scene)
         return (*skeleton, answers, flashes, ends)
 
     @cached_property
@@ -141,14 +142,17 @@ class React:
         shape = share * (1 - share) ** 2
         return np.asarray(shape / shape.max() * np.sin(np.pi * np.minimum(2 * share, 0.5)), np.float64)
 
+    def _sway(self, scene: Scene) -> None:
+        """Brows are never quite still: a part of `idle`, whatever becomes of answers."""
+        idle, rest = scene.gain("idle"), scene.drift[..., BROWS]
+        scene.lay(INNER, np.maximum(rest, 0) * self.tuning["brow.sway"] * idle)
+        scene.lay(OUTER, np.maximum(-rest, 0) * self.tuning["brow.sway"] * idle)
+
     def _brows(self, scene: Scene, recent: Floats, gain: Array) -> None:
         if recent.any():
             flash = np.minimum(weigh(recent, self._flash), 1) * gain
             scene.lay(INNER, 0.7 * flash)
             scene.lay(OUTER, flash)
-        idle, rest = scene.gain("idle"), scene.drift[..., BROWS]
-        scene.lay(INNER, np.maximum(rest, 0) * self.tuning["brow.sway"] * idle)
-        scene.lay(OUTER, np.maximum(-rest, 0) * self.tuning["brow.sway"] * idle)
         thinking = scene.body[..., THINKING]
         if np.count_nonzero(thinking):
             scene.lay(FURROW, self.tuning["brow.thinking"] * thinking * gain)

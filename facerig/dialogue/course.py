@@ -114,7 +114,7 @@ class Course(Controls):
     def __init__(self, base: Controls | None = None) -> None:
         super().__init__()
         self.base = Controls() if base is None else base
-        self._tracks = self.base._tracks  # set and replace change the base
+        self._tracks, self._over = self.base._tracks, self.base._over  # what is set or held changes the base
         self.gestures: list[Gesture] = []
         self.habits: list[Habit] = []
 

@@ -46,15 +46,18 @@ class Recorded(Controls):
 
 
 class Recorder(Partnered):
-    """Keeps the rows that a session asks for; they come in order, each once."""
+    """Keeps the rows that a session asks for; they come in order, but for the first one, which it asks for before."""
 
     def __init__(self, course: Controls) -> None:
         super().__init__(course)
         self.kept: list[Frames] = []
+        self._count = 0
 
     def rows(self, first: int, count: int) -> Frames:
         rows = super().rows(first, count)
-        self.kept.append(rows.copy())
+        fresh = rows[max(0, self._count - first) :].copy()
+        self._count += len(fresh)
+        self.kept.append(fresh)
         return rows
 
     @property

@@ -1,7 +1,8 @@
 """What is asked of a live face beside its voice: from the command line, and from a file that changes meanwhile.
 
-`Steering` is one face's. Its controls are those of `facerig.controls`, by the same names; a change takes effect at the
-next frame that is computed.
+`Steering` is one face's. Its controls are those of `facerig.controls`, by the same names; a change begins at the next
+frame that is computed. What the file says lies over what the command line asks for and over its keyframes, which run on
+underneath: a keyframe that is still to come keeps nobody waiting.
 """
 
 from __future__ import annotations
@@ -63,7 +64,9 @@ class Steering:
         gone = {name: float(back[place(name)]) for name in self._now if name not in values}
         news = {name: value for name, value in values.items() if self._now.get(name) != value}
         if gone or news:
-            self.controls.set(frame, {**gone, **news}, FADE_MS if self.session else 0.0)
+            fade = FADE_MS if self.session else 0.0
+            self.controls.let_go(frame, gone, fade)
+            self.controls.hold(frame, news, fade)
             if self.tell is not None:
                 self.tell({**gone, **news})
         self._now = {name: values[name] for name in COLUMNS if name in values}

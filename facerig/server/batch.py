@@ -52,10 +52,10 @@ class BatchChain:
         self.bytes_per_stream = sum(array.nbytes for array in start)
         """What one stream's state takes."""
 
-    def reset(self, slot: int, frame: int = 0, seed: int = 0) -> None:
-        """Put a new stream into a slot; its first row is frame `frame`."""
+    def reset(self, slot: int, frame: int = 0, seed: int = 0, before: Frames | None = None) -> None:
+        """Put a new stream into a slot; its first row is frame `frame`, and `before` what was asked until then."""
         self._settle((slot,))
-        for array, first in zip(self._states, self.face.start(frame, seed), strict=True):
+        for array, first in zip(self._states, self.face.start(frame, seed, before), strict=True):
             array[slot] = first
 
     def part(self, name: str, slots: Sequence[int]) -> State:

@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 
 from facerig.behaviour.partner import told
-from facerig.controls import Controls
+from facerig.controls import PRIME, Controls
 from facerig.errors import FacerigError, ServiceError
 from facerig.pipeline import Animator
 from facerig.server import faults
 from facerig.server.asks import moods as moods_of
 from facerig.server.batch import BatchChain
 from facerig.server.flow import Flow
-from facerig.server.hearing import Mixing, calm, hearing
+from facerig.server.hearing import Mixing, calm, hearing, unheard
 from facerig.server.lane import Lost, Remote
 from facerig.server.outlet import Mapper, Sampler, between, native_ceiling, native_floor
 from facerig.stage import SAMPLES, Frames, fallen
@@ -215,7 +215,8 @@ class Engine:
     def _take(self, segment: Segment) -> Frames | None:
         if segment.fresh:
             segment.generation = self.batch.generation
-            self.batch.reset(segment.slot, segment.native_base + segment.flow.position, segment.seed)
+            frame = segment.native_base + segment.flow.position
+            self.batch.reset(segment.slot, frame, segment.seed, self._before(segment))
             if segment.mixing is not None and self.batch.face.heard is not None:
                 self.batch.tell(segment.slot, segment.mixing.row)
             segment.fresh = False
@@ -229,12 +230,19 @@ class Engine:
         rows = rows if segment.flow.heard is None else told(rows, segment.flow.heard)
         return np.concatenate([block, rows], axis=1)
 
+    def _before(self, segment: Segment) -> Frames | None:
+        """What was asked before a segment; nothing where it is rebuilt from its last seconds, which forget that."""
+        if segment.flow.position:
+            return None
+        rows = self.animator.before(segment.controls, segment.native_base, 0)
+        return rows if segment.mixing is None else unheard(rows, segment.mixing)
+
     def _released(self, segment: Segment, release: Release) -> Made:
         """The face lives on, and what the shown one differs by is let go smoothly."""
         fps = segment.sampler.fps
         first, count = release.first - 1, release.rows + 1
         begin, end = native_floor(first, fps), native_ceiling(first + count - 1, fps) + 1
-        quiet = self.animator.quiet(begin, end - begin, segment.controls, segment.seed)
+        quiet = self.animator.quiet(begin, end - begin, segment.controls, segment.seed, 0)
         rows = segment.mapper(between(quiet, begin, first, count, fps))
         return Made(segment, release.first, _finite(fallen(release.last, rows)), self._calmed(segment, release))
 
@@ -287,12 +295,13 @@ class Engine:
         """
         times: dict[int, float] = {}
         rng = np.random.default_rng(0)
+        felt = np.repeat(Controls({"emotion:happy": 1.0}).rows(0, 1), PRIME, axis=0)
         for size in sizes:
             frames = (rng.standard_normal((size, self.animator.block, SAMPLES)) * 0.05).astype(np.float32)
             rows = self.animator.asked(Controls(), 0, self.animator.block)
             frames = np.concatenate([frames, np.broadcast_to(rows, (size, *rows.shape))], axis=2)
-            for slot in range(size):
-                self.batch.reset(slot)
+            for slot in range(size):  # one as if it felt something: that is run through before its first block
+                self.batch.reset(slot, before=None if slot else felt)
             self.batch.step(range(size), frames)
             taken = []
             for _ in range(repeats):

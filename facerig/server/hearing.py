@@ -132,6 +132,13 @@ def mixed(asked: Frames, heard: Frames, mixing: Mixing) -> Frames:
     return out
 
 
+def unheard(asked: Frames, mixing: Mixing) -> Frames:
+    """[n, WIDTH] control rows mixed with a silence, in which nothing more is to be heard."""
+    out = mixed(asked, np.zeros((len(asked), len(EMOTIONS)), np.float32), mixing)
+    out[:, _HEARD] = 0
+    return out
+
+
 def strengthened(wanted: Frames, heard: Frames, mixing: Mixing) -> Frames:
     """[..., 12]: both mixed, times the strength."""
     engaged = np.minimum(wanted.sum(-1, keepdims=True) / np.float32(ENGAGED), 1) * np.float32(mixing.preferred)

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from facerig.controls import PRIME, WIDTH, rows_of
 from facerig.errors import ServiceError
 from facerig.face import Face
 from facerig.server.allocator import keep_freed
@@ -28,7 +29,9 @@ from facerig.server.faults import Handover
 from facerig.server.hearing import hearing
 from facerig.stage import Frames
 
-ASK = struct.Struct("<6I")  # streams, rows a stream, columns; streams that begin; streams told something, numbers of it
+# Streams, rows a stream, columns; streams that begin; streams told something, numbers of it. Of those that begin: slot,
+# frame and seed of each, then the rows that were asked of each before.
+ASK = struct.Struct("<6I")
 ANSWER = struct.Struct("<5I")  # streams, rows, columns; columns of what is reported; or else bytes of a fault's name
 READY = b"+"
 START_SECONDS = 120.0  # loading weights on a busy machine
@@ -50,7 +53,7 @@ class Remote:
         self.face, self.slots, self._options = face, slots, options
         self.generation = 0
         """How often the process has been lost; a stream that began before has no state any more."""
-        self._begun: list[tuple[int, int, int]] = []
+        self._begun: list[tuple[tuple[int, int, int], Frames]] = []
         self._told: list[tuple[int, Frames]] = []
         self._shown = np.zeros((0, 0, 0), np.float32)
         self._child: subprocess.Popen[bytes] | None = None
@@ -72,9 +75,9 @@ class Remote:
                                            env=environment, pass_fds=[theirs.fileno()])
         self._link, self._ready = ours, False
 
-    def reset(self, slot: int, frame: int = 0, seed: int = 0) -> None:
-        """Put a new stream into a slot, before its next step."""
-        self._begun.append((slot, frame, seed))
+    def reset(self, slot: int, frame: int = 0, seed: int = 0, before: Frames | None = None) -> None:
+        """Put a new stream into a slot, before its next step; `before`: [PRIME, WIDTH] of what was asked until then."""
+        self._begun.append(((slot, frame, seed), rows_of(PRIME) if before is None else before))
 
     def tell(self, slot: int, row: Frames) -> None:
         """How a stream mixes what is heard; after its reset."""
@@ -86,7 +89,8 @@ class Remote:
         told, self._told = self._told, []
         width = len(told[0][1]) if told else 0
         head = ASK.pack(*frames.shape, len(begun), len(told), width)
-        parts = [head, np.array(slots, "<i8"), np.array(begun, "<i8"), np.array([slot for slot, _ in told], "<i8"),
+        parts = [head, np.array(slots, "<i8"), np.array([one for one, _ in begun], "<i8"),
+                 np.array([rows for _, rows in begun], "<f4"), np.array([slot for slot, _ in told], "<i8"),
                  np.array([row for _, row in told], "<f4"), np.ascontiguousarray(frames, "<f4")]
         try:
             _send(self._opened(), parts)
@@ -179,10 +183,11 @@ def serve(link: socket.socket, chain: BatchChain) -> None:
             count, rows, columns, begun, told, width = ASK.unpack(_receive(link, ASK.size))
             slots = _array(_receive(link, 8 * count), "<i8", count)
             begins = _array(_receive(link, 24 * begun), "<i8", begun, 3)
+            before = _array(_receive(link, 4 * begun * PRIME * WIDTH), "<f4", begun, PRIME, WIDTH)
             who = _array(_receive(link, 8 * told), "<i8", told)
             what = _array(_receive(link, 4 * told * width), "<f4", told, width)
             frames = _array(_receive(link, 4 * count * rows * columns), "<f4", count, rows, columns)
-            beginning = [*((chain.reset, one) for one in begins.tolist()),
+            beginning = [*((chain.reset, (*one, rows)) for one, rows in zip(begins.tolist(), before, strict=True)),
                          *((chain.tell, one) for one in zip(who.tolist(), what, strict=True))]
             _send(link, _stepped(chain, beginning, slots.tolist(), frames))
         except (EOFError, OSError):

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import facerig
-from facerig.controls import STATES
+from facerig.controls import PRIME, STATES
 from facerig.errors import FacerigError, ServiceError, check_option
 from facerig.rig import REGIONS, rig, rig_names
 from facerig.server import asks, convert, faults, security
@@ -258,8 +258,9 @@ class AnimationService:
 
 
 def context_ms(seconds: float) -> int:
-    """What a client must keep to resume: the model's context, the resampler's reach and a rounding margin."""
-    return int(seconds * 1000) + 120
+    """What a client must keep to resume: the model's context, what was asked before a segment that begins within it,
+    the resampler's reach and a rounding margin."""
+    return int(seconds * 1000) + PRIME * 1000 // FPS + 120
 
 
 def check_length(session: Session, most: float) -> None:

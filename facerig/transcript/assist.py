@@ -49,22 +49,29 @@ class Located:
     belief: Floats | None
     unknown: tuple[tuple[float, float], ...] = ()
 
-    def columns(self, trust: float = TRUST, condition: Frames | None = None) -> Frames:
-        """[frames, columns of the model], corrected; `condition` has a row a frame, zeros where it is left out."""
+    def columns(self, trust: float = TRUST, condition: Frames | None = None, before: Frames | None = None) -> Frames:
+        """[frames, columns of the model], corrected; `condition` has a row a frame, zeros where it is left out. With
+        `before`, the condition of silent frames before the clip, their columns stand before the clip's."""
         if self.model is None or self.belief is None:  # a model without posteriors: the face by rule
             return np.asarray(teach(self.timed, len(self.native), loud(self.native)), np.float32)
-        features = self.features if condition is None else self._with(condition, self.model.delay)
+        features, lead = self.features, 0 if before is None else len(before)
+        if condition is not None or before is not None:
+            features = self._with(condition, before, self.model.delay)
         raw, evidence, _ = self.model.posteriors(features)
         count, energy = len(self.native), loud(self.native)
-        sure = trust * (1 - shares(self.unknown, count))
-        raw, evidence = corrected(self.model, raw[:count], evidence[:count], self.belief, self.timed, energy, sure)
-        return np.concatenate([raw, evidence], axis=1).astype(np.float32)
+        sure, own = trust * (1 - shares(self.unknown, count)), slice(lead, lead + count)
+        raw[own], evidence[own] = corrected(self.model, raw[own], evidence[own], self.belief, self.timed, energy, sure)
+        return np.concatenate([raw, evidence], axis=1)[: lead + count].astype(np.float32)
 
-    def _with(self, condition: Frames, late: int) -> Frames:
-        """Features with the condition beside them, as late as the output that it is for."""
-        silence = np.repeat(self.features.min(axis=0, initial=0)[None], late, axis=0)
-        features = np.concatenate([self.features, silence])
-        held = np.concatenate([np.zeros((late, condition.shape[1]), np.float32), condition])
+    def _with(self, condition: Frames | None, before: Frames | None, late: int) -> Frames:
+        """Features with the condition beside them, as late as the output that it is for; silent ones for `before`."""
+        width = next(one.shape[1] for one in (condition, before) if one is not None)
+        nothing, own = np.zeros((0, width), np.float32), np.zeros((len(self.native), width), np.float32)
+        earlier, own = nothing if before is None else before, own if condition is None else condition
+        silence = self.features.min(axis=0, initial=0)[None]
+        features = np.concatenate([np.repeat(silence, len(earlier), axis=0), self.features,
+                                   np.repeat(silence, late, axis=0)])
+        held = np.concatenate([np.zeros((late, width), np.float32), earlier, own])
         return np.concatenate([features, held], axis=1)
 
 
