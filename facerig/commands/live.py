@@ -99,12 +99,13 @@ def live(
     check_targets(*files(plan))
     if made_here(plan):  # of a server's face, a behaviour that is asked for by name stays
         tell_stilled(still, asked.sets)
-    with stopped_by_signals(), ExitStack() as closing:
+    with stopped_by_signals() as settled, ExitStack() as closing:
         running = open_loop(plan)
         closing.callback(running.close)
         begun = time.monotonic()
         if play:
             closing.callback(_player(running, offset_ms, device).close)
+        closing.callback(settled)  # before files are written, whatever ended the face
         # Ctrl-C is how a live face is meant to end, so it is no error.
         with suppress(KeyboardInterrupt):
             _run(running, view and not json_output)

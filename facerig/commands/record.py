@@ -45,12 +45,13 @@ def record(
     scheme, host, port, subject = _address(source)
     ear, recorder = listen(scheme, host, port, phone), Recorder(subject=subject)
     say(f"listening at {host}:{ear.port}; Ctrl-C ends the recording and writes {out}")
-    with stopped_by_signals():
+    with stopped_by_signals() as settled:
         try:
             with suppress(KeyboardInterrupt):  # the usual way to end a recording: what was heard is written
                 for heard, when in ear.frames(seconds, stop=lambda: recorder.full, patience=wait):
                     recorder.add(heard, when)
         finally:
+            settled()
             ear.close()
         target = write_file(out, exporters.export(recorder.curves().resample(fps), out))
     if recorder.full:

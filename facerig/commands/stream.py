@@ -81,11 +81,13 @@ def stream(
                             "controls": asked(set_, "off" if hand.text else emotion, state, still)}
     Wish(**wish)  # a mistake is told before anything is opened
     count = 0
-    with stopped_by_signals(), ExitStack() as closing:  # every sink, whichever fails: each has its own file to write
+    # Every sink is closed, whichever fails: each has its own file to write.
+    with stopped_by_signals() as settled, ExitStack() as closing:
         sinks = []
         for where in to or ["terminal"]:
             sinks.append(_sink(where, channels, fps))
             closing.callback(sinks[-1].close)
+        closing.callback(settled)
         for frame in frames_of(source, target, opened=hand.opened, partner=partner, told=say, **wish):
             count += 1
             for sink in sinks:
