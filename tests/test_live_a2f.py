@@ -91,6 +91,12 @@ def test_our_names_reach_all_of_nvidias_ten(reference: Path) -> None:
     assert {*servers.NVIDIA, *servers.SAME} == {*EMOTIONS} - {"contempt"}
 
 
+def test_two_of_ours_that_are_one_of_nvidias_add_up() -> None:
+    felt = {"surprise": 0.5, "amazement": 0.25, "happy": 0.75}
+    assert servers.nvidias(felt) == {"amazement": 0.75, "joy": 0.75}
+    assert servers.nvidias({"surprise": 0.75, "amazement": 0.5}) == {"amazement": 1.0}
+
+
 @pytest.mark.parametrize("asked", [Asked(emotion="contempt"), Asked(state="thinking"), Asked(("lip_scale=1.5",))])
 def test_what_audio2face_cannot_be_asked_is_refused(asked: Asked) -> None:
     server, _ = servers.parse("a2f://127.0.0.1")

@@ -109,9 +109,18 @@ def _a2f(target: Target, steering: Steering) -> Maker:
     unknown = [name for name in felt if name not in NVIDIA and name not in SAME]
     accepted = f"for an Audio2Face server: {', '.join((*NVIDIA, *SAME))}"
     check_option("--emotion", ", ".join(unknown), accepted, not unknown)
-    emotion = {NVIDIA.get(name, name): weight for name, weight in felt.items()}
+    emotion = nvidias(felt)
     steering.tell = _too_late
     return lambda voice, rate: native(a2f_stream(voice, target, rate, emotion), FULL_RIG)
+
+
+def nvidias(felt: Mapping[str, float]) -> dict[str, float]:
+    """Weights of our emotions under NVIDIA's names; two of ours may be one of its, which is at most 1."""
+    out: dict[str, float] = {}
+    for name, weight in felt.items():
+        own = NVIDIA.get(name, name)
+        out[own] = min(1.0, out.get(own, 0.0) + weight)
+    return out
 
 
 def _too_late(values: Mapping[str, float]) -> None:
