@@ -331,7 +331,7 @@ def test_twenty_minutes_at_half_load_do_not_grow():
     seconds = float(os.environ.get("FACERIG_SOAK_SECONDS", "1200"))
 
     async def work():
-        with process("--model=auto", "--set=capacity=0", "--set=pressure_ms=40") as (child, told):
+        with process("--set=model=auto", "--set=capacity=0", "--set=pressure_ms=40") as (child, told):
             count = max(1, told["capacity"] // 2)
             end, marks, played = time.monotonic() + seconds, [], 0
 
