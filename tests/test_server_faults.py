@@ -327,7 +327,8 @@ def resident(pid: int) -> int:
 
 @pytest.mark.soak
 def test_twenty_minutes_at_half_load_do_not_grow():
-    """Half of the measured capacity, streams that end and begin; resident memory after a minute against the end."""
+    """Half of the measured capacity, streams that end and begin; resident memory after three minutes, when a batch of
+    each size has been met (309 MiB after one, level at 314 from the second on), against the end."""
     seconds = float(os.environ.get("FACERIG_SOAK_SECONDS", "1200"))
 
     async def work():
@@ -349,7 +350,7 @@ def test_twenty_minutes_at_half_load_do_not_grow():
                     played += 1
 
             async def watch():
-                await asyncio.sleep(min(60.0, seconds / 3))
+                await asyncio.sleep(min(180.0, seconds / 3))
                 while time.monotonic() < end:
                     marks.append(resident(child.pid))
                     await asyncio.sleep(5)
