@@ -17,9 +17,8 @@ import typer
 from typer.exceptions import TyperException
 
 import facerig.commands
-from facerig.errors import FacerigError
+from facerig.errors import INTERRUPTED, STOPPED, FacerigError, failed
 
-INTERRUPTED = 130
 HELP = """Speech in, a living face out.
 
 Try: facerig animate voice.wav -o voice.csv      (Live Link Face CSV; .npz, .json and more by suffix)
@@ -70,17 +69,17 @@ def run(arguments: list[str]) -> int:
             raise KeyboardInterrupt
         return result if isinstance(result, int) else 0
     except FacerigError as error:
-        return _fail(str(error), error.exit_code)
+        return failed(str(error), error.exit_code)
     except TyperException as error:
         if type(error).__name__ == "NoArgsIsHelpError":  # the message is the help text itself
             print(error.format_message())
             return 2
         asked = getattr(getattr(error, "ctx", None), "command_path", "facerig")
-        return _fail(f"{error.format_message()} (see {asked} --help)", 2)
+        return failed(f"{error.format_message()} (see {asked} --help)", 2)
     except typer.Exit as error:
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort, EOFError):
-        return _fail("interrupted; nothing half-written is left", INTERRUPTED)
+        return failed(STOPPED, INTERRUPTED)
     except BrokenPipeError:
         return _unread()
     except SystemExit as leaving:  # how typer and rich leave, with 1, where the reader went away
@@ -88,11 +87,11 @@ def run(arguments: list[str]) -> int:
             raise
         return _unread()
     except MemoryError:
-        return _fail("out of memory: give smaller input, or fewer jobs at once", 1)
+        return failed("out of memory: give smaller input, or fewer jobs at once", 1)
     except Exception as error:
         if os.environ.get("FACERIG_DEBUG"):
             raise
-        return _fail(f"a fault of facerig's own: {type(error).__name__}: {error}; FACERIG_DEBUG=1 shows where. "
+        return failed(f"a fault of facerig's own: {type(error).__name__}: {error}; FACERIG_DEBUG=1 shows where. "
                      "Please report it", 1)
 
 
@@ -101,8 +100,3 @@ def _unread() -> int:
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), sys.__stdout__.fileno() if sys.__stdout__ else 1)
     return 0
-
-
-def _fail(message: str, code: int) -> int:
-    print("facerig: error: " + " ".join(message.split()), file=sys.stderr)
-    return code

@@ -18,11 +18,15 @@ Exit code 1 is left for faults of our own; 130 is Ctrl-C. `assert` guards invari
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection
 from difflib import get_close_matches
 from importlib import import_module
 from numbers import Integral
 from typing import Any
+
+INTERRUPTED = 130
+STOPPED = "interrupted; nothing half-written is left"
 
 
 class FacerigError(Exception):
@@ -108,3 +112,9 @@ def whole(name: str, got: object, low: int, high: int, kind: type[FacerigError] 
     if isinstance(got, bool) or not isinstance(got, Integral) or not low <= int(got) <= high:
         raise kind(f"{name}: got {got!r}, accepted: a whole number from {low} to {high}")
     return int(got)
+
+
+def failed(message: str, code: int) -> int:
+    """Tells people, in one line, what ended a command line; gives its exit code."""
+    print("facerig: error: " + " ".join(message.split()), file=sys.stderr)
+    return code

@@ -58,15 +58,21 @@ class Faults:
         return np.where(good, samples, samples.dtype.type(0))
 
 
-@contextmanager
-def listening(rate: int, device: str | int | None, size: int, faults: Faults) -> Iterator[Iterator[Frames]]:
-    """The default (or named) input device's blocks of `size` mono samples, without end."""
+def sound_library(what: str) -> Any:
+    """PortAudio's Python side, for `what`; our errors where it, or PortAudio itself, is missing."""
     try:
         import sounddevice
     except ImportError as error:
-        raise MissingExtra("the microphone", "live") from error
-    except OSError as error:
-        raise ServiceError("the microphone needs PortAudio: apt-get install libportaudio2") from error
+        raise MissingExtra(what, "live") from error
+    except OSError as error:  # its library is loaded as it is imported
+        raise ServiceError(f"{what} needs PortAudio: apt-get install libportaudio2") from error
+    return sounddevice
+
+
+@contextmanager
+def listening(rate: int, device: str | int | None, size: int, faults: Faults) -> Iterator[Iterator[Frames]]:
+    """The default (or named) input device's blocks of `size` mono samples, without end."""
+    sounddevice = sound_library("the microphone")
     waiting: queue.Queue[Frames] = queue.Queue(maxsize=500)
     ended = threading.Event()
 

@@ -7,12 +7,10 @@ options are read. The commands of `facerig` itself are `facerig/commands` and `c
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from facerig.errors import FacerigError
-
-INTERRUPTED = 130
+from facerig.errors import INTERRUPTED, STOPPED, FacerigError, failed
 
 
 def parser(module: str, about: str | None) -> argparse.ArgumentParser:
@@ -21,14 +19,22 @@ def parser(module: str, about: str | None) -> argparse.ArgumentParser:
                                    formatter_class=argparse.RawDescriptionHelpFormatter)
 
 
+def pictures(draw: Callable[[Path], object], module: str, about: str | None, many: str,
+             arguments: Sequence[str] | None) -> int:
+    """The command of a module that draws a page's pictures into one folder."""
+    asked = parser(module, about)
+    asked.add_argument("folder", nargs="?", type=Path, default=Path("docs/img"), metavar="FOLDER",
+                       help=f"where the {many} pictures go (default %(default)s)")
+    options = asked.parse_args(arguments)
+    return finished(lambda: draw(options.folder))
+
+
 def finished(work: Callable[[], object]) -> int:
     """Does the work and returns the exit code; a user's mistake is one line, with the codes of facerig/errors.py."""
     try:
         work()
     except FacerigError as error:
-        print("facerig: error: " + " ".join(str(error).split()), file=sys.stderr)
-        return error.exit_code
+        return failed(str(error), error.exit_code)
     except KeyboardInterrupt:
-        print("facerig: error: interrupted; nothing half-written is left", file=sys.stderr)
-        return INTERRUPTED
+        return failed(STOPPED, INTERRUPTED)
     return 0

@@ -23,7 +23,7 @@ SET = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", he
                                                rich_help_panel=FACE)]  # fmt: skip
 STILL = Annotated[bool, typer.Option("--still", help="Speech alone: no blinks, no gaze, no head.",
                                      rich_help_panel=FACE)]  # fmt: skip
-HEAD = Annotated[str | None, typer.Option(help="Head of FBX, glTF and USD: name or file; none: curves alone.",
+SHOWN_HEAD = Annotated[str | None, typer.Option(help="Head of FBX, glTF and USD: name or file; none: curves alone.",
                                           show_default="builtin")]  # fmt: skip
 SEED = Annotated[int, typer.Option(help="Seed of everything random; the same seed gives the same face, and no seed "
                                    "moves the lips.", rich_help_panel=FACE)]  # fmt: skip

@@ -10,7 +10,19 @@ from typing import Annotated, Any
 
 import typer
 
-from facerig.commands._asked import EMOTION, FACE, HEAD, PARTNER, PRESET, SEED, SET, STATE, STILL, STYLE, tell_stilled
+from facerig.commands._asked import (
+    EMOTION,
+    FACE,
+    PARTNER,
+    PRESET,
+    SEED,
+    SET,
+    SHOWN_HEAD,
+    STATE,
+    STILL,
+    STYLE,
+    tell_stilled,
+)
 from facerig.commands._results import check_overwrites, each, load_head, one_file, report, tell_undone
 from facerig.commands._values import known_rig
 from facerig.errors import FacerigError, OptionError
@@ -68,7 +80,7 @@ def animate(
                                             show_default=False, callback=known_rig)] = None,
     own_map: Annotated[Path | None, typer.Option("--map", help="Your own retarget map (.json or .yaml).",
                                              show_default=False)] = None,
-    head: HEAD = None,
+    head: SHOWN_HEAD = None,
     model: Annotated[str, typer.Option(help="Model by name or path: auto, small, instant, tiny, fake.")] = "auto",
     smooth: Annotated[int, typer.Option(help="Smoothing in frames on each side.")] = 0,
     block: Annotated[int, typer.Option(help="Frames computed in one go.")] = 6,

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from facerig.commands._asked import EMOTION, HEAD, SEED, SET, STATE, STILL, STYLE, tell_stilled
+from facerig.commands._asked import EMOTION, SEED, SET, SHOWN_HEAD, STATE, STILL, STYLE, tell_stilled
 from facerig.commands._results import check_targets, load_head
 from facerig.commands._values import known_rig, possible_fps
 
@@ -30,7 +30,7 @@ def say(
     fps: Annotated[int, typer.Option(help="Frames a second of the curves.", callback=possible_fps)] = 60,
     rig: Annotated[str | None, typer.Option(help="Rig to write (default: the format's).", show_default=False,
                                             callback=known_rig)] = None,
-    head: HEAD = None,
+    head: SHOWN_HEAD = None,
     model: Annotated[str, typer.Option(help="Model by name or path.")] = "auto",
     emotion: EMOTION = "off",
     style: STYLE = "",

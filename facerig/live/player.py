@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from facerig.errors import MissingExtra, ServiceError
+from facerig.errors import ServiceError
+from facerig.listening import sound_library
 from facerig.stage import Frames
 
 SLACK = 0.005  # seconds of error that are left alone; lips and voice agree to well under a frame
@@ -107,12 +108,7 @@ class Player:
 
 
 def _stream(rate: int, device: str | int | None, callback: Callable[..., None]) -> Any:
-    try:
-        import sounddevice
-    except ImportError as error:
-        raise MissingExtra("playing sound", "live") from error
-    except OSError as error:
-        raise ServiceError("playing sound needs PortAudio: apt-get install libportaudio2") from error
+    sounddevice = sound_library("playing sound")
     try:
         return sounddevice.OutputStream(samplerate=rate, channels=1, dtype="float32", device=device, callback=callback,
                                         latency="low")

@@ -24,7 +24,7 @@ from facerig.files import assets_folder, write_file
 from facerig.pipeline import Animator
 from facerig.prosody import ENERGY, PHRASE_END, PITCH, VOICE, Prosody
 from facerig.stage import RATE, SAMPLES, Frames, run
-from facerig.tool import finished, parser
+from facerig.tool import pictures
 from facerig.train.corpora.base import data_folder
 from facerig.train.evaluate import captures
 from facerig.train.evaluate.behaviour import gaze, held, jumps, shown
@@ -145,11 +145,7 @@ def draw_all(folder: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    asked = parser("facerig.train.evaluate.behaviour_pictures", __doc__)
-    asked.add_argument("folder", nargs="?", type=Path, default=Path("docs/img"), metavar="FOLDER",
-                       help="where the four pictures go (default %(default)s)")
-    options = asked.parse_args(arguments)
-    return finished(lambda: draw_all(options.folder))
+    return pictures(draw_all, "facerig.train.evaluate.behaviour_pictures", __doc__, "four", arguments)
 
 
 if __name__ == "__main__":

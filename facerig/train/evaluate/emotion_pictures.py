@@ -18,7 +18,7 @@ from facerig.heads import load_head
 from facerig.pipeline import Animator
 from facerig.preview.gl import Style
 from facerig.preview.pictures import sheet
-from facerig.tool import finished, parser
+from facerig.tool import pictures
 
 BASIC, FURTHER = EMOTIONS[:7], EMOTIONS[7:]
 STEPS = {"1/3": 1 / 3, "2/3": 2 / 3, "1": 1.0}
@@ -79,11 +79,7 @@ def draw(folder: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    asked = parser("facerig.train.evaluate.emotion_pictures", __doc__)
-    asked.add_argument("folder", nargs="?", type=Path, default=Path("docs/img"), metavar="FOLDER",
-                       help="where the three pictures go (default %(default)s)")
-    options = asked.parse_args(arguments)
-    return finished(lambda: draw(options.folder))
+    return pictures(draw, "facerig.train.evaluate.emotion_pictures", __doc__, "three", arguments)
 
 
 if __name__ == "__main__":
